@@ -1,0 +1,86 @@
+"""What all dialects share: the request, the errors, and JSON on one line."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sse_ref.model import Prompt
+
+__all__ = ["ApiError", "ProtocolError", "Request", "RequestError", "StreamError", "to_json"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as every dialect understands it: what is asked, and how the answer shall come."""
+
+    prompt: Prompt
+    stream: bool = True
+    include_usage: bool = False
+
+
+class RequestError(Exception):
+    """The client's fault: the request cannot be served as it is. Raised before a stream begins.
+
+    ``status`` is the HTTP status, ``param`` the field at fault; ``type`` and ``code`` are the provider's names.
+    """
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        *,
+        param: str | None = None,
+        code: str | None = None,
+        type: str = "invalid_request_error",
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.message = message
+        self.param = param
+        self.code = code
+        self.type = type
+
+
+class StreamError(Exception):
+    """A stream that did not end well; ``outcome`` is the one word for how.
+
+    ``text`` is what had come of the first choice's text: it is kept whatever happened.
+    """
+
+    outcome = "error"
+
+    def __init__(self, message: str, text: str = "") -> None:
+        super().__init__(message)
+        self.text = text
+
+
+class ApiError(StreamError):
+    """The server reported an error inside the stream; its message is this one's. Nothing is wrong with the wire."""
+
+    outcome = "api_error"
+
+
+class ProtocolError(StreamError):
+    """The server's fault: what it sent is not what the dialect, or HTTP, says it sends."""
+
+    outcome = "protocol_error"
+
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+
+# Legal in JSON and in event streams, but naive clients that read lines with str.splitlines end a line at them.
+_LINE_BREAKERS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+
+
+def to_json(value: Any) -> str:
+    """A value as JSON on one line, as compact as providers write it.
+
+    ``allow_nan=False``: JSON has no NaN, and half of all clients stop at one. Raises ``ValueError`` for it.
+
+    >>> to_json({"text": "caf\u00e9\u2028"})
+    '{"text":"caf\u00e9\\\\u2028"}'
+    """
+    text = _encode(value)
+    return text if text.isascii() else text.translate(_LINE_BREAKERS)

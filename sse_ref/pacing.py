@@ -1,0 +1,418 @@
+"""One loop for all open connections: it waits for requests, sends what is due, and notices who left.
+
+In:   connections that wait for a request, and streams: frames of bytes, each with the time it is due.
+Out:  the frames on their sockets, one send for each; a thread for each request that arrives; how each stream ended.
+
+A thread for each stream would be the shortest program, and was measured: with a thousand streams the interpreter spends
+its time on handing the lock around, and tokens come seconds late. Here a stream costs a thread only while its request is
+read. After that it is an entry in this loop:
+
+    select      sleep until a socket has something to say, or until the earliest due time
+    sockets     a new connection; the first bytes of a request; room to go on writing; or the end, because a client
+                that leaves makes its socket readable, also while the model is silent
+    due times   send one frame of each stream whose time has come, then look for its next
+
+Streams are paced by due times counted from their beginning, so one late frame does not delay the rest. A stream that does
+not read is not waited for: its bytes stay here, its model is not asked for more, and after ``stall_timeout`` it is dropped.
+This file knows sockets and clocks, and nothing of HTTP: the connections do.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple, Protocol
+
+__all__ = ["Connection", "Frame", "Loop", "Stream"]
+
+# Bytes that a client may send ahead while its stream runs (pipelined requests); more stay in the kernel.
+MAX_READ_AHEAD = 65536
+
+
+class Frame(NamedTuple):
+    """Bytes to send at once, ``due`` so many seconds after the stream began.
+
+    ``tokens`` and ``events`` are how many have been sent in all when this frame has.
+    """
+
+    due: float
+    tokens: int
+    events: int
+    payload: bytes
+
+
+class Stream:
+    """What one connection is being sent.
+
+    ``heartbeat`` is sent when nothing else was for ``heartbeat_interval`` seconds, b"" never. ``farewell`` is sent, if there
+    is room, when the server stops in the middle. ``on_end`` is called once, with "complete", "client_left", "dropped",
+    "stopped" (the server was), or "crashed" and the exception that ``frames`` raised.
+    """
+
+    def __init__(
+        self,
+        frames: Iterator[Frame],
+        *,
+        heartbeat: bytes = b"",
+        heartbeat_interval: float = 15.0,
+        farewell: bytes = b"",
+        on_end: Callable[[str, Exception | None], None] = lambda outcome, error: None,
+    ) -> None:
+        self.frames = frames
+        self.heartbeat = heartbeat
+        self.heartbeat_interval = heartbeat_interval
+        self.farewell = farewell
+        self.on_end = on_end
+        self.began = time.monotonic()
+        self.last_sent = self.began
+        self.next: Frame | None = next(frames, None)
+        # What has been sent so far, without heartbeats.
+        self.tokens_sent = 0
+        self.events_sent = 0
+        self.bytes_sent = 0
+        self.first_sent: float | None = None  # seconds after it began
+
+
+class Connection(Protocol):
+    """What the loop has to know of a connection."""
+
+    socket: socket.socket
+    read_ahead: bytearray  # bytes received and not yet read
+    stream: Stream | None
+    close_connection: bool  # no further request will be read
+
+    def serve(self) -> None:
+        """Read one request, in a thread of its own, and answer it or set ``stream``."""
+
+
+class _Entry:
+    """A connection in the loop's care."""
+
+    __slots__ = ("connection", "events", "timer", "unsent")
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.events = 0  # what the selector watches its socket for
+        self.timer = 0  # the number of its one valid timer
+        self.unsent: memoryview | None = None  # the rest of a frame that the socket had no room for
+
+
+class Loop:
+    """The loop; ``run`` it in one thread. ``stop`` and ``hand_over`` may be called from any.
+
+    ``accept`` turns an accepted socket into a connection; ``idle_timeout`` (seconds) is how long a connection may wait for
+    its next request, ``stall_timeout`` (seconds) how long a socket may take no byte of a frame; ``show`` is told of all
+    bytes that were sent.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        accept: Callable[[socket.socket, Any], Connection],
+        *,
+        idle_timeout: float,
+        stall_timeout: float,
+        show: Callable[[Connection, bytes], None] | None = None,
+    ) -> None:
+        self.listener = listener
+        self.accept = accept
+        self.show = show
+        self.idle_timeout = idle_timeout
+        self.stall_timeout = stall_timeout
+        self.entries: dict[Connection, _Entry] = {}
+        self.selector = selectors.DefaultSelector()
+        self.ready: list[_Entry] = []  # streams whose next frame is due already
+        self.timers: list[tuple[float, int, _Entry]] = []  # a heap by time
+        self.timer_numbers = itertools.count(1)
+        self.handed_over: deque[Connection] = deque()
+        self.asked: deque[threading.Event] = deque()
+        self.stopping = threading.Event()
+        self.finished = False
+        self.waker, self.alarm = socket.socketpair()
+        self.waker.setblocking(False)
+        self.alarm.setblocking(False)
+        listener.setblocking(False)
+
+    # ---- From other threads ------------------------------------------------------------------------------------------
+
+    def hand_over(self, connection: Connection) -> None:
+        """Give a connection (back) to the loop: to send its stream, or to wait for its next request, or to close it."""
+        self.handed_over.append(connection)
+        self.wake()
+        if self.finished:
+            self.close_handed_over()
+
+    def settle(self) -> None:
+        """Wait until the loop has dealt with all that has happened so far: a client that has read the last byte of its
+        stream, or has left, may be faster than the loop's notes of it."""
+        settled = threading.Event()
+        self.asked.append(settled)
+        self.wake()
+        while not (settled.wait(0.1) or self.finished):
+            pass
+
+    def stop(self) -> None:
+        """End all streams, close all connections, and let ``run`` return. Safe in a signal handler."""
+        self.stopping.set()
+        self.wake()
+
+    def wake(self) -> None:
+        with contextlib.suppress(OSError):  # full: the loop will wake anyway; closed: there is no loop any more
+            self.waker.send(b"\0")
+
+    # ---- The loop ----------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        self.selector.register(self.listener, selectors.EVENT_READ)
+        self.selector.register(self.alarm, selectors.EVENT_READ)
+        try:
+            while not self.stopping.is_set():
+                self.turn()
+        finally:
+            self.close_all()
+
+    def turn(self) -> None:
+        timeout: float | None = 0.0
+        if not self.ready:
+            timeout = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else None
+        for key, events in self.selector.select(timeout):
+            if key.data is not None:
+                self.socket_event(key.data, events)
+            elif key.fileobj is self.listener:
+                self.accept_all()
+            else:
+                self.alarm.recv(4096)
+        while self.handed_over:
+            self.take_over(self.handed_over.popleft())
+        while self.asked:
+            self.asked.popleft().set()
+        now = time.monotonic()
+        ready, self.ready = self.ready, []
+        while self.timers and self.timers[0][0] <= now:
+            _, number, entry = heapq.heappop(self.timers)
+            if entry.timer == number:
+                ready.append(entry)
+        for entry in ready:
+            if self.entries.get(entry.connection) is entry:  # not if it left in this very turn
+                self.time_has_come(entry, now)
+
+    def accept_all(self) -> None:
+        for _ in range(64):  # then the streams have their turn again
+            try:
+                sock, address = self.listener.accept()
+            except BlockingIOError:
+                return
+            except OSError:  # no file descriptor left: wait for one to come free, and do not spin meanwhile
+                time.sleep(0.01)
+                return
+            sock.setblocking(False)
+            self.take_over(self.accept(sock, address))
+
+    def take_over(self, connection: Connection) -> None:
+        entry = self.entries[connection] = _Entry(connection)
+        if connection.stream is not None:
+            connection.socket.setblocking(False)
+            self.watch(entry, selectors.EVENT_READ)
+            self.ready.append(entry)
+        elif connection.close_connection:
+            self.close(entry)
+        elif connection.read_ahead:
+            self.serve(entry)
+        else:
+            connection.socket.setblocking(False)
+            self.watch(entry, selectors.EVENT_READ)
+            self.set_timer(entry, time.monotonic() + self.idle_timeout)
+
+    def serve(self, entry: _Entry) -> None:
+        """Let a thread read and answer one request; it hands the connection back afterwards."""
+        self.let_go(entry)
+        connection = entry.connection
+
+        def work() -> None:
+            try:
+                connection.serve()
+            finally:
+                self.hand_over(connection)
+
+        try:
+            threading.Thread(target=work, daemon=True).start()
+        except RuntimeError:  # no thread can be had
+            connection.socket.close()
+
+    def socket_event(self, entry: _Entry, events: int) -> None:
+        connection = entry.connection
+        if connection not in self.entries:
+            return
+        if events & selectors.EVENT_WRITE:
+            self.write_rest(entry)
+        if not events & selectors.EVENT_READ or connection not in self.entries:
+            return
+        if connection.stream is None:
+            self.serve(entry)
+            return
+        try:
+            received = connection.socket.recv(MAX_READ_AHEAD)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        if not received:
+            self.end(entry, "client_left")
+            return
+        connection.read_ahead += received
+        if len(connection.read_ahead) >= MAX_READ_AHEAD:
+            self.watch(entry, entry.events & ~selectors.EVENT_READ)
+
+    def time_has_come(self, entry: _Entry, now: float) -> None:
+        stream = entry.connection.stream
+        if stream is None:  # nothing was asked for in idle_timeout
+            self.close(entry)
+            return
+        if entry.unsent is not None:
+            self.end(entry, "dropped")
+            return
+        frame = stream.next
+        if frame is None:
+            self.end(entry, "complete")
+        elif stream.began + frame.due <= now:
+            if self.send(entry, frame.payload):
+                self.frame_sent(entry, stream, frame, now)
+        elif not stream.heartbeat or stream.last_sent + stream.heartbeat_interval > now:
+            self.set_timer(entry, self.next_time(stream))
+        elif self.send(entry, stream.heartbeat):
+            stream.last_sent = now
+            self.set_timer(entry, self.next_time(stream))
+
+    def frame_sent(self, entry: _Entry, stream: Stream, frame: Frame, now: float) -> None:
+        """All of a frame has gone: look for the next."""
+        if stream.first_sent is None:
+            stream.first_sent = now - stream.began
+        stream.tokens_sent = frame.tokens
+        stream.events_sent = frame.events
+        stream.bytes_sent += len(frame.payload)
+        stream.last_sent = now
+        try:
+            following = stream.next = next(stream.frames, None)
+        except Exception as error:
+            self.end(entry, "crashed", error)
+            return
+        if following is None:
+            self.end(entry, "complete")
+        elif stream.began + following.due <= now:
+            self.ready.append(entry)
+        else:
+            self.set_timer(entry, self.next_time(stream))
+
+    def next_time(self, stream: Stream) -> float:
+        """When the stream has to be looked at again: its next frame is due, or a heartbeat is."""
+        assert stream.next is not None
+        due = stream.began + stream.next.due
+        return min(due, stream.last_sent + stream.heartbeat_interval) if stream.heartbeat else due
+
+    def send(self, entry: _Entry, payload: bytes | memoryview) -> bool:
+        """Send a frame, and say whether all of it went. If not, the rest waits for room, or the client has left."""
+        connection = entry.connection
+        try:
+            sent = connection.socket.send(payload)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            self.end(entry, "client_left")
+            return False
+        if self.show:
+            self.show(connection, bytes(payload[:sent]))
+        if sent == len(payload):
+            return True
+        entry.unsent = memoryview(payload)[sent:]
+        self.watch(entry, entry.events | selectors.EVENT_WRITE)
+        self.set_timer(entry, time.monotonic() + self.stall_timeout)
+        return False
+
+    def write_rest(self, entry: _Entry) -> None:
+        """The socket has room again."""
+        rest, entry.unsent = entry.unsent, None
+        entry.timer = 0
+        self.watch(entry, entry.events & ~selectors.EVENT_WRITE)
+        stream = entry.connection.stream
+        if rest is None or stream is None or not self.send(entry, rest):
+            return
+        now = time.monotonic()
+        if stream.next is not None and stream.began + stream.next.due <= now:
+            self.frame_sent(entry, stream, stream.next, now)
+        else:  # it was a heartbeat
+            self.ready.append(entry)
+
+    # ---- Ends --------------------------------------------------------------------------------------------------------
+
+    def end(self, entry: _Entry, outcome: str, error: Exception | None = None) -> None:
+        """The stream of this connection is over. After a complete one, the connection waits for its next request."""
+        connection = entry.connection
+        stream = connection.stream
+        assert stream is not None
+        connection.stream = None
+        self.let_go(entry)
+        stream.on_end(outcome, error)
+        if outcome == "complete" and not connection.close_connection:
+            self.take_over(connection)
+        else:
+            self.shut(connection.socket)
+
+    def close(self, entry: _Entry) -> None:
+        self.let_go(entry)
+        self.shut(entry.connection.socket)
+
+    def shut(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # the other side was faster
+            sock.shutdown(socket.SHUT_WR)
+        sock.close()
+
+    def let_go(self, entry: _Entry) -> None:
+        self.watch(entry, 0)
+        entry.timer = 0
+        del self.entries[entry.connection]
+
+    def close_all(self) -> None:
+        for entry in list(self.entries.values()):
+            stream = entry.connection.stream
+            if stream is None:
+                self.close(entry)
+                continue
+            if entry.unsent is None and stream.farewell:
+                with contextlib.suppress(OSError):
+                    entry.connection.socket.send(stream.farewell)
+            self.end(entry, "stopped")
+        self.finished = True
+        self.close_handed_over()
+        self.selector.close()
+        self.alarm.close()
+        self.waker.close()
+
+    def close_handed_over(self) -> None:
+        while self.handed_over:
+            self.handed_over.popleft().socket.close()
+
+    # ---- Selector and timers -----------------------------------------------------------------------------------------
+
+    def watch(self, entry: _Entry, events: int) -> None:
+        if events == entry.events:
+            return
+        sock = entry.connection.socket
+        if not entry.events:
+            self.selector.register(sock, events, entry)
+        elif events:
+            self.selector.modify(sock, events, entry)
+        else:
+            self.selector.unregister(sock)
+        entry.events = events
+
+    def set_timer(self, entry: _Entry, when: float) -> None:
+        """The one timer of a connection; an earlier one is void."""
+        entry.timer = next(self.timer_numbers)
+        heapq.heappush(self.timers, (when, entry.timer, entry))

@@ -1,0 +1,972 @@
+"""The server: the toy model behind HTTP, on ``http.server``.
+
+In:   HTTP requests on a port.
+Out:  event streams, JSON answers, one page; a journal of what was streamed and how each stream ended.
+
+``http.server`` reads and parses each request in a thread of its own; what is to be streamed is then handed, with its open
+socket, to the one loop of ``pacing.py``. HTTP follows RFC 9110 and RFC 9112; the bodies are the dialects' business.
+
+    POST /v1/chat/completions    streamed or whole, and /v1/completions, by the dialect at that path
+    GET  /v1/models[/ID]         the toy models
+    GET  /events?prompt=TEXT     a plain event source: ids, a reconnection time, resume by Last-Event-ID
+    GET  /journal                the last streams, as JSON
+    GET  /                       the page
+    OPTIONS on any of them       CORS: pages of any origin may use the API, but not read the journal
+
+A stream is chunked (one chunk for each event, one send for each chunk) or, for HTTP/1.0, ended by closing. It never says
+``Connection: close``: with it, several clients take a cut stream for a finished one. If the server itself breaks down in
+the middle, the final chunk is left out, so that the client's HTTP layer shows the cut.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import hmac
+import importlib.resources
+import ipaddress
+import itertools
+import json
+import logging
+import os
+import random
+import re
+import secrets
+import signal
+import socket
+import sys
+import threading
+import time
+import urllib.parse
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from typing import Any
+
+from sse_ref.codec import ServerSentEvent, encode_comment, encode_event
+from sse_ref.dialects import DIALECTS, Dialect, Request, RequestError, to_json
+from sse_ref.model import MODELS, Message, ModelFailure, Piece, Prompt, Silence, Text, generate
+from sse_ref.pacing import Frame, Loop, Stream
+
+__all__ = ["Server", "Settings", "main", "running"]
+
+log = logging.getLogger("sse_ref.server")
+
+CREATED = 1767225600  # when the toy models were made, in Unix seconds: 1 January 2026
+ROOT = "/v1"  # where the dialects' paths begin
+MODELS_PATH = f"{ROOT}/models"
+MAX_LINE = 65536  # bytes of a request line, as in http.server
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server behaves. Times are in seconds, sizes in bytes.
+
+    The pace: ``ttft`` to the first token, then ``tps`` tokens per second (0: as fast as possible), each early or late by
+    up to half of ``jitter`` (0 to 1) of the time between two. ``heartbeat`` is the silence after which a comment is sent.
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    ttft: float = 0.0
+    tps: float = 0.0
+    jitter: float = 0.0
+    # Proxies and clients give a silent stream up after 50 s (HAProxy), 60 s (nginx, ALB) and more; the HTML standard's
+    # authors advise a comment about every 15 s.
+    heartbeat: float = 15.0
+    api_key: str | None = None
+    max_streams: int = 2048
+    show_wire: bool = False
+    # Chat requests are a few KiB; this leaves room for long conversations and to be told so, not for uploads.
+    max_body: int = 4 * 2**20
+    request_timeout: float = 10.0  # for all headers, and again for the body
+    idle_timeout: float = 60.0  # between two requests on a connection
+    stall_timeout: float = 30.0  # for a reader that takes no byte
+    journal_size: int = 100
+
+
+# ---- The server ------------------------------------------------------------------------------------------------------
+
+
+class Server(HTTPServer):
+    """A server on its port; ``serve_forever`` in one thread, ``shutdown`` from any other.
+
+    Raises ``OSError`` if the port cannot be had.
+    """
+
+    request_queue_size = 1024  # the standard library's 5 refuses most of a few simultaneous connections
+    allow_reuse_address = os.name != "nt"
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        if ":" in settings.host:
+            self.address_family = socket.AF_INET6
+        super().__init__((settings.host, settings.port), Connection)
+        self.slots = threading.BoundedSemaphore(settings.max_streams)
+        self.records: deque[Record] = deque(maxlen=settings.journal_size)
+        self.loop = Loop(
+            self.socket,
+            lambda sock, address: Connection(sock, address, self),
+            idle_timeout=settings.idle_timeout,
+            stall_timeout=settings.stall_timeout,
+            show=show_wire if settings.show_wire else None,
+        )
+        self.dialects = {ROOT + dialect.path: dialect for dialect in DIALECTS.values()}
+
+    def server_bind(self) -> None:
+        """Bind, without the reverse DNS look-up of ``HTTPServer``, which can take seconds."""
+        if self.allow_reuse_address:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        self.socket.bind(self.server_address)
+        self.server_address = self.socket.getsockname()
+        self.server_name, self.server_port = self.socket.getsockname()[:2]
+
+    @property
+    def url(self) -> str:
+        host = self.server_name
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.server_port}"
+
+    @property
+    def journal(self) -> list[dict[str, Any]]:
+        """The last streams, oldest first: request, tokens, events and bytes sent, times, and how each ended."""
+        self.loop.settle()
+        return [record.as_json() for record in list(self.records)]
+
+    def serve_forever(self, poll_interval: float = 0.5) -> None:
+        """Serve until ``shutdown``; then the open streams have been ended with an error, and all sockets are closed."""
+        self.loop.run()
+
+    def shutdown(self) -> None:
+        """Ask ``serve_forever`` to return. Safe in a signal handler."""
+        self.loop.stop()
+
+
+@contextlib.contextmanager
+def running(**settings: Any) -> Iterator[Server]:
+    """Run a server in this process for as long as the ``with`` block lasts: for tests, examples and notebooks.
+
+    Takes the fields of ``Settings``. It answers as fast as it can and picks a free port unless told otherwise.
+
+    >>> with running(tps=100) as server:
+    ...     server.url.startswith("http://127.0.0.1:")
+    True
+    """
+    server = Server(Settings(**settings))
+    thread = threading.Thread(target=server.serve_forever, name="sse_ref.server", daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+# ---- The journal -----------------------------------------------------------------------------------------------------
+
+
+class Record:
+    """What the journal keeps of one stream, or of one whole answer."""
+
+    def __init__(self, method: str, path: str) -> None:
+        self.id = secrets.token_hex(12)
+        self.at = time.time()
+        self.method = method
+        self.path = path
+        self.request: Any = None
+        self.model: str | None = None
+        self.streamed: bool | None = None
+        self.status = 200
+        self.stream: Stream | None = None
+        self.outcome = "open"
+        self.duration: float | None = None
+
+    def end(self, outcome: str) -> None:
+        self.outcome = "failed" if outcome == "complete" and self.outcome == "failed" else outcome
+        self.duration = time.time() - self.at
+
+    def as_json(self) -> dict[str, Any]:
+        """Times in seconds, ``at`` in Unix seconds; ``left_at_token`` is the number of tokens sent when the client left."""
+        stream = self.stream
+        tokens = stream.tokens_sent if stream else 0
+        return {
+            "id": self.id,
+            "at": self.at,
+            "method": self.method,
+            "path": self.path,
+            "request": self.request,
+            "model": self.model,
+            "stream": self.streamed,
+            "status": self.status,
+            "outcome": self.outcome,
+            "tokens": tokens,
+            "events": stream.events_sent if stream else 0,
+            "bytes": stream.bytes_sent if stream else 0,
+            "first_byte_s": round(stream.first_sent, 4) if stream and stream.first_sent is not None else None,
+            "duration_s": round(self.duration, 4) if self.duration is not None else None,
+            "left_at_token": tokens if self.outcome == "client_left" else None,
+        }
+
+    def __str__(self) -> str:
+        tokens = self.stream.tokens_sent if self.stream else 0
+        how = {
+            "client_left": f"client left at token {tokens}",
+            "crashed": "the server broke down",
+            "dropped": "dropped, the client does not read",
+            "failed": "model failed",
+            "refused": f"refused with {self.status}",
+            "stopped": "ended, the server stops",
+        }.get(self.outcome, self.outcome)
+        size = self.stream.bytes_sent if self.stream else 0
+        what = f"{self.method} {self.path} {self.model or '-'}{' whole' if self.streamed is False else ''}"
+        return f"{what}: {how}, {tokens} tokens, {size} bytes, {self.duration or 0:.2f} s"
+
+
+# ---- A connection ----------------------------------------------------------------------------------------------------
+
+# What error responses say beside the status: always our own words, never the client's.
+PROBLEMS = {
+    400: "the request is not valid HTTP",
+    404: "there is nothing at this path",
+    405: "this path does not know that method",
+    408: "the request did not arrive in time",
+    414: "the path is too long",
+    431: "the headers are too long or too many",
+    501: "this server does not know that method",
+    505: "this server speaks HTTP/1.0 and HTTP/1.1",
+}
+
+
+class Left(Exception):
+    """The client closed the connection in the middle of its request."""
+
+
+class Connection(BaseHTTPRequestHandler):
+    """One connection: reads its requests, one ``serve`` call each, and answers them or sets ``stream``."""
+
+    protocol_version = "HTTP/1.1"
+    server: Server
+    rfile: _Incoming  # type: ignore[assignment]
+    wfile: _Outgoing  # type: ignore[assignment]
+
+    def __init__(self, sock: socket.socket, address: Any, server: Server) -> None:
+        # socketserver's own __init__ would serve the whole connection at once; this one rests between requests.
+        self.socket = self.request = self.connection = sock
+        self.client_address = address
+        self.server = server
+        self.read_ahead = bytearray()
+        self.stream: Stream | None = None
+        self.close_connection = False
+        self.rfile = _Incoming(sock, self.read_ahead)
+        self.wfile = _Outgoing(self)
+        with contextlib.suppress(OSError):  # the client may be gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # a token waits for no other
+
+    # ---- One request -------------------------------------------------------------------------------------------------
+
+    def serve(self) -> None:
+        """Read one request and answer it; never raises."""
+        self.request_version = self.protocol_version
+        self.command = self.path = self.requestline = ""
+        self.body_left = False  # a body may follow that nobody has read
+        self.close_connection = True
+        self.rfile.deadline = time.monotonic() + self.server.settings.request_timeout
+        try:
+            self.serve_request()
+        except TimeoutError:
+            self.refuse(408)
+        except RequestError as error:
+            self.answer_error(DIALECTS["openai"], error)
+        except (Left, OSError):
+            self.body_left = False
+            self.close_connection = True
+        except Exception as error:
+            log.error("internal error: %r", error)
+            self.refuse(500)
+        if self.body_left and self.close_connection:
+            self.linger()
+
+    def serve_request(self) -> None:
+        self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
+        for _ in range(3):  # RFC 9112, 2.2: ignore empty lines before a request
+            if self.raw_requestline in (b"\r\n", b"\n"):
+                self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
+        self.body_left = True
+        if len(self.raw_requestline) > MAX_LINE:
+            self.refuse(414)
+            return
+        if not self.parse_request():  # it has sent the error
+            self.close_connection = True
+            return
+        keep_open, self.close_connection = not self.close_connection, True
+        self.check_framing()
+        self.body = self.read_body()
+        self.body_left, self.close_connection = False, not keep_open
+        self.route()()
+
+    def check_framing(self) -> None:
+        """RFC 9112: refuse what could be understood in two ways."""
+        lengths = self.headers.get_all("Content-Length", [])
+        codings = self.headers.get_all("Transfer-Encoding", [])
+        hosts = self.headers.get_all("Host", [])
+        if self.headers.defects or len(hosts) > 1 or (not hosts and self.request_version == "HTTP/1.1"):
+            raise RequestError(400, PROBLEMS[400])
+        if len(lengths) > 1 or (lengths and codings) or not all(is_digits(length) for length in lengths):
+            raise RequestError(400, "the request must say once how long its body is")
+        if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+            raise RequestError(501, "the only transfer coding of request bodies is chunked")
+
+    def read_body(self) -> bytes:
+        """The request's body, by its length or its chunks."""
+        settings = self.server.settings
+        length = int(self.headers.get("Content-Length", 0))
+        chunked = "Transfer-Encoding" in self.headers
+        if length > settings.max_body:
+            raise RequestError(413, f"the body is longer than {settings.max_body} bytes")
+        if self.headers.get("Expect", "").lower() == "100-continue" and (length or chunked):
+            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.rfile.deadline = time.monotonic() + settings.request_timeout
+        return self.rfile.read_chunks(settings.max_body) if chunked else self.rfile.read(length)
+
+    def handle_expect_100(self) -> bool:
+        """Say nothing yet: ``read_body`` sends the 100 once it wants the body."""
+        return True
+
+    def route(self) -> Callable[[], None]:
+        """What answers this request, by path and method."""
+        path = self.path.partition("?")[0]
+        routes: dict[str, Callable[[], None]] = {}
+        if path in self.server.dialects:
+            routes["POST"] = lambda: self.complete(self.server.dialects[path])
+        elif path == "/events":
+            routes["GET"] = self.events
+        elif path == MODELS_PATH or path.startswith(f"{MODELS_PATH}/"):
+            routes["GET"] = routes["HEAD"] = lambda: self.models(path[len(MODELS_PATH) + 1 :])
+        elif path == "/journal":
+            routes["GET"] = routes["HEAD"] = self.answer_journal
+        elif path == "/":
+            routes["GET"] = routes["HEAD"] = self.page
+        elif path != "*":
+            raise RequestError(404, PROBLEMS[404])
+        routes["OPTIONS"] = self.preflight
+        return routes.get(self.command) or (lambda: self.wrong_method(", ".join(routes)))
+
+    def check_key(self, dialect: Dialect) -> None:
+        wanted = self.server.settings.api_key
+        if wanted is None:
+            return
+        key = dialect.read_key(dict(self.headers.items()))
+        if key is None or not hmac.compare_digest(key.encode("utf-8", "replace"), wanted.encode()):
+            problem = "there is no API key" if key is None else "the API key is wrong"
+            raise RequestError(401, problem, code="invalid_api_key")
+
+    # ---- The routes --------------------------------------------------------------------------------------------------
+
+    def complete(self, dialect: Dialect) -> None:
+        """Answer in a dialect: with a stream, or with one object."""
+        record = self.begin_record()
+        try:
+            self.check_key(dialect)
+            kind = self.headers.get("Content-Type")
+            if kind is not None and self.headers.get_content_type() != "application/json":
+                raise RequestError(415, "the body must be JSON: Content-Type: application/json")
+            record.request = noted(self.body)
+            request = dialect.read_request(self.body)
+            record.model, record.streamed = request.prompt.model, request.stream
+            with self.slot():
+                self.begin_answer(dialect, request, record)
+        except RequestError as error:
+            record.status = error.status
+            self.end_record(record, "refused")
+            self.answer_error(dialect, error)
+
+    def begin_answer(self, dialect: Dialect, request: Request, record: Record) -> None:
+        pace = _Pace(self.server.settings, request.prompt.n, record)
+        pieces = pace.of(generate(request.prompt))
+        named: dict[str, Any] = {"id": record.id, "created": int(record.at)}
+        try:
+            if not request.stream:
+                answer = dialect.write_answer(request, pieces, **named)
+                whole = self.whole_response(HTTPStatus.OK, answer, record.id)
+                self.set_stream(iter([Frame(pace.due, pace.tokens, 0, whole)]), record)
+                return
+            events = dialect.write_stream(request, pieces, **named)
+            first = next(events)  # made here, so that a schema that nothing fits is refused before the stream
+        except ModelFailure as failure:
+            raise RequestError(500, str(failure), type="server_error") from None
+        except ValueError as error:
+            raise RequestError(400, str(error)) from None
+        stopping = dialect.write_error(RequestError(503, "the server is stopping", type="server_error"))
+        self.begin_stream(
+            itertools.chain([first], events),
+            pace,
+            record,
+            # With the blank line a heartbeat is a block of its own: clients that split at blank lines can drop it whole.
+            # It would make some clients see an empty event after an id, but this stream has no ids.
+            heartbeat=encode_comment("heartbeat") + b"\n",
+            farewell=encode_event(to_json(stopping)),
+        )
+
+    def events(self) -> None:
+        """A plain event source: a token an event, numbered, so that a dropped stream resumes where it broke off.
+
+        The model says the same again for the same prompt, so nothing has to be kept for that: the events up to the last
+        one that the client has are left out. A client that has them all gets 204, which tells a browser to stop.
+        """
+        query = urllib.parse.parse_qs(self.path.partition("?")[2], max_num_fields=20)
+        record = self.begin_record()
+        try:
+            prompt = read_query(query)
+            drop = read_number(query, "drop", 0)
+            record.request = {"prompt": prompt.last_text("user")}
+            record.model, record.streamed = prompt.model, True
+            seen = self.headers.get("Last-Event-ID", "").strip()
+            after = int(seen) if is_digits(seen) and len(seen) < 10 else 0
+            with self.slot():
+                self.begin_events(prompt, after, drop, record)
+        except RequestError as error:
+            record.status = error.status
+            self.end_record(record, "refused")
+            self.answer_error(DIALECTS["openai"], error)
+
+    def begin_events(self, prompt: Prompt, after: int, drop: int, record: Record) -> None:
+        """Stream the events after number ``after``, and at most ``drop`` of them if that is not 0."""
+        pace = _Pace(self.server.settings, prompt.n, record)
+        events = numbered_events(pace.of(generate(prompt)))
+        for _ in itertools.islice(events, after):
+            pace.restart()
+        first = next(events, None)
+        if first is None:
+            record.status = 204
+            self.end_record(record, "complete")
+            self.send_head(HTTPStatus.NO_CONTENT, {})
+            return
+        rest: Iterator[ServerSentEvent] = itertools.chain([first], events)
+        if drop:
+            self.close_connection = True
+            rest = itertools.islice(rest, drop)
+        # The reconnection time stands in the block of the first event: alone in a block it would confuse some clients.
+        retry = b"retry: 1000\n"
+        self.begin_stream(rest, pace, record, heartbeat=encode_comment("heartbeat"), preamble=retry)
+
+    def models(self, name: str) -> None:
+        self.check_key(DIALECTS["openai"])
+        objects = {
+            model: {"id": model, "object": "model", "created": CREATED, "owned_by": "sse_ref"} for model in MODELS
+        }
+        if not name:
+            self.answer(HTTPStatus.OK, {"object": "list", "data": list(objects.values())})
+        elif name in objects:
+            self.answer(HTTPStatus.OK, objects[name])
+        else:
+            problem = f"the model does not exist; there are {', '.join(MODELS)}"
+            raise RequestError(404, problem, param="model", code="model_not_found")
+
+    def answer_journal(self) -> None:
+        self.check_key(DIALECTS["openai"])
+        body = json.dumps(self.server.journal, indent=1).encode()
+        self.send_whole(HTTPStatus.OK, body, {"Content-Type": "application/json"})
+
+    def page(self) -> None:
+        body = importlib.resources.files("sse_ref.page").joinpath("index.html").read_bytes()
+        self.send_whole(HTTPStatus.OK, body, {"Content-Type": "text/html; charset=utf-8"})
+
+    def preflight(self) -> None:
+        self.send_head(
+            HTTPStatus.NO_CONTENT,
+            {
+                "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+                # "*" stands for every header but Authorization (Fetch standard, 4.8).
+                "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, *",
+                "Access-Control-Max-Age": "600",
+            },
+        )
+
+    def wrong_method(self, allowed: str) -> None:
+        self.answer_error(DIALECTS["openai"], RequestError(405, PROBLEMS[405]), {"Allow": allowed})
+
+    # ---- Streams -----------------------------------------------------------------------------------------------------
+
+    def begin_stream(
+        self,
+        events: Iterator[ServerSentEvent],
+        pace: _Pace,
+        record: Record,
+        *,
+        heartbeat: bytes,
+        preamble: bytes = b"",
+        farewell: bytes = b"",
+    ) -> None:
+        """Send the head of an event stream and leave the rest to the loop. ``preamble`` goes before the first event."""
+        headers = {
+            "Content-Type": "text/event-stream; charset=utf-8",
+            "Cache-Control": "no-cache, no-transform",
+            "X-Accel-Buffering": "no",  # nginx would collect events otherwise
+            "X-Request-Id": record.id,
+        }
+        chunked = self.request_version >= "HTTP/1.1"
+        if chunked:
+            headers["Transfer-Encoding"] = "chunked"
+        else:
+            self.close_connection = True
+        self.send_head(HTTPStatus.OK, headers)
+        wrap, last = (chunk, LAST_CHUNK) if chunked else (bytes, b"")
+
+        def frames() -> Iterator[Frame]:
+            before = preamble
+            number = 0
+            for number, event in enumerate(events, 1):
+                yield Frame(pace.due, pace.tokens, number, wrap(before + encode(event)))
+                before = b""
+            if last:
+                yield Frame(pace.due, pace.tokens, number, last)
+
+        self.set_stream(
+            frames(),
+            record,
+            heartbeat=wrap(heartbeat) if self.server.settings.heartbeat else b"",
+            heartbeat_interval=self.server.settings.heartbeat,
+            farewell=wrap(farewell) + last if farewell else b"",
+        )
+
+    def set_stream(self, frames: Iterator[Frame], record: Record, **options: Any) -> None:
+        def on_end(outcome: str, error: Exception | None) -> None:
+            self.server.slots.release()
+            if error is not None:
+                log.error("internal error in the middle of a stream: %r", error)
+            self.end_record(record, outcome)
+
+        record.stream = self.stream = Stream(frames, on_end=on_end, **options)
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[None]:
+        """Take one of the places for open streams; it is kept if a stream begins, which gives it back at its end."""
+        if not self.server.slots.acquire(blocking=False):
+            problem = f"{self.server.settings.max_streams} streams are open, which is the limit; try again soon"
+            raise RequestError(429, problem, type="rate_limit_error", code="rate_limit_exceeded")
+        try:
+            yield
+        finally:
+            if self.stream is None:
+                self.server.slots.release()
+
+    def begin_record(self) -> Record:
+        record = Record(self.command, self.path.partition("?")[0])
+        self.server.records.append(record)
+        return record
+
+    def end_record(self, record: Record, outcome: str) -> None:
+        """Note how a stream ended, and say so in one line."""
+        record.end(outcome)
+        log.info("%s", record)
+
+    # ---- Whole responses ---------------------------------------------------------------------------------------------
+
+    def answer(self, status: HTTPStatus | int, value: Mapping[str, Any], headers: Mapping[str, str] = {}) -> None:
+        self.send_whole(status, to_json(value).encode(), {"Content-Type": "application/json", **headers})
+
+    def answer_error(self, dialect: Dialect, error: RequestError, headers: Mapping[str, str] = {}) -> None:
+        headers = dict(headers)
+        if error.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if error.status == 429:
+            headers["Retry-After"] = "1"
+        with contextlib.suppress(OSError):
+            self.answer(error.status, dialect.write_error(error), headers)
+
+    def refuse(self, status: int) -> None:
+        self.close_connection = True
+        self.answer_error(DIALECTS["openai"], RequestError(status, PROBLEMS.get(status, "the server broke down")))
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What ``parse_request`` calls. Its own pages would quote the request; this quotes nothing."""
+        self.refuse(code)
+
+    def whole_response(self, status: HTTPStatus | int, value: Mapping[str, Any], id: str) -> bytes:
+        """Head and body of a JSON answer, to be sent later."""
+        body = to_json(value).encode()
+        self.wfile.begin_holding()
+        self.send_whole(status, body, {"Content-Type": "application/json", "X-Request-Id": id})
+        return self.wfile.end_holding()
+
+    def send_whole(self, status: HTTPStatus | int, body: bytes, headers: Mapping[str, str]) -> None:
+        self.send_head(status, {**headers, "Content-Length": str(len(body)), "Cache-Control": "no-store"})
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def send_head(self, status: HTTPStatus | int, headers: Mapping[str, str]) -> None:
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if "X-Request-Id" not in headers:
+            self.send_header("X-Request-Id", secrets.token_hex(12))
+        if self.path != "/journal":
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        if "Transfer-Encoding" not in headers:
+            if self.close_connection:
+                self.send_header("Connection", "close")
+            elif self.request_version == "HTTP/1.0":
+                self.send_header("Connection", "keep-alive")
+        self.end_headers()
+
+    def version_string(self) -> str:
+        return "sse_ref"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """``http.server`` would print a line for each request and each error of a client."""
+
+    def linger(self) -> None:
+        """Read on for a moment: closing with unread bytes would reset the connection, and the answer with it."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+            self.rfile.discard(seconds=1.0)
+
+
+class _Incoming:
+    """The bytes of the requests on a connection, read before a deadline."""
+
+    def __init__(self, sock: socket.socket, read_ahead: bytearray) -> None:
+        self.socket = sock
+        self.buffer = read_ahead
+        self.deadline = 0.0  # by time.monotonic()
+
+    def readline(self, limit: int) -> bytes:
+        searched = 0
+        while True:
+            end = self.buffer.find(b"\n", searched) + 1
+            if end or len(self.buffer) >= limit:
+                return self.take(min(end or limit, limit))
+            searched = len(self.buffer)
+            if not self.receive():
+                raise Left
+
+    def read(self, size: int) -> bytes:
+        while len(self.buffer) < size:
+            if not self.receive():
+                raise Left
+        return self.take(size)
+
+    def read_chunks(self, most: int) -> bytes:
+        """A chunked body (RFC 9112, 7.1); extensions and trailers are passed over."""
+        body = bytearray()
+        while size := read_chunk_size(self.readline(1024)):
+            if len(body) + size > most:
+                raise RequestError(413, f"the body is longer than {most} bytes")
+            body += self.read(size)
+            if self.readline(2) not in (b"\r\n", b"\n"):
+                raise RequestError(400, "a chunk of the body has the wrong size")
+        for _ in range(100):
+            if self.readline(1024) in (b"\r\n", b"\n"):
+                return bytes(body)
+        raise RequestError(431, PROBLEMS[431])
+
+    def discard(self, seconds: float) -> None:
+        self.deadline = time.monotonic() + seconds
+        while self.receive():
+            self.buffer.clear()
+
+    def take(self, size: int) -> bytes:
+        taken = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return taken
+
+    def receive(self) -> bool:
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.socket.settimeout(left)
+        received = self.socket.recv(65536)
+        self.buffer += received
+        return bool(received)
+
+
+class _Outgoing:
+    """Where ``http.server`` writes heads and whole answers: the socket, or a buffer for an answer that comes later."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.held: bytearray | None = None
+
+    def write(self, data: bytes) -> int:
+        if self.held is not None:
+            self.held += data
+            return len(data)
+        self.connection.socket.settimeout(self.connection.server.settings.stall_timeout)
+        self.connection.socket.sendall(data)
+        if self.connection.server.settings.show_wire:
+            show_wire(self.connection, data)
+        return len(data)
+
+    def begin_holding(self) -> None:
+        self.held = bytearray()
+
+    def end_holding(self) -> bytes:
+        held, self.held = self.held, None
+        return bytes(held or b"")
+
+
+# ---- Pace and framing ------------------------------------------------------------------------------------------------
+
+
+class _Pace:
+    """When each piece is due. It is asked for the pieces; the due time of the last one given is in ``due``."""
+
+    def __init__(self, settings: Settings, choices: int, record: Record) -> None:
+        self.record = record
+        self.heartbeat = settings.heartbeat
+        self.gap = 1 / (settings.tps * choices) if settings.tps else 0.0  # choices are made side by side
+        self.jitter = self.gap * settings.jitter
+        self.start = settings.ttft
+        self.chance = random.Random(0)
+        self.due = 0.0
+        self.tokens = 0
+
+    def of(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Pass the pieces on; a failure of the model is noted in the record."""
+        try:
+            for piece in pieces:
+                if piece.tokens:
+                    if not self.tokens:
+                        self.start -= piece.tokens * self.gap  # the first token takes ttft, not ttft and a gap
+                    self.tokens += piece.tokens
+                elif isinstance(piece, Silence):
+                    self.start += self.heartbeat
+                self.due = self.start + self.tokens * self.gap
+                if self.jitter:
+                    self.due += self.jitter * (self.chance.random() - 0.5)
+                yield piece
+        except ModelFailure:
+            self.record.outcome = "failed"
+            raise
+
+    def restart(self) -> None:
+        """Count time from the last piece on: those so far are not sent."""
+        self.start -= self.due
+        self.due = 0.0
+
+
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def chunk(payload: bytes) -> bytes:
+    """One chunk of the chunked transfer coding (RFC 9112, 7.1).
+
+    >>> chunk(b"data: hi\\n\\n")
+    b'a\\r\\ndata: hi\\n\\n\\r\\n'
+    """
+    return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+def read_chunk_size(line: bytes) -> int:
+    digits = line.partition(b";")[0].strip()
+    if not digits or len(digits) > 8 or not all(byte in b"0123456789abcdefABCDEF" for byte in digits):
+        raise RequestError(400, "a chunk of the body has no valid size")
+    return int(digits, 16)
+
+
+def encode(event: ServerSentEvent) -> bytes:
+    return encode_event(event.data, event=None if event.event == "message" else event.event, id=event.id or None)
+
+
+def numbered_events(pieces: Iterable[Piece]) -> Iterator[ServerSentEvent]:
+    """Text as plain events with their number as id; the last event, or the failure of the model, has a name of its own."""
+    number = 0
+    try:
+        for piece in pieces:
+            if isinstance(piece, Text):
+                number += 1
+                yield ServerSentEvent(piece.text, id=str(number))
+    except ModelFailure as failure:
+        yield ServerSentEvent(str(failure), "failure", str(number + 1))
+    else:
+        yield ServerSentEvent("[DONE]", "done", str(number + 1))
+
+
+# ---- Reading small things --------------------------------------------------------------------------------------------
+
+
+def is_digits(text: str) -> bool:
+    return text.isascii() and text.isdigit()
+
+
+def read_query(query: Mapping[str, list[str]]) -> Prompt:
+    """The prompt of ``/events``: prompt, model, seed, max_tokens."""
+    model = query.get("model", ["toy"])[-1]
+    if model not in MODELS:
+        raise RequestError(
+            404, f"the model does not exist; there are {', '.join(MODELS)}", param="model", code="model_not_found"
+        )
+    text = query.get("prompt", ["Tell me a story"])[-1]
+    max_tokens = read_number(query, "max_tokens", 0) or None
+    return Prompt(model, (Message("user", text),), max_tokens=max_tokens, seed=read_number(query, "seed", 0))
+
+
+def read_number(query: Mapping[str, list[str]], name: str, default: int) -> int:
+    text = query.get(name, [str(default)])[-1]
+    if not is_digits(text) or len(text) > 9:
+        raise RequestError(400, f"{name} must be a whole number", param=name)
+    return int(text)
+
+
+def noted(body: bytes) -> Any:
+    """A request as the journal keeps it: whole if it is short."""
+    if len(body) <= 4096:
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(body)
+    return body[:200].decode("utf-8", "replace") + (f"... ({len(body)} bytes)" if len(body) > 200 else "")
+
+
+def show_wire(connection: Any, payload: bytes) -> None:
+    """Print bytes that were sent: the time, the client's port, and the bytes with their line ends visible."""
+    text = re.sub(
+        r"[\0-\x1f\x7f-\x9f]", lambda control: repr(control[0])[1:-1], payload.decode("utf-8", "backslashreplace")
+    )
+    text = text.replace("\\n", "\\n\n    ").rstrip()
+    print(
+        f"{time.strftime('%H:%M:%S')} :{connection.client_address[1]} {len(payload)} bytes\n    {text}",
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+# ---- The command -----------------------------------------------------------------------------------------------------
+
+EXAMPLES = """\
+examples:
+  python -m sse_ref.server                          on port 8000, at a pace that can be read along
+  python -m sse_ref.server --port 0 --tps 0         on any free port, as fast as possible
+  python -m sse_ref.server --ttft 2 --jitter 0.8    a slow start, then uneven tokens
+
+exit status: 0 after Ctrl-C or SIGTERM, 2 if the port cannot be had or an option is wrong
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m sse_ref.server``: serve until Ctrl-C or SIGTERM, and return the exit status."""
+    options = read_options(arguments)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+    log.addHandler(handler)
+    log.setLevel(logging.WARNING if options.quiet else logging.INFO)
+    settings = Settings(
+        **{name: getattr(options, name) for name in ("host", "port", "ttft", "tps", "jitter", "heartbeat", "api_key")},
+        max_streams=options.max_streams,
+        show_wire=options.show_wire,
+    )
+    allow_many_files(settings.max_streams)
+    try:
+        server = Server(settings)
+    except OSError as error:
+        print(
+            f"sse_ref.server: cannot use {options.host} port {options.port}: {error.strerror}; try --port 0",
+            file=sys.stderr,
+        )
+        return 2
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stop(server, number))
+    introduce(server)
+    with server:
+        server.serve_forever()
+    return 0
+
+
+def stop(server: Server, number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)  # the second time, at once
+    server.shutdown()
+
+
+def introduce(server: Server) -> None:
+    """Say where the server is, and print a line to paste."""
+    body = '{"model":"toy","messages":[{"role":"user","content":"Tell me a story"}],"stream":true}'
+    print(f"sse_ref is serving the toy model at {server.url}/v1")
+    print(f"page    {server.url}/")
+    key = " -H 'Authorization: Bearer KEY'" if server.settings.api_key else ""
+    print(f"try     curl -N {server.url}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'")
+    print("        Ctrl-C stops it", flush=True)
+    if not is_loopback(server.server_name):
+        print(
+            f"warning: {server.server_name} can be reached from other machines, and this is a teaching server",
+            file=sys.stderr,
+        )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def allow_many_files(streams: int) -> None:
+    """Raise the soft limit of open files, often 1,024, as far as the streams need it."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = streams + 256
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m sse_ref.server",
+        description="Serve the toy model: streamed chat completions, a plain event source, and a page.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to bind to (default: %(default)s, this machine only)")
+    add("--port", type=port, default=8000, help="port, 0 for any free one (default: %(default)s)")
+    add("--ttft", type=seconds, default=0.3, metavar="S", help="seconds to the first token (default: %(default)s)")
+    add("--tps", type=seconds, default=30, metavar="N", help="tokens per second, 0 for no pace (default: %(default)s)")
+    add("--jitter", type=share, default=0.0, metavar="F", help="unevenness of the pace, 0 to 1 (default: %(default)s)")
+    add(
+        "--heartbeat",
+        type=seconds,
+        default=15.0,
+        metavar="S",
+        help="silence before a comment is sent (default: %(default)s)",
+    )
+    add("--api-key", metavar="K", help="answer only requests that carry this key")
+    add("--max-streams", type=streams, default=2048, metavar="N", help="more than that get 429 (default: %(default)s)")
+    add("--show-wire", action="store_true", help="print every byte that is sent")
+    add("--quiet", action="store_true", help="no line for each stream")
+    return parser.parse_args(arguments)
+
+
+def port(text: str) -> int:
+    number = int(text)
+    if not 0 <= number <= 65535:
+        raise argparse.ArgumentTypeError("a port is 0 to 65535")
+    return number
+
+
+def seconds(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 1e9:
+        raise argparse.ArgumentTypeError("must be a number from 0 up")
+    return number
+
+
+def share(text: str) -> float:
+    number = float(text)
+    if not 0 <= number <= 1:
+        raise argparse.ArgumentTypeError("must be from 0 to 1")
+    return number
+
+
+def streams(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise argparse.ArgumentTypeError("must be 1 or more")
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())

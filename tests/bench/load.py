@@ -1,0 +1,103 @@
+"""The load: many streams at once on one loop, and what each of them saw. Its own process, so that it has its own core.
+
+Prints one JSON object: events, seconds, the times to first token, and, for paced streams, how late each event was.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import selectors
+import socket
+import statistics
+import time
+
+
+def request(path: str, tokens: int) -> bytes:
+    text = " tok" * tokens  # one token each for the toy tokenizer
+    body = json.dumps(
+        {"model": "toy-echo", "stream": True, "max_tokens": tokens, "messages": [{"role": "user", "content": text}]}
+    ).encode()
+    head = (
+        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
+
+
+class Client:
+    def __init__(self) -> None:
+        self.asked = 0.0
+        self.first: float | None = None
+        self.events = 0
+        self.arrivals: list[float] = []
+        self.tail = b""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("port", type=int)
+    parser.add_argument("--streams", type=int, default=64)
+    parser.add_argument("--tokens", type=int, default=1000)
+    parser.add_argument("--tps", type=float, default=0.0, help="the pace the server was given, to judge lateness by")
+    parser.add_argument("--limit", type=float, default=120.0, help="seconds after which to give up")
+    options = parser.parse_args()
+
+    message = request("/v1/chat/completions", options.tokens)
+    selector = selectors.DefaultSelector()
+    began = time.perf_counter()
+    for _ in range(options.streams):
+        sock = socket.create_connection(("127.0.0.1", options.port))
+        client = Client()
+        client.asked = time.perf_counter()
+        sock.sendall(message)
+        sock.setblocking(False)
+        selector.register(sock, selectors.EVENT_READ, client)
+    connected = time.perf_counter() - began
+    clients = [key.data for key in selector.get_map().values()]
+    open_streams = options.streams
+    while open_streams and time.perf_counter() - began < options.limit:
+        for key, _ in selector.select(1.0):
+            data = key.fileobj.recv(2**20)  # type: ignore[union-attr]
+            client, now = key.data, time.perf_counter()
+            count = data.count(b"data: ")
+            if count and client.first is None:
+                client.first = now
+            client.events += count
+            if options.tps:
+                client.arrivals.extend([now] * count)
+            client.tail = (client.tail + data)[-40:]
+            if not data or b"data: [DONE]" in client.tail:
+                selector.unregister(key.fileobj)
+                key.fileobj.close()  # type: ignore[union-attr]
+                open_streams -= 1
+    seconds = time.perf_counter() - began
+    firsts = sorted(client.first - client.asked for client in clients if client.first)
+    result = {
+        "streams": options.streams,
+        "unfinished": open_streams,
+        "events": sum(client.events for client in clients),
+        "seconds": seconds,
+        "connect_seconds": connected,
+        "first_token_p50_ms": 1000 * statistics.median(firsts) if firsts else None,
+        "first_token_max_ms": 1000 * firsts[-1] if firsts else None,
+    }
+    if options.tps:
+        result["lateness_p50_ms"], result["lateness_p99_ms"] = lateness(clients, options.tps)
+    print(json.dumps(result))
+
+
+def lateness(clients: list[Client], tps: float) -> tuple[float, float]:
+    """How late events were against the pace, counted from each stream's own earliest schedule."""
+    late = []
+    for client in clients:
+        # The first event gives the role and comes with the second, the first token; the last two end the stream.
+        times = client.arrivals[1:-2]
+        due = [number / tps for number in range(len(times))]
+        start = min(time - offset for time, offset in zip(times, due, strict=True))
+        late += [1000 * (time - start - offset) for time, offset in zip(times, due, strict=True)]
+    late.sort()
+    return late[len(late) // 2], late[int(len(late) * 0.99)]
+
+
+if __name__ == "__main__":
+    main()
