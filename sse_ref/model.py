@@ -208,18 +208,31 @@ def count_tokens(prompt: Prompt) -> int:
 
 # Where braces stand, the model has a choice. What it prefers depends on the prompt, and how often it follows that
 # preference on the temperature. The alternatives of a choice begin with different tokens.
-OPENING = "{Once|Long ago|Every evening}, {in a quiet harbor|at the edge of a forest|on a small island}, a {young|patient|quiet} {fox|lighthouse keeper|clockmaker} {waited for|listened to|wrote} {letters|stories|songs} that {came|arrived|travelled} one word at a time."
+OPENING = (
+    "{Once|Long ago|Every evening}, {in a quiet harbor|at the edge of a forest|on a small island}, a"
+    " {young|patient|quiet} {fox|lighthouse keeper|clockmaker} {waited for|listened to|wrote}"
+    " {letters|stories|songs} that {came|arrived|travelled} one word at a time."
+)
 MIDDLE = (
     " {Nobody|No neighbor|Not even the mayor} knew {who|which friend} had {sent|begun} them.",
-    " {First|At first} there was only {silence|a pause|the sound of rain}; then {a|one} {word|syllable|letter} appeared, and {another|a second} right behind it.",
-    " “{Why wait|Who waits} for the whole page,” {she|they} said, “{when|if} the first line can {already|even now} make you {smile|think|hungry}?”",
-    " {Sometimes|Now and then} a word was {cut|torn} in two by the {wind|tide|night train}, and {its|the two} halves had to be {kept|put side by side} until they {fit|met} again.",
+    " {First|At first} there was only {silence|a pause|the sound of rain}; then {a|one}"
+    " {word|syllable|letter} appeared, and {another|a second} right behind it.",
+    " “{Why wait|Who waits} for the whole page,” {she|they} said, “{when|if} the first line can"
+    " {already|even now} make you {smile|think|hungry}?”",
+    " {Sometimes|Now and then} a word was {cut|torn} in two by the {wind|tide|night train}, and {its|the"
+    " two} halves had to be {kept|put side by side} until they {fit|met} again.",
     " {When|Whenever} nothing came for a while, a small {lamp|bell} {blinked|moved} to say: {still here|do not go}.",
-    " {One|On a cold} {morning|evening} the {baker|postman} {asked|wanted} her to stop, and she {stopped|did}, {mid-sentence|halfway}, {without|in spite of} {regret|hurry}.",
-    " {Over coffee|At the little café}, people {read|shared} the {pieces|fragments} aloud, {faster|slower} and {faster|slower}.",
-    " {Some|A few} {lines|pages} were lost in a {storm|fog}, but each had a {number|mark}, so they could be {asked for|sent} again.",
+    " {One|On a cold} {morning|evening} the {baker|postman} {asked|wanted} her to stop, and she"
+    " {stopped|did}, {mid-sentence|halfway}, {without|in spite of} {regret|hurry}.",
+    " {Over coffee|At the little café}, people {read|shared} the {pieces|fragments} aloud,"
+    " {faster|slower} and {faster|slower}.",
+    " {Some|A few} {lines|pages} were lost in a {storm|fog}, but each had a {number|mark}, so they could"
+    " be {asked for|sent} again.",
 )
-ENDING = " {And|In the end}, {when|after} the last {word|line} had come, there was a {clear|small} sign that {said|meant}: {done|finished}. 🦊"
+ENDING = (
+    " {And|In the end}, {when|after} the last {word|line} had come, there was a {clear|small} sign that"
+    " {said|meant}: {done|finished}. 🦊"
+)
 
 _CHOICE = re.compile(r"( ?)\{([^}]*)\}")
 
@@ -237,6 +250,7 @@ def _prose(prompt: Prompt, choice: int) -> Iterator[TokenChance]:
         space, options = match.groups()  # a space before a word belongs to the word's token
         yield from _chosen([space + option for option in options.split("|")], prompt, taste, dice)
         end = match.end()
+    yield from map(_certain, tokenize(template[end:]))
 
 
 def _chosen(options: list[str], prompt: Prompt, taste: random.Random, dice: random.Random) -> Iterator[TokenChance]:

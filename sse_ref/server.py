@@ -337,6 +337,8 @@ class Connection(BaseHTTPRequestHandler):
     def route(self) -> Callable[[], None]:
         """What answers this request, by path and method."""
         path = self.path.partition("?")[0]
+        if path.lower().startswith("http://"):  # the absolute form, which proxies send
+            path = "/" + path[7:].partition("/")[2]
         routes: dict[str, Callable[[], None]] = {}
         if path in self.server.dialects:
             routes["POST"] = lambda: self.complete(self.server.dialects[path])
@@ -357,7 +359,7 @@ class Connection(BaseHTTPRequestHandler):
         wanted = self.server.settings.api_key
         if wanted is None:
             return
-        key = dialect.read_key(dict(self.headers.items()))
+        key = dialect.read_key({name.lower(): value for name, value in self.headers.items()})
         if key is None or not hmac.compare_digest(key.encode("utf-8", "replace"), wanted.encode()):
             problem = "there is no API key" if key is None else "the API key is wrong"
             raise RequestError(401, problem, code="invalid_api_key")
@@ -378,9 +380,7 @@ class Connection(BaseHTTPRequestHandler):
             with self.slot():
                 self.begin_answer(dialect, request, record)
         except RequestError as error:
-            record.status = error.status
-            self.end_record(record, "refused")
-            self.answer_error(dialect, error)
+            self.refuse_stream(record, dialect, error)
 
     def begin_answer(self, dialect: Dialect, request: Request, record: Record) -> None:
         pace = _Pace(self.server.settings, request.prompt.n, record)
@@ -415,10 +415,10 @@ class Connection(BaseHTTPRequestHandler):
         The model says the same again for the same prompt, so nothing has to be kept for that: the events up to the last
         one that the client has are left out. A client that has them all gets 204, which tells a browser to stop.
         """
-        query = urllib.parse.parse_qs(self.path.partition("?")[2], max_num_fields=20)
         record = self.begin_record()
         try:
-            prompt = read_query(query)
+            query = read_query(self.path.partition("?")[2])
+            prompt = event_prompt(query)
             drop = read_number(query, "drop", 0)
             record.request = {"prompt": prompt.last_text("user")}
             record.model, record.streamed = prompt.model, True
@@ -427,9 +427,7 @@ class Connection(BaseHTTPRequestHandler):
             with self.slot():
                 self.begin_events(prompt, after, drop, record)
         except RequestError as error:
-            record.status = error.status
-            self.end_record(record, "refused")
-            self.answer_error(DIALECTS["openai"], error)
+            self.refuse_stream(record, DIALECTS["openai"], error)
 
     def begin_events(self, prompt: Prompt, after: int, drop: int, record: Record) -> None:
         """Stream the events after number ``after``, and at most ``drop`` of them if that is not 0."""
@@ -556,6 +554,11 @@ class Connection(BaseHTTPRequestHandler):
         record = Record(self.command, self.path.partition("?")[0])
         self.server.records.append(record)
         return record
+
+    def refuse_stream(self, record: Record, dialect: Dialect, error: RequestError) -> None:
+        record.status = error.status
+        self.end_record(record, "refused")
+        self.answer_error(dialect, error)
 
     def end_record(self, record: Record, outcome: str) -> None:
         """Note how a stream ended, and say so in one line."""
@@ -793,7 +796,14 @@ def is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def read_query(query: Mapping[str, list[str]]) -> Prompt:
+def read_query(text: str) -> dict[str, list[str]]:
+    try:
+        return urllib.parse.parse_qs(text, max_num_fields=20)
+    except ValueError:
+        raise RequestError(400, "the query has too many fields") from None
+
+
+def event_prompt(query: Mapping[str, list[str]]) -> Prompt:
     """The prompt of ``/events``: prompt, model, seed, max_tokens."""
     model = query.get("model", ["toy"])[-1]
     if model not in MODELS:

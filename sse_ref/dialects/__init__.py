@@ -57,7 +57,7 @@ class Dialect(Protocol):
     # On the server's side.
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:
-        """The API key that the request's headers carry."""
+        """The API key that the request's headers carry; their names are in lower case."""
 
     def read_request(self, body: bytes) -> Request:
         """Understand a request body, or raise ``RequestError`` naming the field at fault."""

@@ -71,7 +71,7 @@ class OpenAIChat:
 
     def read_key(self, headers: Mapping[str, str]) -> str | None:
         """The key of ``Authorization: Bearer KEY``."""
-        scheme, _, key = headers.get("Authorization", "").partition(" ")
+        scheme, _, key = headers.get("authorization", "").partition(" ")
         return key.strip() if scheme.lower() == "bearer" else None
 
     def read_request(self, body: bytes) -> Request:
@@ -349,7 +349,7 @@ class OpenAIChat:
 
 
 class OpenAICompletions(OpenAIChat):
-    """Text completions, the older sister: ``POST /v1/completions``, a prompt in place of messages, text in place of deltas."""
+    """The older text completions, ``POST /v1/completions``: a prompt in place of messages, text in place of deltas."""
 
     name = "openai-completions"
     path = "/completions"

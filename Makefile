@@ -1,0 +1,63 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+TEST_ENV := .test-env
+CHECK_ENV := .check-env
+BENCH_ENV := .bench-env
+INTEROP_ENV := .interop-env
+
+.PHONY: help run test fuzz check format readme bench interop clean
+
+help: ## Show the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
+
+run: ## Start the server on port 8000
+	$(PYTHON) -m sse_ref.server
+
+# pytest is pure Python: one copy serves every interpreter, none of which is changed.
+$(TEST_ENV): tests/requirements.txt
+	$(PYTHON) -m pip install --quiet --disable-pip-version-check --root-user-action=ignore --upgrade --target $(TEST_ENV) -r $<
+	touch $@
+
+test: $(TEST_ENV) ## Run the tests on every CPython from 3.11 that is installed
+	$(PYTHON) tests/pythons.py $(TEST_ENV)
+
+fuzz: $(TEST_ENV) ## Compare the decoder with the oracle on two million random streams
+	PYTHONPATH=$(TEST_ENV) $(PYTHON) -m pytest -m slow
+
+$(CHECK_ENV): tests/requirements-check.txt
+	$(PYTHON) -m venv $(CHECK_ENV)
+	$(CHECK_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+check: $(CHECK_ENV) ## Types, lint and format
+	$(CHECK_ENV)/bin/mypy
+	$(CHECK_ENV)/bin/ruff check
+	$(CHECK_ENV)/bin/ruff format --check
+
+format: $(CHECK_ENV) ## Format the code
+	$(CHECK_ENV)/bin/ruff check --fix
+	$(CHECK_ENV)/bin/ruff format
+
+readme: ## Write the generated tables of the README
+	$(PYTHON) tests/readme_tables.py --write
+
+$(BENCH_ENV): tests/bench/requirements.txt
+	$(PYTHON) -m venv $(BENCH_ENV)
+	$(BENCH_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
+	touch $@
+
+bench: $(BENCH_ENV) ## Speed beside published peers, as ratios of one run
+	$(BENCH_ENV)/bin/python tests/bench/decoders.py
+	$(BENCH_ENV)/bin/python tests/bench/servers.py
+
+$(INTEROP_ENV): tests/interop/requirements.txt tests/interop/package.json
+	$(PYTHON) -m venv $(INTEROP_ENV)
+	$(INTEROP_ENV)/bin/pip install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
+	cp tests/interop/package.json $(INTEROP_ENV)/ && cd $(INTEROP_ENV) && npm install --silent --no-audit --no-fund
+	touch $@
+
+interop: $(INTEROP_ENV) ## Run unmodified SDKs, curl and a browser against the server
+	$(INTEROP_ENV)/bin/python tests/interop/run.py
+
+clean: ## Remove what the targets installed
+	rm -rf $(TEST_ENV) $(CHECK_ENV) $(BENCH_ENV) $(INTEROP_ENV)

@@ -1,0 +1,1013 @@
+"""The client: one-shot chat streams and reconnecting event sources, on ``urllib``.
+
+In:   a URL and a prompt, or the URL of an event source.
+Out:  pieces of an answer as they come and one outcome; or events, across dropped connections.
+
+``urllib`` and ``http.client`` send the request and read the head of the response. The body is read here, because
+``http.client`` hides what matters about a stream: its line iteration takes a cut chunked body for a finished one, and any
+read reports a short ``Content-Length`` body as complete. So the chunked transfer coding (RFC 9112, 7.1) is undone in the
+open, by ``ChunkedDecoder``.
+
+A stream has exactly one outcome:
+
+    complete         every choice has its finish reason, and the transport did not say otherwise
+    truncated        the stream was cut: in HTTP, in an event, or before a finish reason; Truncated
+    api_error        the server reported an error inside the stream; ApiError
+    protocol_error   the server sent something else than it should; ProtocolError
+    http_error       the server answered with an HTTP error, or not at all; HTTPStatusError
+    timeout          nothing came for too long; StreamTimeout
+    cancelled        the caller stopped reading
+
+All but the first and the last are exceptions, and each keeps the text that had come. A request is sent again only before
+the first byte of an answer has come, and never after. ``EventSource`` follows HTML standard 9.2.2 and 9.2.3.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import email.utils
+import http.client
+import json
+import os
+import random
+import re
+import socket
+import statistics
+import sys
+import threading
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Callable, Generator, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder
+from sse_ref.dialects import DIALECTS, ApiError, Dialect, ProtocolError, Request, StreamError, to_json
+from sse_ref.model import Call, End, Fragment, Message, Piece, Prompt, Text, Usage
+from sse_ref.structured import read_partial
+
+__all__ = [
+    "ApiError",
+    "ChatStream",
+    "Choice",
+    "ChunkedDecoder",
+    "EventSource",
+    "HTTPStatusError",
+    "ProtocolError",
+    "StreamError",
+    "StreamTimeout",
+    "ToolCall",
+    "Truncated",
+    "main",
+]
+
+DEFAULT_URL = "http://127.0.0.1:8000/v1"
+READ_SIZE = 65536  # bytes asked of the socket at once; what is there is returned, however little
+ERROR_BODY = 65536  # bytes of an error answer that are looked at
+RETRIED = {408, 409, 429, *range(500, 600)}  # as the provider's own SDKs do
+MAX_RETRY_AFTER = 60.0  # seconds; a server that asks for more is not waited for
+MAX_BACKOFF = 60.0  # seconds between two attempts of an event source that cannot connect
+
+
+class Truncated(StreamError):
+    """The stream was cut off: what came is not the whole answer."""
+
+    outcome = "truncated"
+
+
+class HTTPStatusError(StreamError):
+    """The server answered with an HTTP status other than success, or did not answer at all (``status`` is None)."""
+
+    outcome = "http_error"
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class StreamTimeout(StreamError):
+    """Nothing came within the idle timeout, or the answer took longer than the total limit."""
+
+    outcome = "timeout"
+
+
+# ---- HTTP: the parts of urllib that a stream needs otherwise -----------------------------------------------------------
+
+
+class _Response(http.client.HTTPResponse):
+    """A response that keeps its socket, for timeouts, and passes over all 1xx answers, not only 100."""
+
+    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
+        self.sock = sock
+        super().__init__(sock, *args, **options)
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 < status < 200:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+
+
+class _Connection(http.client.HTTPConnection):
+    response_class = _Response
+
+
+class _SecureConnection(http.client.HTTPSConnection):
+    response_class = _Response
+
+
+class _Handler(urllib.request.HTTPHandler):
+    def http_open(self, request: urllib.request.Request) -> Any:
+        return self.do_open(_Connection, request)
+
+
+class _SecureHandler(urllib.request.HTTPSHandler):
+    def https_open(self, request: urllib.request.Request) -> Any:
+        return self.do_open(_SecureConnection, request, context=self._context)  # type: ignore[attr-defined]
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows 307 and 308 with method and body; never turns a POST into a GET, and never takes a key to another host."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        if req.get_method() != "GET" and code not in (307, 308):
+            return None
+        kept = dict(req.header_items())
+        if _origin(newurl) != _origin(req.full_url):
+            kept.pop("Authorization", None)
+            if req.data is not None:
+                return None
+        return urllib.request.Request(newurl, req.data, kept, req.origin_req_host, True, req.get_method())
+
+
+def _origin(url: str) -> tuple[str, str]:
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc
+
+
+_opener = urllib.request.build_opener(_Handler, _SecureHandler, _Redirects)
+
+
+def _open(request: urllib.request.Request, timeout: float | None) -> _Response:
+    """Send a request; raises ``HTTPError``, ``OSError`` or ``HTTPException`` as urllib does."""
+    response: _Response = _opener.open(request, timeout=timeout)
+    return response
+
+
+# ---- The body --------------------------------------------------------------------------------------------------------
+
+
+class ChunkedDecoder:
+    """Undoes the chunked transfer coding (RFC 9112, 7.1); extensions and trailers are passed over.
+
+    >>> decoder = ChunkedDecoder()
+    >>> decoder.feed(b"5\\r\\nhel"), decoder.feed(b"lo\\r\\n0\\r\\n\\r\\n"), decoder.finished
+    ([b'hel'], [b'lo'], True)
+    """
+
+    def __init__(self) -> None:
+        self.finished = False
+        self._line = bytearray()  # a size line, or the CRLF after a chunk, that is not complete yet
+        self._left = 0  # bytes of the current chunk still to come
+        self._state = "size"  # then "data", "end" of a chunk, and at last "trailers"
+
+    def feed(self, data: bytes) -> list[bytes]:
+        """Return the pieces of the body in these bytes, none longer than its chunk. Raises ``ProtocolError``."""
+        pieces = []
+        position = 0
+        while position < len(data) and not self.finished:
+            if self._state == "data":
+                piece = data[position : position + self._left]
+                pieces.append(piece)
+                position += len(piece)
+                self._left -= len(piece)
+                if not self._left:
+                    self._state = "end"
+                continue
+            end = data.find(b"\n", position) + 1 or len(data)
+            self._line += data[position:end]
+            position = end
+            if self._line.endswith(b"\n"):
+                self._take_line(bytes(self._line).rstrip(b"\r\n"))
+                self._line.clear()
+            elif len(self._line) > 8192 or (self._state == "end" and len(self._line) > 1):
+                raise ProtocolError("the chunked coding is broken: a line does not end")
+        return pieces
+
+    def _take_line(self, line: bytes) -> None:
+        if self._state == "size":
+            size = line.partition(b";")[0].strip()
+            if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", size):
+                raise ProtocolError(f"the chunked coding is broken: {line[:40]!r} is no chunk size")
+            self._left = int(size, 16)
+            self._state = "data" if self._left else "trailers"
+        elif self._state == "end":
+            if line:
+                raise ProtocolError("the chunked coding is broken: a chunk is longer than its size")
+            self._state = "size"
+        elif not line:
+            self.finished = True
+
+
+@dataclass
+class _Limits:
+    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever)."""
+
+    idle: float | None
+    total: float | None = None
+    began: float = field(default_factory=time.monotonic)
+
+    def next_wait(self) -> float | None:
+        """How long the next read may take. Raises ``StreamTimeout`` if there is no time left."""
+        if self.total is None:
+            return self.idle
+        left = self.began + self.total - time.monotonic()
+        if left <= 0:
+            raise StreamTimeout(f"the answer took longer than {self.total:g} s")
+        return left if self.idle is None else min(left, self.idle)
+
+    def passed(self) -> StreamTimeout:
+        if self.total is not None and time.monotonic() >= self.began + self.total - 0.01:
+            return StreamTimeout(f"the answer took longer than {self.total:g} s")
+        return StreamTimeout(f"nothing came for {self.idle:g} s")
+
+
+class _Watcher:
+    """What the body's reading tells those who want to see the wire; this one looks away."""
+
+    def head(self, response: _Response) -> None: ...
+
+    def read(self, data: bytes) -> None: ...
+
+    def piece(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def _body(response: _Response, limits: _Limits, watcher: _Watcher) -> Iterator[bytes]:
+    """Yield the body as it comes. Raises ``Truncated``, ``ProtocolError`` or ``StreamTimeout``; ends only if it is whole.
+
+    A body without length or chunks ends with the connection: whether that was a cut, HTTP cannot say.
+    """
+    unpack = _unpacker(response.headers.get("Content-Encoding", ""))
+    chunks = ChunkedDecoder() if response.chunked else None
+    left = None if chunks else response.length
+    while not (chunks and chunks.finished) and left != 0:
+        try:
+            response.sock.settimeout(limits.next_wait())
+            data = response.fp.read1(READ_SIZE)
+        except TimeoutError:
+            raise limits.passed() from None
+        except OSError as error:
+            raise Truncated(f"the connection broke: {_reason(error)}") from None
+        if not data:
+            if chunks:
+                raise Truncated("the connection was closed in the middle of a chunked body")
+            if left:
+                raise Truncated(f"the connection was closed {left} bytes before the end of the body")
+            break
+        watcher.read(data)
+        for piece in chunks.feed(data) if chunks else [data if left is None else data[:left]]:
+            watcher.piece(piece)
+            yield unpack(piece)
+        if left is not None:
+            left = max(0, left - len(data))
+    watcher.end()
+
+
+def _unpacker(coding: str) -> Callable[[bytes], bytes]:
+    """Undo a content coding. None was asked for, but some servers compress all the same."""
+    match coding.strip().lower():
+        case "" | "identity":
+            return bytes
+        case "gzip" | "x-gzip" | "deflate":
+            return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS).decompress
+    raise ProtocolError(f"the body is coded as {coding!r}, which was not asked for")
+
+
+def _error_body(response: Any, limits: _Limits) -> bytes:
+    """What can be had of the body of an answer that is no event stream."""
+    response = getattr(response, "fp", response) if isinstance(response, urllib.error.HTTPError) else response
+    body = b""
+    with contextlib.suppress(StreamError, zlib.error):
+        for piece in _body(response, limits, _Watcher()):
+            body += piece
+            if len(body) >= ERROR_BODY:
+                break
+    return body[:ERROR_BODY]
+
+
+def _reason(error: BaseException) -> str:
+    """The words of an error, without numbers and brackets."""
+    cause = getattr(error, "reason", error)
+    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return str(text)
+
+
+# ---- Chat streams ----------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class ToolCall:
+    """A tool call as far as it has come."""
+
+    name: str
+    id: str
+    arguments: str = ""
+
+    @property
+    def partial_arguments(self) -> Any:
+        """The value of the arguments so far (``structured.read_partial``): it can be shown before it is complete."""
+        return read_partial(self.arguments)
+
+
+@dataclass
+class Choice:
+    """One of the answers, as far as it has come."""
+
+    text: str = ""
+    tool_calls: list[ToolCall] = field(default_factory=list)
+    finish_reason: str | None = None
+
+
+class ChatStream:
+    """One answer, streamed: iterate it for its pieces, and read it afterwards, or in between.
+
+    ``request`` is a prompt as text, a ``Prompt``, or the JSON object of a request in the dialect's own form. ``timeout``
+    is the silence in seconds after which to give up (any byte ends a silence, comments too), ``total_timeout`` a limit for
+    the whole. ``retries`` are made only before the first byte of an answer. ``max_event_size`` is in bytes.
+
+    Raises ``Truncated``, ``ApiError``, ``ProtocolError``, ``HTTPStatusError`` or ``StreamTimeout`` while it is iterated;
+    all of them are ``StreamError``, with ``outcome`` and the ``text`` that had come. Leaving the loop early, or ``close``,
+    closes the connection, which is how a server learns that it can stop.
+
+    >>> from sse_ref.server import running
+    >>> with running() as server, ChatStream("Say it back", url=server.url + "/v1", model="toy-echo") as stream:
+    ...     [piece.text for piece in stream if isinstance(piece, Text)]
+    ['Say', ' it', ' back']
+    >>> stream.outcome, stream.finish_reason, stream.usage.completion_tokens
+    ('complete', 'stop', 3)
+    """
+
+    def __init__(
+        self,
+        request: str | Prompt | Mapping[str, Any],
+        *,
+        url: str = DEFAULT_URL,
+        model: str = "toy",
+        dialect: str | Dialect = "openai",
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = 60.0,
+        total_timeout: float | None = None,
+        retries: int = 2,
+        max_event_size: int | None = 64 * 2**20,
+        any_content_type: bool = False,
+        on_event: Callable[[ServerSentEvent], None] | None = None,
+        watcher: Any = None,
+    ) -> None:
+        self.dialect = DIALECTS[dialect] if isinstance(dialect, str) else dialect
+        if isinstance(request, str):
+            request = Prompt(model, (Message("user", request),))
+        if isinstance(request, Prompt):
+            request = self.dialect.write_request(Request(request, stream=True, include_usage=True))
+        self.url = url.rstrip("/") + self.dialect.path
+        self.body = to_json(request).encode()
+        self.headers = {
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream, application/json",
+            "User-Agent": "sse_ref",
+            **(self.dialect.write_key(api_key) if api_key else {}),
+            **(headers or {}),
+        }
+        self.timeout = timeout
+        self.total_timeout = total_timeout
+        self.retries = retries
+        self.max_event_size = max_event_size
+        self.any_content_type = any_content_type
+        self.on_event = on_event
+        self.watcher: Any = watcher or _Watcher()
+
+        self.outcome: str | None = None
+        self.choices: dict[int, Choice] = {}
+        self.usage: Usage | None = None
+        self.status: int | None = None
+        self.attempts = 0
+        self.asked: float | None = None  # when the request was sent, by time.monotonic()
+        self.arrivals: list[float] = []  # when each piece with something in it came
+        self._reader = self.dialect.reader()
+        self._notes: list[str] = []
+        self._response: _Response | None = None
+        self._pieces = self._run()
+
+    # ---- What has come ----
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice."""
+        return self.choices[0].text if 0 in self.choices else ""
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls of the first choice."""
+        return self.choices[0].tool_calls if 0 in self.choices else []
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended."""
+        return self.choices[0].finish_reason if 0 in self.choices else None
+
+    @property
+    def warnings(self) -> list[str]:
+        """Oddities that were tolerated."""
+        return self._reader.warnings + self._notes
+
+    @property
+    def time_to_first_token(self) -> float | None:
+        """Seconds from the request to the first piece with something in it; the chunk with the role does not count."""
+        return self.arrivals[0] - self.asked if self.arrivals and self.asked else None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens after the first, over the time since the first; pieces count as tokens if the server gave no usage."""
+        if len(self.arrivals) < 2 or self.arrivals[-1] == self.arrivals[0]:
+            return None
+        tokens = self.usage.completion_tokens if self.usage else len(self.arrivals)
+        return (tokens - 1) / (self.arrivals[-1] - self.arrivals[0])
+
+    @property
+    def gaps(self) -> list[float]:
+        """Seconds between one piece and the next."""
+        return [later - earlier for earlier, later in zip(self.arrivals, self.arrivals[1:], strict=False)]
+
+    # ---- Reading ----
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self._pieces
+
+    def __enter__(self) -> ChatStream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection. A stream that had not ended is cancelled: the server sees the end of the connection."""
+        self._pieces.close()
+        if self.outcome is None:
+            self.outcome = "cancelled"
+
+    def _run(self) -> Generator[Piece, None, None]:
+        try:
+            yield from self._read()
+            self.outcome = "complete"
+        except StreamError as error:
+            self.outcome = error.outcome
+            error.text = self.text
+            raise
+        except (GeneratorExit, KeyboardInterrupt):
+            self.outcome = "cancelled"
+            raise
+        finally:
+            if self._response is not None:
+                self._response.close()
+
+    def _read(self) -> Iterator[Piece]:
+        self.asked = time.monotonic()
+        limits = _Limits(self.timeout, self.total_timeout)
+        response = self._response = self._connect(limits)
+        self.status = response.status
+        self.watcher.head(response)
+        self._check_type(response, limits)
+        decoder = SSEDecoder(max_event_size=self.max_event_size)
+        beginning = b""
+        events = 0
+        for data in _unbroken(_body(response, limits, self.watcher)):
+            if not events:
+                beginning = (beginning + data)[:200]
+            too_large = None
+            try:
+                dispatched = decoder.feed(data)
+            except EventTooLarge as error:
+                dispatched, too_large = error.events, error
+            for event in dispatched:
+                events += 1
+                yield from self._take(event)
+                if self._reader.done:
+                    self._check_end(decoder, events, beginning)
+                    return
+            if too_large:
+                raise ProtocolError(str(too_large))
+        self._check_end(decoder, events, beginning)
+
+    def _take(self, event: ServerSentEvent) -> Iterator[Piece]:
+        if self.on_event:
+            self.on_event(event)
+        for piece in self._reader.read(event):
+            self._note(piece)
+            yield piece
+
+    def _note(self, piece: Piece) -> None:
+        if isinstance(piece, Usage):
+            self.usage = piece  # the last one counts: some servers send one with each chunk
+            return
+        choice = self.choices.setdefault(getattr(piece, "choice", 0), Choice())
+        if isinstance(piece, End):
+            choice.finish_reason = piece.reason
+            return
+        self.arrivals.append(time.monotonic())
+        match piece:
+            case Text():
+                choice.text += piece.text
+            case Call():
+                choice.tool_calls.append(ToolCall(piece.name, piece.id))
+            case Fragment():
+                choice.tool_calls[piece.index].arguments += piece.arguments
+
+    def _check_type(self, response: _Response, limits: _Limits) -> None:
+        kind = response.headers.get_content_type() if "Content-Type" in response.headers else "nothing"
+        if response.status == 204 or (kind != "text/event-stream" and not self.any_content_type):
+            message = self.dialect.read_error(_error_body(response, limits))
+            said = f": {_first_line(message)}" if message else ""
+            raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{said}")
+
+    def _check_end(self, decoder: SSEDecoder, events: int, beginning: bytes) -> None:
+        """The body has ended, or the end mark has come: was that the whole answer?"""
+        if self._reader.finished:
+            if not self._reader.done:
+                self._notes.append("the end mark did not come")
+            return
+        if self._reader.done:
+            raise Truncated("the end mark came before a finish reason")
+        if not events and not decoder.pending:
+            said = f": {_first_line(beginning.decode('utf-8', 'replace'))}" if beginning.strip() else ""
+            raise ProtocolError(f"the event stream held no event{said}")
+        raise Truncated(f"the stream ended {'inside an event' if decoder.pending else 'before a finish reason'}")
+
+    # ---- Connecting ----
+
+    def _connect(self, limits: _Limits) -> _Response:
+        """Send the request, and again if the server says so or was not there; never after a byte of an answer."""
+        while True:
+            self.attempts += 1
+            try:
+                return _open(
+                    urllib.request.Request(self.url, self.body, self.headers, method="POST"), limits.next_wait()
+                )
+            except urllib.error.HTTPError as error:
+                with error:
+                    message = self.dialect.read_error(_error_body(error, limits)) or error.reason
+                failure = HTTPStatusError(f"{error.code}: {_first_line(str(message))}", error.code)
+                wait = _retry_wait(error.headers, self.attempts) if error.code in RETRIED else None
+            except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
+                if isinstance(getattr(error, "reason", error), TimeoutError):
+                    raise limits.passed() from None
+                if isinstance(error, http.client.HTTPException) and not isinstance(
+                    error, http.client.RemoteDisconnected
+                ):
+                    raise ProtocolError(f"the answer is not HTTP: {error!r}") from None
+                failure = HTTPStatusError(f"no answer from {_origin(self.url)[1]}: {_reason(error)}")
+                wait = _backoff(self.attempts)
+            if wait is None or self.attempts > self.retries:
+                raise failure from None
+            if limits.total is not None and wait > limits.began + limits.total - time.monotonic():
+                raise failure from None
+            time.sleep(wait)
+
+
+def _unbroken(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    try:
+        yield from pieces
+    except zlib.error as error:
+        raise ProtocolError(f"the compressed body is broken: {error}") from None
+
+
+def _retry_wait(headers: Any, attempt: int) -> float | None:
+    """Seconds until the next attempt; None if the server does not want one, or too late."""
+    if headers.get("X-Should-Retry") == "false":
+        return None
+    wait = _number(headers.get("Retry-After-Ms"))
+    wait = wait / 1000 if wait is not None else _number(headers.get("Retry-After"))
+    if wait is None and "Retry-After" in headers:
+        with contextlib.suppress(ValueError, TypeError):
+            wait = max(0.0, email.utils.parsedate_to_datetime(headers["Retry-After"]).timestamp() - time.time())
+    if wait is None:
+        return _backoff(attempt)
+    return wait if wait <= MAX_RETRY_AFTER else None
+
+
+def _number(text: str | None) -> float | None:
+    """A number of seconds in a header: digits, perhaps with a fraction."""
+    return float(text) if text is not None and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text.strip()) else None
+
+
+def _backoff(attempt: int) -> float:
+    """Half a second, doubled with each attempt up to eight, less up to a quarter so that clients spread."""
+    return float(min(8.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.75, 1.0))
+
+
+def _first_line(text: str) -> str:
+    """The beginning of a text, fit for one line of a terminal."""
+    text = re.sub(r"[\0-\x1f\x7f-\x9f]+", " ", text).strip()
+    return text if len(text) <= 200 else text[:200] + "..."
+
+
+# ---- Event sources ---------------------------------------------------------------------------------------------------
+
+
+class EventSource:
+    """The standard's reconnecting source: iterate it for events, for as long as the server lets it reconnect.
+
+    After the end of a body or a broken connection it waits for the reconnection time and asks again, with the last event
+    ID. It ends when the server answers 204 or ``close`` is called (also from another thread), and fails for good on any
+    other status (``HTTPStatusError``) or content type (``ProtocolError``). ``timeout`` is the silence in seconds that
+    counts as a broken connection, None for never; ``max_failures`` (None: no limit) how many attempts in a row may fail
+    before the last failure is raised.
+
+    An incomplete event at a cut is dropped together with its id. The last event ID outlives the connection, as in
+    browsers: the letter of the standard would forget it at the first event without one.
+
+    >>> from sse_ref.server import running
+    >>> with running() as server:
+    ...     source = EventSource(server.url + "/events?max_tokens=2&drop=1", reconnection_time=0)
+    ...     [(event.id, event.data) for event in source if event.event == "message"], source.last_event_id
+    ([('1', 'Long'), ('2', ' ago')], '3')
+    """
+
+    CONNECTING, OPEN, CLOSED = 0, 1, 2
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        last_event_id: str = "",
+        reconnection_time: int = 3000,
+        timeout: float | None = None,
+        max_failures: int | None = None,
+    ) -> None:
+        self.url = url
+        self.headers = dict(headers or {})
+        self.last_event_id = last_event_id
+        self.reconnection_time = reconnection_time
+        """Milliseconds to wait before reconnecting; the server may change it."""
+        self.timeout = timeout
+        self.max_failures = max_failures
+        self.ready_state = self.CONNECTING
+        self._closing = threading.Event()
+        self._response: _Response | None = None
+
+    def __iter__(self) -> Iterator[ServerSentEvent]:
+        failures = 0
+        try:
+            while not self._closing.is_set():
+                self.ready_state = self.CONNECTING
+                try:
+                    response = self._connect()
+                    if response is None:
+                        return
+                    failures = 0
+                    yield from self._events(response)
+                except (Truncated, StreamTimeout) as error:
+                    failures += 1
+                    if self.max_failures is not None and failures >= self.max_failures:
+                        raise HTTPStatusError(str(error)) from None
+                self._closing.wait(self._wait(failures))
+        finally:
+            self.ready_state = self.CLOSED
+            if self._response is not None:
+                self._response.close()
+
+    def close(self) -> None:
+        """End the source; an iteration that is waiting ends too."""
+        self._closing.set()
+        self.ready_state = self.CLOSED
+        response = self._response
+        if response is not None:
+            with contextlib.suppress(OSError):
+                response.sock.shutdown(socket.SHUT_RDWR)
+
+    def _connect(self) -> _Response | None:
+        """One attempt: the response of an event stream, None for 204. Raises ``Truncated`` where another is worth it."""
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **self.headers}
+        if self.last_event_id:
+            # The header carries the id as UTF-8, and http.client writes strings as Latin-1.
+            headers["Last-Event-ID"] = self.last_event_id.encode().decode("latin-1")
+        try:
+            response = self._response = _open(urllib.request.Request(self.url, headers=headers), self.timeout)
+        except urllib.error.HTTPError as error:
+            error.close()
+            raise HTTPStatusError(f"{error.code}: {error.reason}", error.code) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise Truncated(f"no answer from {_origin(self.url)[1]}: {_reason(error)}") from None
+        if response.status == 204:
+            return None
+        if response.status != 200:
+            raise HTTPStatusError(f"{response.status}: {response.reason}", response.status)
+        if "Content-Type" not in response.headers or response.headers.get_content_type() != "text/event-stream":
+            raise ProtocolError(f"the content type is {response.headers.get('Content-Type')!r}, not text/event-stream")
+        self.ready_state = self.OPEN
+        return response
+
+    def _events(self, response: _Response) -> Iterator[ServerSentEvent]:
+        decoder = SSEDecoder(last_event_id=self.last_event_id)
+        try:
+            for data in _unbroken(_body(response, _Limits(self.timeout), _Watcher())):
+                events = decoder.feed(data)
+                if decoder.reconnection_time is not None:
+                    self.reconnection_time = decoder.reconnection_time
+                for event in events:
+                    self.last_event_id = event.id
+                    yield event
+                    if self._closing.is_set():
+                        return
+                self.last_event_id = decoder.last_event_id  # also of a block that dispatched nothing
+        finally:
+            response.close()
+
+    def _wait(self, failures: int) -> float:
+        """Seconds until the next attempt: never fewer than asked for, more after several failures."""
+        asked = self.reconnection_time / 1000
+        longer = min(MAX_BACKOFF, max(asked, 0.1) * 2 ** min(failures - 1, 16)) if failures > 1 else 0.0
+        return min(max(asked, longer), threading.TIMEOUT_MAX)
+
+
+# ---- The command -----------------------------------------------------------------------------------------------------
+
+EXAMPLES = """\
+examples:
+  python -m sse_ref.client "Tell me a story"                  against python -m sse_ref.server
+  python -m sse_ref.client "Tell me a story" --wire           every byte, as it comes
+  python -m sse_ref.client "Hi" --url https://api.openai.com/v1 --model gpt-4o-mini --api-key-env OPENAI_API_KEY
+
+exit status: 0 complete; 1 the stream did not end well, which one line says; 2 the request could not be sent: a wrong
+option, or nothing listens at the URL; 130 after Ctrl-C; 141 if the reader of the output went away
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m sse_ref.client``: stream one answer, and return the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    show = _shown(options)
+    stream = ChatStream(
+        Prompt(
+            options.model,
+            (Message("user", sys.stdin.read() if options.prompt == "-" else options.prompt),),
+            max_tokens=options.max_tokens,
+            **{name: value for name in ("seed", "temperature") if (value := getattr(options, name)) is not None},
+        ),
+        url=_checked_url(parser, options.url),
+        dialect=options.dialect,
+        api_key=_key(parser, options.api_key_env),
+        timeout=options.timeout,
+        total_timeout=options.total_timeout,
+        retries=options.retries,
+        on_event=show.event,
+        watcher=show,
+    )
+    try:
+        with stream:
+            for piece in stream:
+                show.token(piece)
+        problem, status = "", 0
+    except StreamError as error:
+        problem, status = f"{stream.outcome}: {error}", 1
+        if isinstance(error, HTTPStatusError) and error.status is None:
+            status = 2
+            problem = f"{error}; is the server running? python -m sse_ref.server starts one"
+    except KeyboardInterrupt:
+        problem, status = f"cancelled after {len(stream.arrivals)} tokens", 130
+    except BrokenPipeError:
+        return _output_gone()
+    try:
+        show.finish(stream)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        return _output_gone()
+    if problem:
+        print(f"sse_ref.client: {problem}", file=sys.stderr)
+    if stream.arrivals:
+        print(_summary(stream, details=options.stats), file=sys.stderr)
+    for warning in stream.warnings:
+        print(f"warning: {warning}", file=sys.stderr)
+    return status
+
+
+def _output_gone() -> int:
+    """Nobody reads the output any more: the stream is closed, and so is the output, without another error."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    print("sse_ref.client: the output was closed, so the stream was cancelled", file=sys.stderr)
+    return 141
+
+
+def _summary(stream: ChatStream, *, details: bool) -> str:
+    parts = [f"{stream.time_to_first_token:.2f} s to the first token"]
+    if stream.tokens_per_second:
+        parts.append(f"{stream.tokens_per_second:.1f} tokens/s")
+    parts.append(f"finish reason {stream.finish_reason or 'none'}")
+    if stream.usage:
+        parts.append(f"{stream.usage.prompt_tokens} + {stream.usage.completion_tokens} tokens")
+    lines = [", ".join(parts)]
+    gaps = sorted(1000 * gap for gap in stream.gaps)
+    if details and gaps:
+        lines.append(
+            f"gaps between pieces: median {statistics.median(gaps):.1f} ms, 95% under {gaps[int(len(gaps) * 0.95)]:.1f} ms, "
+            f"longest {gaps[-1]:.1f} ms; {len(stream.arrivals)} pieces, {stream.attempts} attempt(s)"
+        )
+    return "\n".join(lines)
+
+
+class _Show(_Watcher):
+    """Prints the text as it comes."""
+
+    def event(self, event: ServerSentEvent) -> None: ...
+
+    def token(self, piece: Piece) -> None:
+        if isinstance(piece, Text) and piece.choice == 0:
+            self.write(piece.text)
+
+    def write(self, text: str) -> None:
+        # A terminal that cannot show a character shows a question mark.
+        encoding = sys.stdout.encoding or "utf-8"
+        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+        sys.stdout.flush()
+
+    def finish(self, stream: ChatStream) -> None:
+        if stream.text:
+            self.write("\n")
+
+
+class _ShowEvents(_Show):
+    """Prints each event as a line of JSON: seconds since the request, type, data, id."""
+
+    def __init__(self) -> None:
+        self.began = time.monotonic()
+
+    def event(self, event: ServerSentEvent) -> None:
+        seconds = round(time.monotonic() - self.began, 3)
+        self.write(json.dumps({"s": seconds, "event": event.event, "data": event.data, "id": event.id}) + "\n")
+
+    def token(self, piece: Piece) -> None: ...
+
+    def finish(self, stream: ChatStream) -> None: ...
+
+
+class _ShowJson(_Show):
+    """Prints one JSON object at the end: what came, and how it ended."""
+
+    def token(self, piece: Piece) -> None: ...
+
+    def finish(self, stream: ChatStream) -> None:
+        usage = stream.usage
+        result = {
+            "outcome": stream.outcome,
+            "text": stream.text,
+            "finish_reason": stream.finish_reason,
+            "tool_calls": [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in stream.tool_calls],
+            "usage": {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+            if usage
+            else None,
+            "status": stream.status,
+            "time_to_first_token_s": stream.time_to_first_token,
+            "tokens_per_second": stream.tokens_per_second,
+            "warnings": stream.warnings,
+        }
+        self.write(json.dumps(result) + "\n")
+
+
+class _ShowWire(_ShowEvents):
+    """Prints every byte of the answer with its time: reads, chunks, lines, dispatches.
+
+    Each line of the stream is shown with its end visible. A line that a chunk leaves open ends in three dots, and its rest
+    begins with them.
+    """
+
+    def __init__(self, *, colour: bool) -> None:
+        super().__init__()
+        self.colour = colour
+        self.open = False  # a line was left open
+        self.dispatched: list[ServerSentEvent] = []
+        self.decoder = SSEDecoder()
+        self.last = self.began
+
+    def head(self, response: _Response) -> None:
+        self.stamp("head")
+        version = "HTTP/1.1" if response.version == 11 else "HTTP/1.0"
+        self.write(f"    {version} {response.status} {response.reason}\n")
+        for name, value in response.headers.items():
+            self.write(f"    {_first_line(name)}: {_first_line(value)}\n")
+
+    def read(self, data: bytes) -> None:
+        self.stamp(f"read {len(data)} bytes")
+
+    def piece(self, data: bytes) -> None:
+        self.write(self.paint("2", f"  chunk, {len(data)} bytes") + "\n")
+        for line in re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", data):
+            self.line(line)
+
+    def line(self, line: bytes) -> None:
+        text = line.decode("utf-8", "backslashreplace")
+        shown = re.sub(r"[\0-\x1f\x7f-\x9f]", lambda control: repr(control[0])[1:-1], text)
+        ended = line[-1:] in b"\r\n"
+        before, after = "..." if self.open else "", "" if ended else "..."
+        kind = "2" if line.startswith(b":") else "36"
+        self.write(f"    {before}{self.paint(kind, shown)}{after}\n")
+        self.open = not ended
+        for event in self.decoder.feed(line):
+            name = "[DONE]" if event.data == "[DONE]" else f"{event.event}, {len(event.data)} characters of data"
+            self.write("    " + self.paint("32", f"= event: {name}") + "\n")
+
+    def end(self) -> None:
+        self.stamp("end of the body")
+
+    def event(self, event: ServerSentEvent) -> None: ...
+
+    def stamp(self, what: str) -> None:
+        now = time.monotonic()
+        self.write(self.paint("1", f"{now - self.began:8.3f} s  +{now - self.last:.3f}  {what}") + "\n")
+        self.last = now
+
+    def paint(self, code: str, text: str) -> str:
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+
+def _shown(options: argparse.Namespace) -> _Show:
+    if options.wire:
+        return _ShowWire(colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    if options.events:
+        return _ShowEvents()
+    return _ShowJson() if options.json else _Show()
+
+
+def _checked_url(parser: argparse.ArgumentParser, url: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isascii()
+    except ValueError:
+        good = False
+    if not good or re.search(r"[\0- \x7f]", url):
+        parser.error(f"--url must be like {DEFAULT_URL}")
+    return url
+
+
+def _key(parser: argparse.ArgumentParser, name: str | None) -> str | None:
+    """The API key in the environment variable ``name``. It is never printed."""
+    if name is None:
+        return None
+    key = os.environ.get(name, "").strip()
+    if not key:
+        parser.error(f"the environment variable {name} holds no API key")
+    if not re.fullmatch(r"[!-~]+", key):
+        parser.error(f"the API key in {name} has characters that no header can carry")
+    return key
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sse_ref.client",
+        description="Stream one answer: the text on standard output, how it went on standard error.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("prompt", help="what to say; - reads it from standard input")
+    add("--url", default=DEFAULT_URL, help="base URL of the API (default: %(default)s)")
+    add("--model", default="toy", help="default: %(default)s")
+    add("--dialect", default="openai", choices=sorted(DIALECTS), help="default: %(default)s")
+    add("--max-tokens", type=int, metavar="N", help="end after N tokens")
+    add("--temperature", type=float, metavar="T")
+    add("--seed", type=int, metavar="N")
+    add(
+        "--timeout",
+        type=float,
+        default=60.0,
+        metavar="S",
+        help="silence to give up after, in seconds (default: %(default)s)",
+    )
+    add("--total-timeout", type=float, metavar="S", help="limit for the whole answer, in seconds (default: none)")
+    add(
+        "--retries",
+        type=int,
+        default=2,
+        metavar="N",
+        help="attempts after the first, before any answer (default: %(default)s)",
+    )
+    add("--api-key-env", metavar="NAME", help="environment variable that holds the API key")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--wire", action="store_true", help="show every byte of the answer with its time")
+    shown.add_argument("--events", action="store_true", help="show each event as a line of JSON")
+    shown.add_argument("--json", action="store_true", help="show one JSON object at the end")
+    add("--stats", action="store_true", help="say more about the time between tokens")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""Run the tests on every CPython from 3.11 that is installed here: on the PATH, or by pyenv.
+
+    python3 tests/pythons.py FOLDER_WITH_PYTEST [pytest's arguments]
+
+Ends with the first failing interpreter's exit status, after all have run.
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import shutil
+import subprocess
+import sys
+
+OLDEST = (3, 11)
+ASK = (
+    "import sys; print(sys.implementation.name, *sys.version_info[:3], getattr(sys, '_is_gil_enabled', lambda: True)())"
+)
+
+
+def candidates() -> list[str]:
+    names = ["python3", "python", *(f"python3.{minor}{kind}" for minor in range(OLDEST[1], 30) for kind in ("", "t"))]
+    found = [path for name in names if (path := shutil.which(name))]
+    pyenv = os.environ.get("PYENV_ROOT", os.path.expanduser("~/.pyenv"))
+    found += sorted(glob.glob(f"{pyenv}/versions/*/bin/python3"))
+    found += sorted(glob.glob("/usr/bin/python3.[0-9]*") + glob.glob("/usr/local/bin/python3.[0-9]*"))
+    return [sys.executable, *found]
+
+
+def interpreters() -> dict[str, str]:
+    """A path for each version, the one that runs this first."""
+    chosen: dict[str, str] = {}
+    for path in candidates():
+        if path.endswith("-config"):
+            continue
+        answer = subprocess.run([path, "-c", ASK], capture_output=True, text=True)
+        if answer.returncode or not answer.stdout.startswith("cpython"):
+            continue
+        _, major, minor, micro, locked = answer.stdout.split()
+        if (int(major), int(minor)) >= OLDEST:
+            version = f"{major}.{minor}.{micro}" + ("" if locked == "True" else " without the lock")
+            chosen.setdefault(version, path)
+    return chosen
+
+
+def main() -> int:
+    folder, *arguments = sys.argv[1:]
+    environment = {**os.environ, "PYTHONPATH": os.path.abspath(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    worst = 0
+    for version, path in interpreters().items():
+        print(f"== CPython {version}", flush=True)
+        status = subprocess.run([path, "-m", "pytest", *arguments], env=environment).returncode
+        worst = worst or status
+    return worst
+
+
+if __name__ == "__main__":
+    sys.exit(main())
