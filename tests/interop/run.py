@@ -1,0 +1,103 @@
+"""Unmodified clients against the server: SDKs in Python and JavaScript, curl, a browser. Run by ``make interop``.
+
+Prints a line for each check. Ends with status 1 if a check failed. A browser or curl that is not
+installed is a skip, and is counted as one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+ENVIRONMENT = ROOT / ".interop-env"
+STORY = '{"model":"toy","messages":[{"role":"user","content":"Tell me a story"}],"stream":true,"max_tokens":20}'
+
+
+def main() -> int:
+    server = subprocess.Popen(
+        [sys.executable, "-m", "sse_ref.server", "--port", "0", "--tps", "300", "--ttft", "0.05", "--quiet"],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert server.stdout
+        url = server.stdout.readline().split()[-1]
+        counts = {"ok": 0, "FAIL": 0, "skip": 0}
+        for check, verdict, detail in results(url):
+            counts[verdict] += 1
+            print(f"{verdict:5} {check}" + (f"\n{detail}" if detail else ""), flush=True)
+    finally:
+        server.terminate()
+        talk = server.communicate(timeout=10)[1]
+    if talk:
+        print(f"FAIL  the server said something:\n{talk}")
+        counts["FAIL"] += 1
+    print(f"{counts['ok']} passed, {counts['FAIL']} failed, {counts['skip']} skipped")
+    return 1 if counts["FAIL"] else 0
+
+
+def results(url: str) -> Iterator[tuple[str, str, str]]:
+    yield from curl(url)
+    yield from reported([str(ENVIRONMENT / "bin" / "python"), str(HERE / "python_clients.py"), url])
+    for script in ("node_clients.mjs", "browser.mjs"):
+        shutil.copy(HERE / script, ENVIRONMENT)  # where Node finds the packages
+    yield from reported(["node", str(ENVIRONMENT / "node_clients.mjs"), url])
+    browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
+    if browser:
+        yield from reported(["node", str(ENVIRONMENT / "browser.mjs"), url.removesuffix("/v1"), browser])
+    else:
+        yield "browser", "skip", "      no Chromium is installed"
+
+
+def reported(command: list[str]) -> Iterator[tuple[str, str, str]]:
+    """Run a script that prints a line of JSON for each check."""
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    for line in lines:
+        result = json.loads(line)
+        yield result["check"], "FAIL" if result["problem"] else "ok", result["problem"] or ""
+    if done.returncode or not lines:
+        yield Path(command[1]).name, "FAIL", done.stderr[-2000:]
+
+
+def curl(url: str) -> Iterator[tuple[str, str, str]]:
+    if not shutil.which("curl"):
+        yield "curl", "skip", "      curl is not installed"
+        return
+    json_type = ["-H", "Content-Type: application/json"]
+    for name, arguments, expected in [
+        ("curl -N", ["-sN", f"{url}/chat/completions", *json_type, "-d", STORY], "data: [DONE]\n\n"),
+        ("curl HTTP/1.0", ["-sN0", f"{url}/chat/completions", *json_type, "-d", STORY], "data: [DONE]\n\n"),
+        (
+            "curl, body in chunks",
+            ["-sN", f"{url}/chat/completions", *json_type, "-H", "Transfer-Encoding: chunked", "-d", STORY],
+            "data: [DONE]\n\n",
+        ),
+        ("curl /events", ["-sN", f"{url.removesuffix('/v1')}/events?max_tokens=5"], "event: done\nid: 6\ndata: [DONE]\n\n"),
+        (
+            "curl, large body with Expect",
+            ["-s", f"{url}/chat/completions", *json_type, "-H", "Expect: 100-continue", "-d", " " * 5_000_000],
+            "",
+        ),
+    ]:
+        command = ["curl", "--max-time", "20", *arguments]
+        if len(arguments[-1]) > 100_000:
+            command[-1] = "@-"
+            done = subprocess.run(command, input=arguments[-1], capture_output=True, text=True)
+            good = done.returncode == 0 and "longer than" in done.stdout
+        else:
+            done = subprocess.run(command, capture_output=True, text=True)
+            good = done.returncode == 0 and done.stdout.endswith(expected)
+        yield name, "ok" if good else "FAIL", "" if good else f"status {done.returncode}: {done.stdout[-500:]}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
