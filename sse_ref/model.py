@@ -201,7 +201,11 @@ def tokenize(text: str) -> Iterator[bytes]:
 
 def count_tokens(prompt: Prompt) -> int:
     """The number of prompt tokens: those of the messages, and four for what marks each message's role and end."""
-    return sum(4 + sum(1 for _ in tokenize(message.text)) for message in prompt.messages)
+    count = 0
+    for message in prompt.messages:
+        bytewise = _TOKEN.findall(message.text)  # for each token "", or the character that is written byte by byte
+        count += 4 + len(bytewise) + sum(len(character.encode()) - 1 for character in bytewise if character)
+    return count
 
 
 # ---- The source of the answers ---------------------------------------------------------------------------------------
@@ -258,8 +262,8 @@ def _chosen(options: list[str], prompt: Prompt, taste: random.Random, dice: rand
     preferences = [taste.gauss(0, 1) for _ in options]
     fate = dice.random()
     highest = max(preferences)
-    # At temperature 0 the most preferred option is certain; the smallest temperature that does not overflow is as good.
-    weights = [math.exp((preference - highest) / max(prompt.temperature, 0.01)) for preference in preferences]
+    # At temperature 0 the most preferred option is certain; a very small temperature comes to the same.
+    weights = [math.exp((preference - highest) / max(prompt.temperature, 1e-9)) for preference in preferences]
     chances = [weight / sum(weights) for weight in weights]
     chosen = next((i for i, total in enumerate(itertools.accumulate(chances)) if fate < total), len(options) - 1)
     firsts = [next(tokenize(option)) for option in options]
@@ -350,19 +354,24 @@ def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterato
     """The text layer: holds back what is no whole character yet, and what may become a stop string."""
     with_chances = prompt.top_logprobs is not None
     held: list[Text] = []  # whole characters, but perhaps the beginning of a stop string
-    part: list[TokenChance] = []  # the tokens of a character that is not whole yet
+    part, size = b"", 0  # the tokens of a character that is not whole yet, and how many they are
+    chances: list[TokenChance] = []
     reason = "stop"
     for number, token in enumerate(tokens):
         if number == prompt.max_tokens:
             reason = "length"
             break
-        part.append(token)
+        part += token.token
+        size += 1
+        if with_chances:
+            chances.append(token)
         try:
-            text = b"".join([token.token for token in part]).decode()
+            text = part.decode()
         except UnicodeDecodeError:
             continue
-        piece = Text(text, choice, len(part), tuple(part) if with_chances else ())
-        part.clear()
+        piece = Text(text, choice, size, tuple(chances))
+        part, size = b"", 0
+        chances.clear()
         if not prompt.stop:
             yield piece
             continue
@@ -375,7 +384,7 @@ def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterato
         yield from held[:free]
         del held[:free]
     yield from held
-    yield End(reason, choice, len(part))
+    yield End(reason, choice, size)
 
 
 def _look_for_stop(held: list[Text], stops: tuple[str, ...]) -> tuple[list[Text], bool, int]:

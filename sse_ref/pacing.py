@@ -19,6 +19,7 @@ This file knows sockets and clocks, and nothing of HTTP: the connections do.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import heapq
 import itertools
@@ -51,8 +52,8 @@ class Frame(NamedTuple):
 class Stream:
     """What one connection is being sent.
 
-    ``heartbeat`` is sent when nothing else was for ``heartbeat_interval`` seconds, b"" never. ``farewell`` is sent, if there
-    is room, when the server stops in the middle. ``on_end`` is called once, with "complete", "client_left", "dropped",
+    ``heartbeat`` is sent when nothing else was for ``heartbeat_interval`` seconds, b"" never. what ``farewell`` returns is sent,
+    if there is room, when the server stops in the middle. ``on_end`` is called once, with "complete", "client_left", "dropped",
     "stopped" (the server was), or "crashed" and the exception that ``frames`` raised.
     """
 
@@ -62,14 +63,14 @@ class Stream:
         *,
         heartbeat: bytes = b"",
         heartbeat_interval: float = 15.0,
-        farewell: bytes = b"",
-        on_end: Callable[[str, Exception | None], None] = lambda outcome, error: None,
+        farewell: Callable[[], bytes] = bytes,
     ) -> None:
         self.frames = frames
         self.heartbeat = heartbeat
         self.heartbeat_interval = heartbeat_interval
         self.farewell = farewell
-        self.on_end = on_end
+        self.on_end: Callable[[str, Exception | None], None] = lambda outcome, error: None
+        self.begun = False  # the first frame has been sent already, with the head
         self.began = time.monotonic()
         self.last_sent = self.began
         self.next: Frame | None = next(frames, None)
@@ -220,7 +221,10 @@ class Loop:
         if connection.stream is not None:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)
-            self.ready.append(entry)
+            if connection.stream.begun and connection.stream.next:
+                self.frame_sent(entry, connection.stream, connection.stream.next, time.monotonic())
+            else:
+                self.ready.append(entry)
         elif connection.close_connection:
             self.close(entry)
         elif connection.read_ahead:
@@ -242,7 +246,8 @@ class Loop:
                 self.hand_over(connection)
 
         try:
-            threading.Thread(target=work, daemon=True).start()
+            # Not threading.Thread, whose start() waits until the thread runs: here all streams would wait with it.
+            _thread.start_new_thread(work, ())
         except RuntimeError:  # no thread can be had
             connection.socket.close()
 
@@ -384,9 +389,9 @@ class Loop:
             if stream is None:
                 self.close(entry)
                 continue
-            if entry.unsent is None and stream.farewell:
+            if entry.unsent is None:
                 with contextlib.suppress(OSError):
-                    entry.connection.socket.send(stream.farewell)
+                    entry.connection.socket.send(stream.farewell())
             self.end(entry, "stopped")
         self.finished = True
         self.close_handed_over()

@@ -24,6 +24,7 @@ import argparse
 import contextlib
 import hmac
 import importlib.resources
+import io
 import ipaddress
 import itertools
 import json
@@ -58,6 +59,7 @@ CREATED = 1767225600  # when the toy models were made, in Unix seconds: 1 Januar
 ROOT = "/v1"  # where the dialects' paths begin
 MODELS_PATH = f"{ROOT}/models"
 MAX_LINE = 65536  # bytes of a request line, as in http.server
+SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its own choice, megabytes, would hide that it is slow
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +177,7 @@ class Record:
         self.at = time.time()
         self.method = method
         self.path = path
-        self.request: Any = None
+        self.request = b""
         self.model: str | None = None
         self.streamed: bool | None = None
         self.status = 200
@@ -196,7 +198,7 @@ class Record:
             "at": self.at,
             "method": self.method,
             "path": self.path,
-            "request": self.request,
+            "request": noted(self.request),
             "model": self.model,
             "stream": self.streamed,
             "status": self.status,
@@ -246,10 +248,10 @@ class Left(Exception):
 class Connection(BaseHTTPRequestHandler):
     """One connection: reads its requests, one ``serve`` call each, and answers them or sets ``stream``."""
 
-    protocol_version = "HTTP/1.1"
+    protocol_version = default_request_version = "HTTP/1.1"
     server: Server
     rfile: _Incoming  # type: ignore[assignment]
-    wfile: _Outgoing  # type: ignore[assignment]
+    wfile: io.BytesIO
 
     def __init__(self, sock: socket.socket, address: Any, server: Server) -> None:
         # socketserver's own __init__ would serve the whole connection at once; this one rests between requests.
@@ -260,9 +262,9 @@ class Connection(BaseHTTPRequestHandler):
         self.stream: Stream | None = None
         self.close_connection = False
         self.rfile = _Incoming(sock, self.read_ahead)
-        self.wfile = _Outgoing(self)
         with contextlib.suppress(OSError):  # the client may be gone already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # a token waits for no other
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     # ---- One request -------------------------------------------------------------------------------------------------
 
@@ -274,19 +276,24 @@ class Connection(BaseHTTPRequestHandler):
         self.close_connection = True
         self.rfile.deadline = time.monotonic() + self.server.settings.request_timeout
         try:
+            self.answer_request()
+        except Left:
+            self.body_left, self.close_connection = False, True
+        if self.body_left and self.close_connection:
+            self.linger()
+
+    def answer_request(self) -> None:
+        try:
             self.serve_request()
         except TimeoutError:
             self.refuse(408)
         except RequestError as error:
             self.answer_error(DIALECTS["openai"], error)
         except (Left, OSError):
-            self.body_left = False
-            self.close_connection = True
+            raise Left from None
         except Exception as error:
             log.error("internal error: %r", error)
             self.refuse(500)
-        if self.body_left and self.close_connection:
-            self.linger()
 
     def serve_request(self) -> None:
         self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
@@ -321,12 +328,13 @@ class Connection(BaseHTTPRequestHandler):
     def read_body(self) -> bytes:
         """The request's body, by its length or its chunks."""
         settings = self.server.settings
-        length = int(self.headers.get("Content-Length", 0))
+        digits = self.headers.get("Content-Length", "0").lstrip("0") or "0"
         chunked = "Transfer-Encoding" in self.headers
-        if length > settings.max_body:
+        if len(digits) > 18 or int(digits) > settings.max_body:
             raise RequestError(413, f"the body is longer than {settings.max_body} bytes")
+        length = int(digits)
         if self.headers.get("Expect", "").lower() == "100-continue" and (length or chunked):
-            self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.rfile.deadline = time.monotonic() + settings.request_timeout
         return self.rfile.read_chunks(settings.max_body) if chunked else self.rfile.read(length)
 
@@ -374,13 +382,20 @@ class Connection(BaseHTTPRequestHandler):
             kind = self.headers.get("Content-Type")
             if kind is not None and self.headers.get_content_type() != "application/json":
                 raise RequestError(415, "the body must be JSON: Content-Type: application/json")
-            record.request = noted(self.body)
+            record.request = self.body
             request = dialect.read_request(self.body)
             record.model, record.streamed = request.prompt.model, request.stream
             with self.slot():
                 self.begin_answer(dialect, request, record)
         except RequestError as error:
             self.refuse_stream(record, dialect, error)
+        except Left:
+            self.end_record(record, "client_left")
+            raise
+        except Exception:
+            record.status = 500
+            self.end_record(record, "crashed")
+            raise
 
     def begin_answer(self, dialect: Dialect, request: Request, record: Record) -> None:
         pace = _Pace(self.server.settings, request.prompt.n, record)
@@ -389,8 +404,8 @@ class Connection(BaseHTTPRequestHandler):
         try:
             if not request.stream:
                 answer = dialect.write_answer(request, pieces, **named)
-                whole = self.whole_response(HTTPStatus.OK, answer, record.id)
-                self.set_stream(iter([Frame(pace.due, pace.tokens, 0, whole)]), record)
+                whole = self.json_response(HTTPStatus.OK, answer, {"X-Request-Id": record.id})
+                self.set_stream(Stream(iter([Frame(pace.due, pace.tokens, 0, whole)])), record)
                 return
             events = dialect.write_stream(request, pieces, **named)
             first = next(events)  # made here, so that a schema that nothing fits is refused before the stream
@@ -398,7 +413,11 @@ class Connection(BaseHTTPRequestHandler):
             raise RequestError(500, str(failure), type="server_error") from None
         except ValueError as error:
             raise RequestError(400, str(error)) from None
-        stopping = dialect.write_error(RequestError(503, "the server is stopping", type="server_error"))
+
+        def stopping() -> bytes:
+            error = RequestError(503, "the server is stopping", type="server_error")
+            return encode_event(to_json(dialect.write_error(error)))
+
         self.begin_stream(
             itertools.chain([first], events),
             pace,
@@ -406,7 +425,7 @@ class Connection(BaseHTTPRequestHandler):
             # With the blank line a heartbeat is a block of its own: clients that split at blank lines can drop it whole.
             # It would make some clients see an empty event after an id, but this stream has no ids.
             heartbeat=encode_comment("heartbeat") + b"\n",
-            farewell=encode_event(to_json(stopping)),
+            farewell=stopping,
         )
 
     def events(self) -> None:
@@ -420,7 +439,7 @@ class Connection(BaseHTTPRequestHandler):
             query = read_query(self.path.partition("?")[2])
             prompt = event_prompt(query)
             drop = read_number(query, "drop", 0)
-            record.request = {"prompt": prompt.last_text("user")}
+            record.request = to_json({"prompt": prompt.last_text("user")}).encode()
             record.model, record.streamed = prompt.model, True
             seen = self.headers.get("Last-Event-ID", "").strip()
             after = int(seen) if is_digits(seen) and len(seen) < 10 else 0
@@ -439,7 +458,7 @@ class Connection(BaseHTTPRequestHandler):
         if first is None:
             record.status = 204
             self.end_record(record, "complete")
-            self.send_head(HTTPStatus.NO_CONTENT, {})
+            self.send(self.response(HTTPStatus.NO_CONTENT, {}))
             return
         rest: Iterator[ServerSentEvent] = itertools.chain([first], events)
         if drop:
@@ -455,9 +474,9 @@ class Connection(BaseHTTPRequestHandler):
             model: {"id": model, "object": "model", "created": CREATED, "owned_by": "sse_ref"} for model in MODELS
         }
         if not name:
-            self.answer(HTTPStatus.OK, {"object": "list", "data": list(objects.values())})
+            self.send(self.json_response(HTTPStatus.OK, {"object": "list", "data": list(objects.values())}))
         elif name in objects:
-            self.answer(HTTPStatus.OK, objects[name])
+            self.send(self.json_response(HTTPStatus.OK, objects[name]))
         else:
             problem = f"the model does not exist; there are {', '.join(MODELS)}"
             raise RequestError(404, problem, param="model", code="model_not_found")
@@ -465,22 +484,20 @@ class Connection(BaseHTTPRequestHandler):
     def answer_journal(self) -> None:
         self.check_key(DIALECTS["openai"])
         body = json.dumps(self.server.journal, indent=1).encode()
-        self.send_whole(HTTPStatus.OK, body, {"Content-Type": "application/json"})
+        self.send(self.whole_response(HTTPStatus.OK, body, {"Content-Type": "application/json"}))
 
     def page(self) -> None:
         body = importlib.resources.files("sse_ref.page").joinpath("index.html").read_bytes()
-        self.send_whole(HTTPStatus.OK, body, {"Content-Type": "text/html; charset=utf-8"})
+        self.send(self.whole_response(HTTPStatus.OK, body, {"Content-Type": "text/html; charset=utf-8"}))
 
     def preflight(self) -> None:
-        self.send_head(
-            HTTPStatus.NO_CONTENT,
-            {
-                "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-                # "*" stands for every header but Authorization (Fetch standard, 4.8).
-                "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, *",
-                "Access-Control-Max-Age": "600",
-            },
-        )
+        headers = {
+            "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+            # "*" stands for every header but Authorization (Fetch standard, 4.8).
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, *",
+            "Access-Control-Max-Age": "600",
+        }
+        self.send(self.response(HTTPStatus.NO_CONTENT, headers))
 
     def wrong_method(self, allowed: str) -> None:
         self.answer_error(DIALECTS["openai"], RequestError(405, PROBLEMS[405]), {"Allow": allowed})
@@ -495,7 +512,7 @@ class Connection(BaseHTTPRequestHandler):
         *,
         heartbeat: bytes,
         preamble: bytes = b"",
-        farewell: bytes = b"",
+        farewell: Callable[[], bytes] = bytes,
     ) -> None:
         """Send the head of an event stream and leave the rest to the loop. ``preamble`` goes before the first event."""
         headers = {
@@ -509,7 +526,6 @@ class Connection(BaseHTTPRequestHandler):
             headers["Transfer-Encoding"] = "chunked"
         else:
             self.close_connection = True
-        self.send_head(HTTPStatus.OK, headers)
         wrap, last = (chunk, LAST_CHUNK) if chunked else (bytes, b"")
 
         def frames() -> Iterator[Frame]:
@@ -521,22 +537,29 @@ class Connection(BaseHTTPRequestHandler):
             if last:
                 yield Frame(pace.due, pace.tokens, number, last)
 
-        self.set_stream(
+        stream = Stream(
             frames(),
-            record,
             heartbeat=wrap(heartbeat) if self.server.settings.heartbeat else b"",
             heartbeat_interval=self.server.settings.heartbeat,
-            farewell=wrap(farewell) + last if farewell else b"",
+            farewell=lambda: wrap(goodbye) + last if (goodbye := farewell()) else b"",
         )
+        head = self.response(HTTPStatus.OK, headers)
+        if stream.next and stream.next.due <= 0:  # the first event travels with the head
+            self.send(head + stream.next.payload)
+            stream.begun = True
+        else:
+            self.send(head)
+        self.set_stream(stream, record)
 
-    def set_stream(self, frames: Iterator[Frame], record: Record, **options: Any) -> None:
+    def set_stream(self, stream: Stream, record: Record) -> None:
         def on_end(outcome: str, error: Exception | None) -> None:
             self.server.slots.release()
             if error is not None:
                 log.error("internal error in the middle of a stream: %r", error)
             self.end_record(record, outcome)
 
-        record.stream = self.stream = Stream(frames, on_end=on_end, **options)
+        stream.on_end = on_end
+        record.stream = self.stream = stream
 
     @contextlib.contextmanager
     def slot(self) -> Iterator[None]:
@@ -565,41 +588,11 @@ class Connection(BaseHTTPRequestHandler):
         record.end(outcome)
         log.info("%s", record)
 
-    # ---- Whole responses ---------------------------------------------------------------------------------------------
+    # ---- Responses ---------------------------------------------------------------------------------------------------
 
-    def answer(self, status: HTTPStatus | int, value: Mapping[str, Any], headers: Mapping[str, str] = {}) -> None:
-        self.send_whole(status, to_json(value).encode(), {"Content-Type": "application/json", **headers})
-
-    def answer_error(self, dialect: Dialect, error: RequestError, headers: Mapping[str, str] = {}) -> None:
-        headers = dict(headers)
-        if error.status == 401:
-            headers["WWW-Authenticate"] = "Bearer"
-        if error.status == 429:
-            headers["Retry-After"] = "1"
-        with contextlib.suppress(OSError):
-            self.answer(error.status, dialect.write_error(error), headers)
-
-    def refuse(self, status: int) -> None:
-        self.close_connection = True
-        self.answer_error(DIALECTS["openai"], RequestError(status, PROBLEMS.get(status, "the server broke down")))
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """What ``parse_request`` calls. Its own pages would quote the request; this quotes nothing."""
-        self.refuse(code)
-
-    def whole_response(self, status: HTTPStatus | int, value: Mapping[str, Any], id: str) -> bytes:
-        """Head and body of a JSON answer, to be sent later."""
-        body = to_json(value).encode()
-        self.wfile.begin_holding()
-        self.send_whole(status, body, {"Content-Type": "application/json", "X-Request-Id": id})
-        return self.wfile.end_holding()
-
-    def send_whole(self, status: HTTPStatus | int, body: bytes, headers: Mapping[str, str]) -> None:
-        self.send_head(status, {**headers, "Content-Length": str(len(body)), "Cache-Control": "no-store"})
-        if self.command != "HEAD":
-            self.wfile.write(body)
-
-    def send_head(self, status: HTTPStatus | int, headers: Mapping[str, str]) -> None:
+    def response(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+        """Head and body as bytes, to be sent at once or later."""
+        self.wfile = io.BytesIO()  # where http.server writes
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
@@ -615,6 +608,43 @@ class Connection(BaseHTTPRequestHandler):
             elif self.request_version == "HTTP/1.0":
                 self.send_header("Connection", "keep-alive")
         self.end_headers()
+        return self.wfile.getvalue() + (b"" if self.command == "HEAD" else body)
+
+    def whole_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
+        return self.response(status, {**headers, "Content-Length": str(len(body)), "Cache-Control": "no-store"}, body)
+
+    def json_response(self, status: int, value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:
+        return self.whole_response(
+            status, to_json(value).encode(), {"Content-Type": "application/json", **(headers or {})}
+        )
+
+    def send(self, data: bytes) -> None:
+        """Send from this request's thread. Raises ``Left`` if the client has gone, or does not read."""
+        try:
+            self.socket.settimeout(self.server.settings.stall_timeout)
+            self.socket.sendall(data)
+        except OSError:
+            raise Left from None
+        if self.server.settings.show_wire:
+            show_wire(self, data)
+
+    def answer_error(self, dialect: Dialect, error: RequestError, headers: Mapping[str, str] | None = None) -> None:
+        headers = dict(headers or {})
+        if error.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if error.status == 429:
+            headers["Retry-After"] = "1"
+        self.send(self.json_response(error.status, dialect.write_error(error), headers))
+
+    def refuse(self, status: int) -> None:
+        """Answer with an error in our own words, and close."""
+        self.close_connection = True
+        problem = PROBLEMS.get(status, "the server broke down")
+        self.answer_error(DIALECTS["openai"], RequestError(status, problem))
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """What ``parse_request`` calls. Its own pages would quote the request; this quotes nothing."""
+        self.refuse(code)
 
     def version_string(self) -> str:
         return "sse_ref"
@@ -685,31 +715,6 @@ class _Incoming:
         received = self.socket.recv(65536)
         self.buffer += received
         return bool(received)
-
-
-class _Outgoing:
-    """Where ``http.server`` writes heads and whole answers: the socket, or a buffer for an answer that comes later."""
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.held: bytearray | None = None
-
-    def write(self, data: bytes) -> int:
-        if self.held is not None:
-            self.held += data
-            return len(data)
-        self.connection.socket.settimeout(self.connection.server.settings.stall_timeout)
-        self.connection.socket.sendall(data)
-        if self.connection.server.settings.show_wire:
-            show_wire(self.connection, data)
-        return len(data)
-
-    def begin_holding(self) -> None:
-        self.held = bytearray()
-
-    def end_holding(self) -> bytes:
-        held, self.held = self.held, None
-        return bytes(held or b"")
 
 
 # ---- Pace and framing ------------------------------------------------------------------------------------------------

@@ -233,21 +233,17 @@ class OpenAIChat:
 
         try:
             for piece in pieces:
-                if isinstance(piece, Usage):
-                    if request.include_usage:
-                        yield ServerSentEvent(to_json({**head, "choices": [], "usage": _usage(piece)}))
-                    continue
-                if not isinstance(piece, (Text, Call, Fragment, End)):
-                    continue
-                if piece.choice not in frames:
-                    frames[piece.choice] = self.frame(chunk, piece.choice)
-                    yield from (chunk(choice) for choice in self.first(piece))
-                if isinstance(piece, Text) and not piece.chances:
-                    # Everything but the text is the same in all chunks of a choice: it is made once.
+                if isinstance(piece, Text) and piece.choice in frames and not piece.chances:
+                    # Everything but the text is the same in all these chunks of a choice: it is made once.
                     before, after = frames[piece.choice]
                     yield ServerSentEvent(f"{before}{to_json(piece.text)}{after}")
-                else:
+                elif isinstance(piece, (Text, Call, Fragment, End)):
+                    if piece.choice not in frames:
+                        frames[piece.choice] = self.frame(chunk, piece.choice)
+                        yield from (chunk(choice) for choice in self.first(piece))
                     yield chunk(self.chunk_choice(piece, id))
+                elif isinstance(piece, Usage) and request.include_usage:
+                    yield ServerSentEvent(to_json({**head, "choices": [], "usage": _usage(piece)}))
         except ModelFailure as failure:
             yield ServerSentEvent(to_json(_error(str(failure), "server_error")))
         else:

@@ -40,7 +40,16 @@ def main() -> None:
     parser.add_argument("--tokens", type=int, default=1000)
     parser.add_argument("--tps", type=float, default=0.0, help="the pace the server was given, to judge lateness by")
     parser.add_argument("--limit", type=float, default=120.0, help="seconds after which to give up")
+    parser.add_argument(
+        "--one-by-one", type=int, default=0, metavar="N", help="N short streams, each on a new connection"
+    )
+    parser.add_argument(
+        "--hold", type=float, default=0.0, metavar="S", help="only open the streams, and hold them S seconds"
+    )
     options = parser.parse_args()
+    if options.one_by_one:
+        print(json.dumps({"first_token_p50_ms": one_by_one(options.port, options.one_by_one)}))
+        return
 
     message = request("/v1/chat/completions", options.tokens)
     selector = selectors.DefaultSelector()
@@ -54,19 +63,24 @@ def main() -> None:
         selector.register(sock, selectors.EVENT_READ, client)
     connected = time.perf_counter() - began
     clients = [key.data for key in selector.get_map().values()]
+    if options.hold:
+        print(json.dumps({"streams": len(clients)}), flush=True)
+        time.sleep(options.hold)
+        return
     open_streams = options.streams
+    buffer = bytearray(2**18)  # one for all: a new one for each read would cost more than the reading
     while open_streams and time.perf_counter() - began < options.limit:
         for key, _ in selector.select(1.0):
-            data = key.fileobj.recv(2**20)  # type: ignore[union-attr]
+            size = key.fileobj.recv_into(buffer)  # type: ignore[union-attr]
             client, now = key.data, time.perf_counter()
-            count = data.count(b"data: ")
+            count = buffer.count(b"data: ", 0, size)  # one send is one event, and reads rarely cut one
             if count and client.first is None:
                 client.first = now
             client.events += count
             if options.tps:
                 client.arrivals.extend([now] * count)
-            client.tail = (client.tail + data)[-40:]
-            if not data or b"data: [DONE]" in client.tail:
+            client.tail = (client.tail + buffer[max(0, size - 40) : size])[-40:]
+            if not size or b"data: [DONE]" in client.tail:
                 selector.unregister(key.fileobj)
                 key.fileobj.close()  # type: ignore[union-attr]
                 open_streams -= 1
@@ -84,6 +98,24 @@ def main() -> None:
     if options.tps:
         result["lateness_p50_ms"], result["lateness_p99_ms"] = lateness(clients, options.tps)
     print(json.dumps(result))
+
+
+def one_by_one(port: int, count: int) -> float:
+    """The median time to the first event, in milliseconds, with nothing else going on."""
+    message = request("/v1/chat/completions", 5)
+    times = []
+    for _ in range(count):
+        sock = socket.create_connection(("127.0.0.1", port))
+        asked = time.perf_counter()
+        sock.sendall(message)
+        received = b""
+        while b"data: " not in received:
+            received += sock.recv(65536)
+        times.append(1000 * (time.perf_counter() - asked))
+        while b"data: [DONE]" not in received:
+            received += sock.recv(65536)
+        sock.close()
+    return statistics.median(times)
 
 
 def lateness(clients: list[Client], tps: float) -> tuple[float, float]:

@@ -56,7 +56,7 @@ def journal(url: str) -> list[dict]:
 
 
 def openai_text(url: str) -> None:
-    text = "caf\u00e9 \U0001f98a\u2028\x85 \"quoted\" \\ back\nline e\u0301"
+    text = 'caf\u00e9 \U0001f98a\u2028\x85 "quoted" \\ back\nline e\u0301'
     stream = client(url).chat.completions.create(model="toy-echo", messages=said(text), stream=True)
     chunks = list(stream)
     assert "".join(c.choices[0].delta.content or "" for c in chunks) == text

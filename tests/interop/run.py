@@ -81,7 +81,11 @@ def curl(url: str) -> Iterator[tuple[str, str, str]]:
             ["-sN", f"{url}/chat/completions", *json_type, "-H", "Transfer-Encoding: chunked", "-d", STORY],
             "data: [DONE]\n\n",
         ),
-        ("curl /events", ["-sN", f"{url.removesuffix('/v1')}/events?max_tokens=5"], "event: done\nid: 6\ndata: [DONE]\n\n"),
+        (
+            "curl /events",
+            ["-sN", f"{url.removesuffix('/v1')}/events?max_tokens=5"],
+            "event: done\nid: 6\ndata: [DONE]\n\n",
+        ),
         (
             "curl, large body with Expect",
             ["-s", f"{url}/chat/completions", *json_type, "-H", "Expect: 100-continue", "-d", " " * 5_000_000],

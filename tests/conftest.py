@@ -1,0 +1,23 @@
+"""What several test modules share: a server that answers at full speed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sse_ref.server import Server, running
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[Server]:
+    with running() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_printed(request: pytest.FixtureRequest) -> Iterator[None]:
+    """No test may leave a traceback on standard error, whatever thread it came from."""
+    capture = request.getfixturevalue("capfd")
+    yield
+    assert "Traceback" not in capture.readouterr().err
