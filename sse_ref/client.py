@@ -168,7 +168,7 @@ class ChunkedDecoder:
     """Undoes the chunked transfer coding (RFC 9112, 7.1); extensions and trailers are passed over.
 
     >>> decoder = ChunkedDecoder()
-    >>> decoder.feed(b"5\\r\\nhel"), decoder.feed(b"lo\\r\\n0\\r\\n\\r\\n"), decoder.finished
+    >>> list(decoder.feed(b"5\\r\\nhel")), list(decoder.feed(b"lo\\r\\n0\\r\\n\\r\\n")), decoder.finished
     ([b'hel'], [b'lo'], True)
     """
 
@@ -178,18 +178,17 @@ class ChunkedDecoder:
         self._left = 0  # bytes of the current chunk still to come
         self._state = "size"  # then "data", "end" of a chunk, and at last "trailers"
 
-    def feed(self, data: bytes) -> list[bytes]:
-        """Return the pieces of the body in these bytes, none longer than its chunk. Raises ``ProtocolError``."""
-        pieces = []
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the pieces of the body in these bytes, none longer than its chunk. Raises ``ProtocolError``."""
         position = 0
         while position < len(data) and not self.finished:
             if self._state == "data":
                 piece = data[position : position + self._left]
-                pieces.append(piece)
                 position += len(piece)
                 self._left -= len(piece)
                 if not self._left:
                     self._state = "end"
+                yield piece
                 continue
             end = data.find(b"\n", position) + 1 or len(data)
             self._line += data[position:end]
@@ -199,7 +198,6 @@ class ChunkedDecoder:
                 self._line.clear()
             elif len(self._line) > 8192 or (self._state == "end" and len(self._line) > 1):
                 raise ProtocolError("the chunked coding is broken: a line does not end")
-        return pieces
 
     def _take_line(self, line: bytes) -> None:
         if self._state == "size":
@@ -622,6 +620,10 @@ def _first_line(text: str) -> str:
 # ---- Event sources ---------------------------------------------------------------------------------------------------
 
 
+class _Lost(Exception):
+    """The connection of an event source is gone, and another attempt may bring it back."""
+
+
 class EventSource:
     """The standard's reconnecting source: iterate it for events, for as long as the server lets it reconnect.
 
@@ -675,7 +677,7 @@ class EventSource:
                         return
                     failures = 0
                     yield from self._events(response)
-                except (Truncated, StreamTimeout) as error:
+                except _Lost as error:
                     failures += 1
                     if self.max_failures is not None and failures >= self.max_failures:
                         raise HTTPStatusError(str(error)) from None
@@ -695,7 +697,7 @@ class EventSource:
                 response.sock.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> _Response | None:
-        """One attempt: the response of an event stream, None for 204. Raises ``Truncated`` where another is worth it."""
+        """One attempt: the response of an event stream, None for 204. Raises ``_Lost`` where another is worth it."""
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **self.headers}
         if self.last_event_id:
             # The header carries the id as UTF-8, and http.client writes strings as Latin-1.
@@ -706,7 +708,7 @@ class EventSource:
             error.close()
             raise HTTPStatusError(f"{error.code}: {error.reason}", error.code) from None
         except (OSError, http.client.HTTPException) as error:
-            raise Truncated(f"no answer from {_origin(self.url)[1]}: {_reason(error)}") from None
+            raise _Lost(f"no answer from {_origin(self.url)[1]}: {_reason(error)}") from None
         if response.status == 204:
             return None
         if response.status != 200:
@@ -729,6 +731,8 @@ class EventSource:
                     if self._closing.is_set():
                         return
                 self.last_event_id = decoder.last_event_id  # also of a block that dispatched nothing
+        except StreamError as error:  # cut, silent or garbled: to an event source they are all network errors
+            raise _Lost(str(error)) from None
         finally:
             response.close()
 

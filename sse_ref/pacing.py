@@ -52,9 +52,9 @@ class Frame(NamedTuple):
 class Stream:
     """What one connection is being sent.
 
-    ``heartbeat`` is sent when nothing else was for ``heartbeat_interval`` seconds, b"" never. what ``farewell`` returns is sent,
-    if there is room, when the server stops in the middle. ``on_end`` is called once, with "complete", "client_left", "dropped",
-    "stopped" (the server was), or "crashed" and the exception that ``frames`` raised.
+    ``heartbeat`` is sent when nothing else was for ``heartbeat_interval`` seconds, b"" never; what ``farewell`` returns,
+    if there is room, when the server stops in the middle. ``on_end`` is called once, with "complete", "client_left",
+    "dropped", "stopped" (the server was), or "crashed" and the exception that ``frames`` raised.
     """
 
     def __init__(

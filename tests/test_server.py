@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import _thread
+import itertools
 import json
 import os
 import random
@@ -136,7 +137,7 @@ def test_events_come_one_by_one_at_the_pace() -> None:
         head = time.monotonic() - sent
         times = []
         for word in "abcdefgh":
-            wire.until(f'{word}"'.encode())
+            wire.until(f'{word}"}}'.encode())
             times.append(time.monotonic() - sent)
         assert head < times[0]
         assert times[0] >= 0.1
@@ -158,9 +159,9 @@ def test_jitter_moves_tokens_but_keeps_the_pace() -> None:
         wire.send(chat_request("a b c d e f g h i j k l m n o p q r s t"))
         times = []
         for word in "abcdefghijklmnopqrst":
-            wire.until(f'{word}"'.encode())
+            wire.until(f'{word}"}}'.encode())
             times.append(time.monotonic() - began)
-        gaps = [1000 * (b - a) for a, b in zip(times, times[1:], strict=False)]
+        gaps = [1000 * (b - a) for a, b in itertools.pairwise(times)]
         assert max(gaps) - min(gaps) > 2  # ms, of a mean of 10
         assert times[-1] >= 0.18
 
@@ -244,7 +245,10 @@ def test_absolute_form_of_the_target_is_understood(server: Server) -> None:
 
 # ---- Framing and chunks of the stream ----------------------------------------------------------------------------------
 
-AWKWARD = '\u2028\u2029\x85 \0 "quote" \\ back\\n \n\r\n\r tab\t \x1b caf\u00e9 e\u0301 \u8c46\u8150 \U0001f98a \U0001f469\u200d\U0001f4bb \ufeff \ufffd'
+AWKWARD = (
+    '\u2028\u2029\x85 \0 "quote" \\ back\\n \n\r\n\r tab\t \x1b caf\u00e9 e\u0301 '
+    "\u8c46\u8150 \U0001f98a \U0001f469\u200d\U0001f4bb \ufeff \ufffd"
+)
 
 
 def test_whatever_goes_in_comes_out(server: Server) -> None:
@@ -844,7 +848,7 @@ def test_random_bytes_never_hang_or_kill_the_server() -> None:
         assert alive(server)
 
 
-# ---- Heartbeats, clients that leave, clients that do not read --------------------------------------------------------------
+# ---- Heartbeats, clients that leave, clients that do not read -----------------------------------------------------------
 
 
 def test_silence_is_filled_with_comments_before_and_between_tokens() -> None:
@@ -978,7 +982,7 @@ def test_fifty_streams_do_not_mix(server: Server) -> None:
     assert len(set().union(*(ids for _, ids in results))) == 50
 
 
-# ---- The other routes ------------------------------------------------------------------------------------------------------
+# ---- The other routes ---------------------------------------------------------------------------------------------------
 
 
 def test_models_are_listed(server: Server) -> None:

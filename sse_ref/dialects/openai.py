@@ -547,9 +547,10 @@ class _ChunkReader:
             raise ProtocolError(f"an event is no JSON object: {_shortened(event.data)}")
         if chunk.get("error") or event.event == "error":
             raise ApiError(_message(chunk.get("error")) or _message(chunk) or _shortened(event.data))
-        if self.id not in (None, chunk.get("id")):
-            self.warn("the id changed from one chunk to another")
-        self.id = chunk.get("id", self.id)
+        if chunk.get("id") is not None:
+            if self.id not in (None, chunk["id"]):
+                self.warn("the id changed from one chunk to another")
+            self.id = chunk["id"]
         pieces: list[Piece] = []
         for choice in _list(chunk, "choices"):
             pieces += self.read_choice(choice)

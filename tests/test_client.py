@@ -1,0 +1,906 @@
+"""The client against scripted servers: what it makes of every way in which a stream can come, and end."""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import gzip
+import json
+import socket
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hostile import (
+    DONE,
+    HELLO,
+    LAST,
+    STOP,
+    USAGE,
+    Hold,
+    Hostile,
+    Pause,
+    Reset,
+    Step,
+    chunk,
+    delta,
+    event,
+    head,
+    playing,
+    stream,
+    whole,
+)
+
+from sse_ref import client
+from sse_ref.client import (
+    ApiError,
+    ChatStream,
+    ChunkedDecoder,
+    EventSource,
+    HTTPStatusError,
+    ProtocolError,
+    StreamError,
+    StreamTimeout,
+    Truncated,
+)
+from sse_ref.model import Message, Prompt, Text, Usage
+from sse_ref.server import running
+
+GOOD = HELLO + STOP + DONE
+
+
+def ask(script: list[Step] | list[list[Step]], **options: Any) -> ChatStream:
+    """Stream from a script to the end; the outcome of a failed stream is in the stream as well."""
+    scripts = script if script and isinstance(script[0], list) else [script]
+    with playing(*scripts) as server:  # type: ignore[arg-type]
+        chat = ChatStream("hi", url=server.url, **{"timeout": 5, "retries": 0, **options})
+        chat.server = server  # type: ignore[attr-defined]
+        chat.error = None  # type: ignore[attr-defined]
+        try:
+            chat.pieces = list(chat)  # type: ignore[attr-defined]
+        except StreamError as error:
+            chat.error = error  # type: ignore[attr-defined]
+            assert error.outcome == chat.outcome != "complete"
+            assert error.text == chat.text
+        return chat
+
+
+def complete(chat: ChatStream, text: str = "Hello") -> ChatStream:
+    assert (chat.outcome, chat.text) == ("complete", text), chat.error  # type: ignore[attr-defined]
+    return chat
+
+
+def failed(chat: ChatStream, outcome: str, text: str = "Hello", match: str = "") -> ChatStream:
+    error = chat.error  # type: ignore[attr-defined]
+    assert (chat.outcome, chat.text) == (outcome, text), error
+    assert match in str(error), error
+    assert "\n" not in str(error)
+    return chat
+
+
+# ---- Good streams, in every dress ------------------------------------------------------------------------------------
+
+
+def test_baseline() -> None:
+    chat = complete(ask(stream(HELLO, STOP, USAGE, DONE)))
+    assert chat.finish_reason == "stop" and chat.usage == Usage(3, 2) and chat.warnings == []
+    assert [piece.text for piece in chat.pieces if isinstance(piece, Text)] == ["Hel", "lo"]  # type: ignore[attr-defined]
+    heard = chat.server.heard[0]  # type: ignore[attr-defined]
+    assert heard.line == "POST /v1/chat/completions HTTP/1.1"
+    assert heard.headers["content-type"] == "application/json"
+    assert heard.headers["accept-encoding"] == "identity"
+    assert heard.body == {
+        "model": "toy",
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+    }
+
+
+FOX = delta("caf\u00e9 \U0001f98a") + STOP + DONE
+
+
+def raw_fox() -> bytes:
+    return FOX.replace(b"\\u00e9", "\u00e9".encode()).replace(b"\\ud83e\\udd8a", "\U0001f98a".encode())
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [head(), *(chunk(bytes([byte])) for byte in raw_fox()), LAST],
+        [head() + chunk(raw_fox()) + LAST],
+        [head(), *(bytes([byte]) for byte in chunk(raw_fox()) + LAST)],
+        [head(chunked=False), *(bytes([byte]) for byte in raw_fox())],
+        [head(f"Content-Length: {len(raw_fox())}", chunked=False), raw_fox()],
+        stream(raw_fox().replace(b"\n", b"\r\n")),
+        stream(*raw_fox().replace(b"\n", b"\r\n").splitlines(keepends=True)),
+        stream(*(bytes([byte]) for byte in raw_fox().replace(b"\n", b"\r\n"))),
+        stream(raw_fox().replace(b"\n", b"\r")),
+        stream(raw_fox().replace(b"data: ", b"data:")),
+        stream(b"\xef\xbb\xbf" + raw_fox()),
+        stream(b"\n\n\n" + raw_fox().replace(b"\n\n", b"\n\n\n\n")),
+        stream(b": hi\n\n:\n\n" + raw_fox().replace(b"data: ", b": c\ndata: ")),
+        stream(b"retry: 3000\n\n" + raw_fox()),
+        stream(b"id: 7\n" + raw_fox().replace(b"\n\n", b"\n\n: ping\n\n")),
+        stream(b"event: ping\n\n" + raw_fox()),
+        stream(b"colour: blue\nData: no\n" + raw_fox()),
+        stream(raw_fox().replace(b'{"id"', b'{\ndata: "id"')),
+        stream(raw_fox().replace(b"data: [DONE]", b"event: done\ndata: [DONE]")),
+        [head(version="1.0", chunked=False), raw_fox()],
+        [head(), b"5;ext=1\r\ndata:\r\n", *stream(raw_fox()[5:])[1:-1], b"0\r\nTrailer: x\r\n\r\n"],
+        [b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n", *stream(raw_fox())],
+        [b"HTTP/1.1 100 Continue\r\n\r\n", *stream(raw_fox())],
+        [b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n", *stream(raw_fox())],
+        [head(status="201 Created"), *stream(raw_fox())[1:]],
+        [head(kind="TEXT/Event-Stream; charset=iso-8859-1"), *stream(raw_fox())[1:]],
+        [head("Content-Encoding: gzip"), chunk(gzip.compress(raw_fox())), LAST],
+        [head("Content-Encoding: deflate"), *(chunk(bytes([b])) for b in zlib.compress(raw_fox())), LAST],
+    ],
+)
+def test_dress_does_not_matter(script: list[Step]) -> None:
+    complete(ask(script), "caf\u00e9 \U0001f98a")
+
+
+def test_gzip_is_decoded_as_it_comes() -> None:
+    packer = zlib.compressobj(wbits=31)
+    first = packer.compress(HELLO) + packer.flush(zlib.Z_SYNC_FLUSH)
+    with playing([head("Content-Encoding: gzip"), chunk(first), Hold()]) as server:
+        chat = ChatStream("hi", url=server.url)
+        assert [next(iter(chat)).text for _ in range(2)] == ["Hel", "lo"]  # type: ignore[union-attr]
+        chat.close()
+
+
+def test_tokens_are_given_before_the_stream_ends() -> None:
+    with playing([head(), chunk(HELLO), Hold()]) as server, ChatStream("hi", url=server.url) as chat:
+        assert next(iter(chat)) == Text("Hel")
+
+
+def test_comments_keep_an_idle_stream_alive() -> None:
+    pings: list[Step] = [step for _ in range(8) for step in (Pause(0.1), chunk(b": ping\n\n"))]
+    complete(ask([head(), *pings, chunk(GOOD), LAST], timeout=0.3))
+
+
+def test_characters_that_break_naive_lines_are_kept() -> None:
+    text = "a\u2028b\x85c\x0b\x0cd"
+    raw = b'data: {"choices":[{"index":0,"delta":{"content":"' + "a\u2028b\x85c".encode() + b'\\u000b\\u000cd"}}]}\n\n'
+    complete(ask(stream(raw, STOP, DONE)), text)
+
+
+def test_invalid_utf8_becomes_replacement_characters() -> None:
+    complete(ask(stream(delta("a?b").replace(b"?", b"\xff"), STOP, DONE)), "a\ufffdb")
+
+
+@pytest.mark.parametrize("after", [b"", delta("EXTRA"), b"garbage\n\n", b'data: {"error": {"message": "late"}}\n\n'])
+def test_nothing_after_done_counts(after: bytes) -> None:
+    complete(ask(stream(GOOD + after)))
+    complete(ask(stream(GOOD, after)))
+
+
+def test_client_returns_at_done_though_the_server_holds_the_socket() -> None:
+    began = time.monotonic()
+    chat = complete(ask([head(), chunk(GOOD), Hold()]))
+    assert time.monotonic() - began < 3
+    assert chat.server.heard[0].left_after is not None or chat.outcome == "complete"  # type: ignore[attr-defined]
+
+
+# ---- Cut streams: never mistaken for finished ones ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "match"),
+    [
+        (stream(HELLO), "before a finish reason"),
+        (stream(HELLO, DONE), "before a finish reason"),
+        (stream(HELLO, STOP.rstrip(b"\n")), "inside an event"),
+        (stream(HELLO, b"data: "), "inside an event"),
+        (stream(HELLO, last=False), "chunked"),
+        ([head("Connection: close"), chunk(HELLO)], "chunked"),
+        ([head(), chunk(HELLO), b"40\r\ndata: {"], "chunked"),
+        ([head(), chunk(HELLO), b"4"], "chunked"),
+        ([head(), chunk(HELLO), Reset()], "connection broke"),
+        ([head("Connection: close"), chunk(HELLO), Reset()], "connection broke"),
+        ([head(chunked=False), HELLO], "before a finish reason"),
+        ([head(chunked=False, version="1.0"), HELLO], "before a finish reason"),
+        ([head("Content-Length: 5000", chunked=False), HELLO], "bytes before the end"),
+        ([head("Content-Length: 5000", chunked=False), HELLO + STOP], "bytes before the end"),
+        (stream(HELLO, STOP, last=False), "chunked"),
+        ([head(chunked=False), HELLO, Reset()], "connection broke"),
+        (stream(HELLO, delta("x", index=1), STOP, DONE), "before a finish reason"),
+    ],
+)
+def test_cut_stream_is_truncated_and_keeps_its_text(script: list[Step], match: str) -> None:
+    failed(ask(script), "truncated", match=match)
+
+
+def test_event_that_was_cut_is_not_delivered() -> None:
+    chat = failed(ask(stream(HELLO, delta("!").rstrip(b"\n"))), "truncated")
+    assert chat.text == "Hello"
+
+
+@pytest.mark.parametrize(
+    "script", [stream(HELLO, STOP), stream(HELLO, STOP, b"data: [DONE]"), [head(chunked=False), HELLO, STOP]]
+)
+def test_finish_reason_without_done_is_complete_with_a_warning(script: list[Step]) -> None:
+    assert complete(ask(script)).warnings == ["the end mark did not come"]
+
+
+def test_cut_after_done_does_not_matter() -> None:
+    complete(ask(stream(GOOD, last=False)))
+    complete(ask([head("Content-Length: 5000", chunked=False), GOOD]))
+    complete(ask([head(), chunk(GOOD), Reset()]))
+
+
+# ---- Errors inside the stream ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        (event({"error": {"message": "boom", "type": "server_error"}}), "boom"),
+        (b"event: error\n" + event({"error": {"message": "boom"}}), "boom"),
+        (b"event: error\n" + event({"message": "boom"}), "boom"),
+        (b"event: error\n" + event({"detail": "boom"}), "boom"),
+        (event({"error": "boom"}), "boom"),
+        (event({"error": {"code": 5}}), "5"),
+        (
+            event(
+                {
+                    "error": {"message": "boom", "code": 502},
+                    "choices": [{"index": 0, "delta": {}, "finish_reason": "error"}],
+                }
+            ),
+            "boom",
+        ),
+    ],
+)
+@pytest.mark.parametrize("before", [HELLO, b""])
+def test_error_in_the_stream_is_an_api_error(bad: bytes, message: str, before: bytes) -> None:
+    chat = failed(ask(stream(before, bad, DONE)), "api_error", "Hello" if before else "", message)
+    assert isinstance(chat.error, ApiError)  # type: ignore[attr-defined]
+
+
+def test_null_and_empty_errors_are_none() -> None:
+    complete(ask(stream(HELLO.replace(b'{"id"', b'{"error": null, "id"'), STOP, DONE)))
+
+
+def test_error_as_a_field_of_its_own_is_not_success() -> None:
+    failed(ask(stream(HELLO, b'error: {"message": "boom"}\n\n')), "truncated")
+
+
+@pytest.mark.parametrize(
+    ("script", "match"),
+    [
+        (stream(HELLO, b"data: {broken\n\n"), "not JSON"),
+        (stream(HELLO, b"data: 5\n\n"), "no JSON object"),
+        (stream(HELLO, b"data: [DONE] \n\n"), "not JSON"),
+        (stream(HELLO, b"data: [done]\n\n"), "not JSON"),
+        (stream(HELLO, b"data: " + b"[" * 100_000 + b"\n\n"), "JSON"),
+        (stream(HELLO, event({"choices": 5})), "choices"),
+        (stream(HELLO, event({"choices": [5]})), "choices"),
+        (stream(HELLO, event({"choices": [{"index": "0", "delta": {}}]})), "index"),
+        (stream(HELLO, event({"choices": [{"index": 0, "delta": 5}]})), "delta"),
+        (stream(HELLO, event({"choices": [{"index": 0, "delta": {"content": ["x"]}}]})), "content"),
+        ([head(), chunk(HELLO), b"xyz\r\n"], "chunk size"),
+        ([head(), chunk(HELLO), b"-5\r\n"], "chunk size"),
+        ([head(), chunk(HELLO), b"0x5\r\n"], "chunk size"),
+        ([head(), chunk(HELLO), b"\r\n\r\n"], "chunk size"),
+        ([head(), chunk(HELLO)[:-2] + b"garbage\r\n"], "longer than its size"),
+        ([head(), chunk(HELLO), b"1" * 20000], "line does not end"),
+    ],
+)
+def test_broken_wire_is_a_protocol_error_and_keeps_the_text(script: list[Step], match: str) -> None:
+    failed(ask(script), "protocol_error", match=match)
+
+
+@pytest.mark.parametrize(
+    ("script", "match"),
+    [
+        (whole("200 OK", b'{"error": {"message": "boom"}}'), "boom"),
+        (whole("200 OK", b"<html>Sign in</html>", kind="text/html"), "Sign in"),
+        (whole("200 OK", b"", kind="application/json"), "application/json"),
+        (whole("200 OK", b"data: x", kind=None), "nothing"),
+        ([head()[:-2] + b"\r\n", LAST], "no event"),
+        (stream(b": only comments\n\n"), "no event"),
+        (stream(b'{"error": {"message": "boom"}}\n'), "boom"),
+        (stream(b"<html>\n\n"), "html"),
+        ([b"HTTP/1.1 204 No Content\r\n\r\n"], "204"),
+        ([head("Content-Encoding: br"), chunk(GOOD), LAST], "br"),
+        ([head("Content-Encoding: gzip"), chunk(GOOD), LAST], "compressed"),
+        ([b"hello\r\n\r\n"], "not HTTP"),
+    ],
+)
+def test_success_without_an_event_stream_is_a_protocol_error(script: list[Step], match: str) -> None:
+    failed(ask(script), "protocol_error", "", match)
+
+
+def test_wrong_content_type_can_be_accepted() -> None:
+    script = [head(kind="text/plain"), chunk(GOOD), LAST]
+    failed(ask(script), "protocol_error", "", "text/plain")
+    complete(ask(script, any_content_type=True))
+
+
+def test_lines_of_megabytes_are_read_and_the_limit_is_clear() -> None:
+    long = delta("x" * 2**23)
+    complete(ask(stream(long, STOP, DONE)), "x" * 2**23)
+    chat = failed(
+        ask(stream(HELLO + long, STOP, DONE), max_event_size=2**20), "protocol_error", "Hello", "1048576 bytes"
+    )
+    assert isinstance(chat.error, ProtocolError)  # type: ignore[attr-defined]
+
+
+# ---- HTTP errors, retries, redirects -------------------------------------------------------------------------------------
+
+ERROR_BODIES = [
+    (b'{"error": {"message": "boom", "type": "x", "param": null, "code": null}}', "boom"),
+    (b'{"object": "error", "message": "boom"}', "boom"),
+    (b'{"error": "boom"}', "boom"),
+    (b'{"detail": [{"msg": "boom"}]}', "boom"),
+    (b"boom", "boom"),
+    (b"<h1>boom\x1b[31m</h1>", "boom"),
+    (b"", "Reason"),
+    (b"[" * 100_000, "[["),
+]
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 422, 429, 500, 503])
+@pytest.mark.parametrize(("body", "message"), ERROR_BODIES)
+def test_http_error_carries_status_and_message(status: int, body: bytes, message: str) -> None:
+    chat = failed(ask(whole(f"{status} Reason", body)), "http_error", "", message)
+    assert chat.error.status == status  # type: ignore[attr-defined]
+    assert "\x1b" not in str(chat.error)  # type: ignore[attr-defined]
+
+
+def test_body_of_an_http_error_that_never_ends_is_not_waited_for() -> None:
+    began = time.monotonic()
+    failed(
+        ask([head("Content-Length: 99", status="400 Bad", chunked=False), b'{"error"', Hold()], timeout=0.2),
+        "http_error",
+        "",
+    )
+    assert time.monotonic() - began < 3
+
+
+@pytest.fixture
+def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The client does not sleep; it notes how long it would have."""
+    noted: list[float] = []
+    monkeypatch.setattr(client.time, "sleep", noted.append)
+    return noted
+
+
+def busy(*headers: str, status: str = "429 Too Many Requests") -> list[Step]:
+    return whole(status, b'{"error": {"message": "busy"}}', *headers)
+
+
+@pytest.mark.parametrize(
+    ("headers", "low", "high"),
+    [
+        (["Retry-After: 1"], 1, 1),
+        (["Retry-After: 0"], 0, 0),
+        (["Retry-After: 2.5"], 2.5, 2.5),
+        (["retry-after-ms: 1500", "Retry-After: 9"], 1.5, 1.5),
+        ([], 0.375, 0.5),
+        (["Retry-After: soon"], 0.375, 0.5),
+        (["Retry-After: -5"], 0.375, 0.5),
+        (["Retry-After: " + email.utils.formatdate(time.time() + 20, usegmt=True)], 5, 21),
+        (["Retry-After: " + email.utils.formatdate(0, usegmt=True)], 0, 0),
+    ],
+)
+def test_retry_waits_as_long_as_it_is_told(waits: list[float], headers: list[str], low: float, high: float) -> None:
+    chat = complete(ask([busy(*headers), stream(GOOD)], retries=2))
+    assert chat.attempts == 2 and len(waits) == 1 and low <= waits[0] <= high
+
+
+def test_retry_gives_up(waits: list[float]) -> None:
+    chat = failed(ask(busy(), retries=2), "http_error", "", "busy")
+    assert chat.attempts == 3 and len(chat.server.heard) == 3 and waits[0] < waits[1]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("headers", [["Retry-After: 3600"], ["X-Should-Retry: false"], ["retry-after-ms: 99999999"]])
+def test_retry_is_not_made_when_the_server_says_no_or_much_later(waits: list[float], headers: list[str]) -> None:
+    assert failed(ask([busy(*headers), stream(GOOD)], retries=2), "http_error", "").attempts == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 404, 422])
+def test_retry_is_not_made_for_what_will_not_change(waits: list[float], status: int) -> None:
+    assert failed(ask([busy(status=f"{status} No"), stream(GOOD)], retries=2), "http_error", "").attempts == 1
+
+
+@pytest.mark.parametrize(
+    "first",
+    [busy(status="500 Oops"), busy(status="503 Later"), busy(status="408 Slow"), busy(status="409 Now"), [], [Reset()]],
+)
+def test_retry_is_made_before_the_first_byte(waits: list[float], first: list[Step]) -> None:
+    assert complete(ask([first, stream(GOOD)], retries=1)).attempts == 2
+
+
+@pytest.mark.parametrize(
+    "cut", [stream(HELLO), stream(HELLO, last=False), [head(), Reset()], stream(event({"error": {"message": "x"}}))]
+)
+def test_retry_is_never_made_after_the_answer_began(waits: list[float], cut: list[Step]) -> None:
+    chat = ask([cut, stream(GOOD)], retries=5)
+    assert chat.outcome != "complete" and chat.attempts == 1 and waits == []
+
+
+def test_nobody_listening_is_an_http_error_without_status(waits: list[float]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    chat = ChatStream("hi", url=f"http://127.0.0.1:{port}/v1", retries=1)
+    with pytest.raises(HTTPStatusError, match="no answer") as caught:
+        list(chat)
+    assert caught.value.status is None and chat.attempts == 2 and chat.outcome == "http_error"
+
+
+@pytest.mark.parametrize("status", [307, 308])
+def test_redirect_is_followed_with_method_and_body(status: int) -> None:
+    chat = complete(ask([whole(f"{status} Moved", b"", "Location: /elsewhere"), stream(GOOD)]))
+    first, second = chat.server.heard  # type: ignore[attr-defined]
+    assert second.line == "POST /elsewhere HTTP/1.1" and second.body == first.body
+
+
+@pytest.mark.parametrize("status", [301, 302, 303])
+def test_redirect_does_not_turn_a_post_into_a_get(status: int) -> None:
+    chat = failed(ask([whole(f"{status} Found", b"", "Location: /elsewhere"), stream(GOOD)]), "http_error", "")
+    assert len(chat.server.heard) == 1  # type: ignore[attr-defined]
+
+
+def test_redirect_takes_no_key_to_another_host() -> None:
+    with playing(stream(GOOD)) as other:
+        script = whole("307 Moved", b"", f"Location: {other.url}")
+        failed(ask(script, api_key="s3cret"), "http_error", "")
+        assert other.heard == []
+
+
+def test_redirect_in_a_circle_ends() -> None:
+    failed(ask(whole("307 Moved", b"", "Location: /v1/chat/completions")), "http_error", "")
+
+
+def test_key_is_sent_and_never_shown() -> None:
+    chat = ask(whole("401 No", b'{"error": {"message": "who are you"}}'), api_key="s3cret")
+    assert chat.server.heard[0].headers["authorization"] == "Bearer s3cret"  # type: ignore[attr-defined]
+    assert "s3cret" not in str(chat.error)  # type: ignore[attr-defined]
+
+
+# ---- Timeouts and cancelling ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("script", "text"),
+    [
+        ([Hold()], ""),
+        ([b"HTTP/1.1 200 OK\r\nContent-", Hold()], ""),
+        ([head(), Hold()], ""),
+        ([head(), chunk(HELLO), Hold()], "Hello"),
+        ([head(), chunk(HELLO), b"5", Hold()], "Hello"),
+    ],
+)
+def test_silence_is_a_timeout_wherever_it_falls_and_the_socket_is_closed(script: list[Step], text: str) -> None:
+    with playing(script) as server:
+        chat = ChatStream("hi", url=server.url, timeout=0.2, retries=3)
+        began = time.monotonic()
+        with pytest.raises(StreamTimeout, match=r"nothing came for 0\.2 s"):
+            list(chat)
+        assert 0.15 <= time.monotonic() - began < 3
+        assert (chat.outcome, chat.text, chat.attempts) == ("timeout", text, 1)
+        end = time.monotonic() + 3
+        while server.heard[0].left_after is None and time.monotonic() < end:
+            time.sleep(0.01)
+        assert server.heard[0].left_after is not None
+
+
+def test_trickle_resets_the_idle_timeout_but_not_the_total_one() -> None:
+    trickle: list[Step] = [step for byte in HELLO[:20] for step in (chunk(bytes([byte])), Pause(0.05))]
+    chat = ask([head(), *trickle, chunk(HELLO[20:]), chunk(STOP + DONE), LAST], timeout=0.4)
+    complete(chat)
+    began = time.monotonic()
+    chat = failed(ask([head(), *trickle], timeout=0.4, total_timeout=0.5), "timeout", "", "longer than 0.5 s")
+    assert 0.45 <= time.monotonic() - began < 5
+
+
+def test_total_timeout_holds_in_silence_too() -> None:
+    failed(ask([head(), chunk(HELLO), Hold()], timeout=None, total_timeout=0.2), "timeout", match="longer than 0.2 s")
+
+
+@pytest.mark.parametrize("way", ["break", "close", "with", "delete"])
+def test_leaving_closes_the_connection_without_an_exception(way: str) -> None:
+    with playing([head(), chunk(HELLO), Hold()]) as server:
+        chat = ChatStream("hi", url=server.url)
+        if way == "with":
+            with chat:
+                next(iter(chat))
+        else:
+            for _ in chat:
+                break
+            chat.close()
+        assert chat.outcome == "cancelled" and chat.text == "Hel"
+        end = time.monotonic() + 3
+        while server.heard[0].left_after is None and time.monotonic() < end:
+            time.sleep(0.01)
+        assert server.heard[0].left_after is not None and server.heard[0].left_after < 1
+
+
+def test_our_server_sees_the_client_leave() -> None:
+    with running(tps=50) as server, ChatStream("tick " * 100, url=server.url + "/v1", model="toy-echo") as chat:
+        for number, _ in enumerate(chat):
+            if number == 3:
+                break
+    assert chat.outcome == "cancelled"
+    assert server.journal[-1]["outcome"] == "client_left"
+
+
+def test_closing_a_stream_that_was_never_read_is_quiet() -> None:
+    chat = ChatStream("hi", url="http://127.0.0.1:9/v1")
+    chat.close()
+    assert chat.outcome == "cancelled" and list(chat) == []
+
+
+# ---- Chunks as servers of the dialect really send them ----------------------------------------------------------------------
+
+
+def call(index: Any = 0, id: str | None = None, name: str | None = None, arguments: Any = None, **more: Any) -> bytes:
+    function = {k: v for k, v in (("name", name), ("arguments", arguments)) if v is not None}
+    fields = {"index": index, "id": id, "function": function, **more}
+    return delta(tool_calls=[{k: v for k, v in fields.items() if v is not None}])
+
+
+CALLED = delta(finish="tool_calls") + DONE
+TWO = [("f", '{"a":1}'), ("g", '{"b":2}')]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "expected"),
+    [
+        ([call(0, "x", "f", ""), call(0, arguments='{"a"'), call(0, arguments=":1}")], TWO[:1]),
+        ([call(0, "x", "f", '{"a":1}'), call(1, "y", "g", '{"b":2}')], TWO),
+        ([call(0, "x", "f"), call(1, "y", "g"), call(0, arguments='{"a":1}'), call(1, arguments='{"b":2}')], TWO),
+        ([call(None, "x", "f", '{"a"'), call(None, arguments=":1}")], TWO[:1]),
+        ([call(None, "x", "f", '{"a":1}'), call(None, "y", "g", '{"b":2}')], TWO),
+        ([call(None, None, "f", '{"a":1}'), call(None, None, "g", '{"b":2}')], TWO),
+        ([call(1, "x", "f", '{"a":1}'), call(2, "y", "g", '{"b":2}')], TWO),
+        ([call(0, "x", "f", '{"a":1}'), call(0, "y", "g", '{"b":2}')], TWO),
+        ([call(0, "x", "f", '{"a"'), call(0, "x", "f", ":1}")], TWO[:1]),
+        ([call(0, None, "f", '{"a"'), call(0, None, "f", ":1}")], TWO[:1]),
+        ([call(0, "x", "f", '{"a"'), call(0, "", "", ":1}")], TWO[:1]),
+        (
+            [
+                delta(
+                    None,
+                    tool_calls=[
+                        {"index": 0, "id": "x", "function": {"name": "f", "arguments": '{"a":1}'}},
+                        {"index": 1, "id": "y", "function": {"name": "g", "arguments": '{"b":2}'}},
+                    ],
+                )
+            ],
+            TWO,
+        ),
+    ],
+)
+def test_tool_fragments_are_put_together(pieces: list[bytes], expected: list[tuple[str, str]]) -> None:
+    chat = complete(ask(stream(*pieces, CALLED)), "")
+    assert [(c.name, c.arguments) for c in chat.tool_calls] == expected
+    assert chat.finish_reason == "tool_calls"
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [call(0, None, "f", '{"a":1}'), call(0, None, "g", '{"b":2}')],
+        [call(0, "x", "get_"), call(0, None, "weather")],
+        [call(0, arguments="{}")],
+        [call(0, "x", "f", {"a": 1})],
+        [call(0, "x", 5)],
+        [delta(tool_calls=[{"index": 0, "function": "f"}])],
+    ],
+)
+def test_tool_fragments_that_cannot_be_told_apart_are_an_error(pieces: list[bytes]) -> None:
+    failed(ask(stream(*pieces, CALLED)), "protocol_error", "")
+
+
+def test_tool_arguments_can_be_read_while_they_grow() -> None:
+    with playing(stream(call(0, "x", "f", '{"city": "Os'), call(0, arguments='lo"}'), CALLED)) as server:
+        chat = ChatStream("hi", url=server.url)
+        seen = [chat.tool_calls[0].partial_arguments for _ in chat if chat.tool_calls]
+    assert seen[:3] == [None, {"city": "Os"}, {"city": "Oslo"}]
+
+
+@pytest.mark.parametrize(
+    ("pieces", "text", "warning"),
+    [
+        (
+            [
+                delta(None),
+                delta(""),
+                HELLO,
+                event({"choices": [{"index": 0}]}),
+                event({"choices": [{"index": 0, "delta": None}]}),
+                STOP,
+            ],
+            "Hello",
+            None,
+        ),
+        ([event({"choices": []}), event({"choices": None}), event({}), HELLO, STOP], "Hello", None),
+        ([HELLO, delta("!", finish="stop")], "Hello!", None),
+        ([HELLO, delta(finish="because")], "Hello", None),
+        ([event({"id": "c", "choices": [{"delta": {"content": "Hello"}}]}), STOP], "Hello", None),
+        ([b"event: surprise\n" + event({"type": "keepalive"}), HELLO, STOP], "Hello", None),
+        ([HELLO, STOP, delta("!")], "Hello!", "content came after"),
+        ([HELLO, STOP, STOP], "Hello", "finished twice"),
+        ([HELLO, STOP.replace(b'"c"', b'"d"')], "Hello", "id changed"),
+        ([b"data:\n\n", HELLO, STOP], "Hello", "empty data"),
+        ([HELLO, STOP, event({"choices": [], "usage": {"prompt_tokens": "3"}})], "Hello", "usage"),
+    ],
+)
+def test_oddities_are_tolerated(pieces: list[bytes], text: str, warning: str | None) -> None:
+    chat = complete(ask(stream(*pieces, DONE)), text)
+    assert len(chat.warnings) == (warning is not None) and (warning or "") in " ".join(chat.warnings)
+
+
+def test_usage_of_the_last_chunk_counts_and_is_not_summed() -> None:
+    pieces = [
+        delta("a").replace(b'"choices"', b'"usage": {"prompt_tokens": 3, "completion_tokens": %d}, "choices"' % n)
+        for n in (1, 2)
+    ]
+    assert complete(ask(stream(*pieces, STOP, DONE)), "aa").usage == Usage(3, 2)
+
+
+def test_choices_are_kept_apart() -> None:
+    script = stream(
+        delta("a0"),
+        delta("b0", index=1),
+        delta("a1"),
+        delta("b1", index=1),
+        delta(finish="stop", index=1),
+        delta(finish="length"),
+        DONE,
+    )
+    chat = complete(ask(script), "a0a1")
+    assert chat.choices[1].text == "b0b1"
+    assert (chat.choices[0].finish_reason, chat.choices[1].finish_reason) == ("length", "stop")
+
+
+@pytest.mark.parametrize(
+    ("deltas", "text"),
+    [
+        (["\\ud83e", "\\udd8a"], "\U0001f98a"),
+        (["a\\ud83e", "\\udd8ab"], "a\U0001f98ab"),
+        (["a\\ud83e", "b"], "a\ufffdb"),
+        (["a\\ud83e"], "a\ufffd"),
+        (["\\udd8a", "b"], "\ufffdb"),
+    ],
+)
+def test_half_a_surrogate_pair_is_joined_or_replaced(deltas: list[str], text: str) -> None:
+    pieces = [delta("?").replace(b"?", half.encode()) for half in deltas]
+    chat = complete(ask(stream(*pieces, STOP, DONE)), text)
+    chat.text.encode()
+
+
+def test_request_can_be_a_prompt_or_the_dialects_own_object() -> None:
+    prompt = Prompt(
+        "m", (Message("system", "s"), Message("user", "u")), max_tokens=5, seed=3, temperature=0.5, stop=("x",), n=2
+    )
+    for request, expected in [
+        (prompt, {"model": "m", "max_tokens": 5, "seed": 3, "temperature": 0.5, "stop": ["x"], "n": 2}),
+        ({"model": "own", "messages": [], "stream": True}, {"model": "own", "messages": []}),
+    ]:
+        with playing(stream(GOOD)) as server:
+            list(ChatStream(request, url=server.url))
+            sent = server.heard[0].body
+            assert sent["stream"] is True and {name: sent[name] for name in expected} == expected
+
+
+def test_text_completions_are_read_too() -> None:
+    with running() as server:
+        chat = ChatStream("one two", url=server.url + "/v1", model="toy-echo", dialect="openai-completions")
+        assert [piece.text for piece in chat if isinstance(piece, Text)] == ["one", " two"]
+        assert chat.outcome == "complete" and chat.usage == Usage(6, 2)
+
+
+def test_timings_count_from_the_first_token() -> None:
+    with running(ttft=0.1, tps=50) as server:
+        chat = ChatStream("a b c d e f", url=server.url + "/v1", model="toy-echo")
+        list(chat)
+    assert chat.time_to_first_token and 0.09 <= chat.time_to_first_token < 2
+    assert chat.tokens_per_second and chat.tokens_per_second < 60
+    assert len(chat.gaps) == 5
+
+
+# ---- The chunked coding ------------------------------------------------------------------------------------------------------
+
+
+def test_chunked_decoder_in_every_cut() -> None:
+    body = b"4\r\nWiki\r\n6;x=y\r\npedia \r\nE\r\nin \r\n\r\nchunks.\r\n0\r\nTrailer: x\r\n\r\nrest"
+    for first in range(len(body)):
+        for second in range(first, len(body), 7):
+            decoder = ChunkedDecoder()
+            parts = body[:first], body[first:second], body[second:]
+            pieces = [piece for part in parts for piece in decoder.feed(part)]
+            assert b"".join(pieces) == b"Wikipedia in \r\n\r\nchunks." and decoder.finished
+
+
+# ---- Event sources -----------------------------------------------------------------------------------------------------------
+
+
+def sse(*blocks: bytes, **options: Any) -> list[Step]:
+    return [head(chunked=False, **options), *blocks]
+
+
+STOPPED: list[Step] = [b"HTTP/1.1 204 No Content\r\n\r\n"]
+
+
+@contextlib.contextmanager
+def source(*scripts: list[Step], **options: Any) -> Iterator[tuple[EventSource, Hostile]]:
+    with playing(*scripts) as server:
+        yield EventSource(server.url, **{"reconnection_time": 0, **options}), server
+
+
+def test_source_asks_as_a_browser_does() -> None:
+    with source(sse(b"data: a\n\n"), STOPPED) as (events, server):
+        assert [event.data for event in events] == ["a"]
+        heard = server.heard[0]
+        assert heard.line == "GET /v1 HTTP/1.1"
+        assert heard.headers["accept"] == "text/event-stream" and heard.headers["cache-control"] == "no-cache"
+        assert "last-event-id" not in heard.headers
+        assert events.ready_state == EventSource.CLOSED
+
+
+def test_source_resumes_with_the_last_event_id() -> None:
+    scripts = [
+        sse(b"id: \xe2\x80\xa6\ndata: a\n\n"),
+        sse(b"data: b\n\n"),  # without an id, the old one stays, also for the third connection
+        sse(b"id: 9\n\n"),  # of a block that dispatches nothing
+        sse(b"id\ndata: c\n\n"),  # reset
+        STOPPED,
+    ]
+    with source(*scripts) as (events, server):
+        assert [(event.data, event.id) for event in events] == [("a", "\u2026"), ("b", "\u2026"), ("c", "")]
+        sent = [heard.headers.get("last-event-id") for heard in server.heard]
+        assert sent == [None, "\u2026", "\u2026", "9", None]
+
+
+def test_source_drops_a_cut_block_with_its_id() -> None:
+    scripts = [sse(b"id: 1\ndata: a\n\nid: 2\ndata: lost\n"), sse(b"data: b\n\n"), STOPPED]
+    with source(*scripts) as (events, server):
+        assert [(event.data, event.id) for event in events] == [("a", "1"), ("b", "1")]
+        assert [heard.headers.get("last-event-id") for heard in server.heard] == [None, "1", "1"]
+
+
+def test_source_survives_every_kind_of_cut() -> None:
+    scripts: list[list[Step]] = [
+        [*sse(b"data: a\n\n"), Reset()],
+        [head(), chunk(b"data: b\n\n"), b"5\r\nda"],
+        [head(), chunk(b"data: c\n\n"), b"zz\r\n"],
+        [],
+        STOPPED,
+    ]
+    with source(*scripts) as (events, server):
+        assert [event.data for event in events] == ["a", "b", "c"]
+        assert len(server.heard) == 5
+
+
+def test_source_takes_a_byte_order_mark_off_each_connection() -> None:
+    with source(sse(b"\xef\xbb\xbfdata: a\n\n"), sse(b"\xef\xbb\xbfdata: b\n\n"), STOPPED) as (events, _):
+        assert [event.data for event in events] == ["a", "b"]
+
+
+def test_source_waits_for_the_reconnection_time() -> None:
+    with source(sse(b"retry: 150\ndata: a\n\n"), STOPPED, reconnection_time=0) as (events, server):
+        list(events)
+        assert events.reconnection_time == 150
+        assert server.heard[1].at - server.heard[0].at >= 0.15
+
+
+def test_source_never_waits_less_than_asked_however_much_that_is() -> None:
+    with source(sse(b"retry: 99999999999999999999\ndata: a\n\n"), STOPPED) as (events, server):
+        timer = threading.Timer(0.2, events.close)
+        timer.start()
+        assert [event.data for event in events] == ["a"]
+        assert len(server.heard) == 1
+        timer.join()
+
+
+@pytest.mark.parametrize("status", [205, 210, 299, 404, 410, 503])
+def test_source_fails_for_good_on_other_statuses(status: int) -> None:
+    with source([head("Content-Length: 0", status=f"{status} X", chunked=False)]) as (events, server):
+        with pytest.raises(HTTPStatusError) as caught:
+            list(events)
+        assert caught.value.status == status and len(server.heard) == 1
+        assert events.ready_state == EventSource.CLOSED
+
+
+@pytest.mark.parametrize("kind", ["application/json", "x bogus", "text/x-bogus", None, ""])
+def test_source_fails_for_good_on_other_types(kind: str | None) -> None:
+    with source(sse(b"data: a\n\n", kind=kind)) as (events, server):
+        with pytest.raises(ProtocolError, match="content type"):
+            list(events)
+        assert len(server.heard) == 1
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        "text/event-stream",
+        "TEXT/Event-Stream; charset=utf-8",
+        "text/event-stream;",
+        "text/event-stream; charset=windows-1252",
+    ],
+)
+def test_source_accepts_the_type_with_any_parameter_and_reads_utf8(kind: str) -> None:
+    with source(sse("data: \u2705\n\n".encode(), kind=kind), STOPPED) as (events, _):
+        assert [event.data for event in events] == ["\u2705"]
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_source_follows_redirects(status: int) -> None:
+    moved = whole(f"{status} Moved", b"", "Location: /elsewhere")
+    with source(moved, sse(b"data: a\n\n"), STOPPED) as (events, server):
+        assert [event.data for event in events] == ["a"]
+        assert server.heard[1].line == "GET /elsewhere HTTP/1.1"
+
+
+@pytest.mark.parametrize("location", [[], ["Location:"]])
+def test_source_does_not_loop_on_a_redirect_to_nowhere(location: list[str]) -> None:
+    with source(whole("301 Moved", b"", *location), [Reset()], max_failures=3) as (events, server):
+        with pytest.raises(HTTPStatusError):
+            list(events)
+        assert len(server.heard) < 15
+
+
+def test_source_treats_silence_as_a_cut() -> None:
+    pings: list[Step] = [step for _ in range(6) for step in (Pause(0.1), b": ping\n")]
+    scripts = [[*sse(b"data: a\n\n"), *pings, b"data: b\n\n", Hold()], STOPPED]
+    with source(*scripts, timeout=0.3) as (events, _):
+        assert [event.data for event in events] == ["a", "b"]
+
+
+def test_source_gives_up_after_so_many_failures_if_told_so() -> None:
+    with source([Reset()], max_failures=2, reconnection_time=1) as (events, server):
+        with pytest.raises(HTTPStatusError, match=r"no answer|connection"):
+            list(events)
+        assert len(server.heard) == 2
+
+
+def test_source_waits_longer_after_several_failures() -> None:
+    waiting = EventSource("http://x", reconnection_time=100)._wait
+    assert [waiting(n) for n in (0, 1, 2, 3)] == [0.1, 0.1, 0.2, 0.4]
+    assert waiting(50) == client.MAX_BACKOFF
+    assert EventSource("http://x", reconnection_time=10**9)._wait(50) == 10**6
+
+
+def test_source_can_be_closed_from_another_thread() -> None:
+    with source([*sse(b"data: a\n\n"), Hold()]) as (events, server):
+        threading.Timer(0.1, events.close).start()
+        assert [event.data for event in events] == ["a"]
+        assert len(server.heard) == 1
+
+
+def test_source_closed_between_events_gives_no_more() -> None:
+    with source(sse(b"data: a\n\ndata: b\n\n")) as (events, _):
+        seen = []
+        for one in events:
+            seen.append(one.data)
+            events.close()
+        assert seen == ["a"]
+
+
+def test_source_reads_our_own_server_across_drops() -> None:
+    with running() as server:
+        events = EventSource(f"{server.url}/events?model=toy-echo&prompt=a+b+c+d+e&drop=2", reconnection_time=0)
+        seen = []
+        for one in events:
+            events.reconnection_time = 0
+            seen.append(one.data)
+        assert seen == ["a", " b", " c", " d", " e", "[DONE]"]
+
+
+def test_json_of_a_request_is_utf8_and_one_line() -> None:
+    with playing(stream(GOOD)) as server:
+        list(ChatStream("caf\u00e9\n", url=server.url))
+        assert json.loads(server.heard[0].request.partition(b"\r\n\r\n")[2])["messages"][0]["content"] == "caf\u00e9\n"
+        assert "caf\u00e9".encode() in server.heard[0].request
+
+
+def test_truncated_is_a_stream_error() -> None:
+    assert issubclass(Truncated, StreamError)

@@ -1,0 +1,158 @@
+"""The dialects as pure functions: what is written reads back, for every model and option."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from dataclasses import replace
+
+import pytest
+
+from sse_ref.codec import ServerSentEvent
+from sse_ref.dialects import DIALECTS, ApiError, Request, RequestError, to_json
+from sse_ref.model import Call, End, Message, Prompt, Text, Tool, Usage, generate
+
+CHAT = DIALECTS["openai"]
+PROMPT = Prompt("toy", (Message("system", "Be brief."), Message("user", "Use get_x, get_y \U0001f98a\u2028")))
+TOOLS = (Tool("get_x", {"type": "object", "properties": {"a": {"type": "integer"}}}), Tool("get_y", {"type": "object"}))
+
+
+def bare(pieces: list) -> list:
+    """Pieces without what does not travel: token counts, probabilities, ids."""
+    kept = [piece for piece in pieces if not isinstance(piece, Usage)]
+    kept = [replace(piece, tokens=0) for piece in kept]
+    kept = [replace(piece, chances=()) if isinstance(piece, Text) else piece for piece in kept]
+    return [replace(piece, id="") if isinstance(piece, Call) else piece for piece in kept]
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"model": "toy-echo"},
+        {"n": 3},
+        {"max_tokens": 4},
+        {"tools": TOOLS},
+        {"tools": TOOLS, "n": 2},
+        {"schema": {"type": "object"}},
+        {"stop": ("a",)},
+        {"top_logprobs": 2},
+    ],
+    ids=str,
+)
+def test_stream_reads_back_as_the_pieces_it_was_written_from(name: str, options: dict) -> None:
+    dialect = DIALECTS[name]
+    if name == "openai-completions" and "tools" in options:
+        pytest.skip("text completions have no tools")
+    prompt = replace(PROMPT, **options)
+    pieces = list(generate(prompt))
+    for include_usage in (True, False):
+        request = Request(prompt, include_usage=include_usage)
+        reader = dialect.reader()
+        read = [
+            piece for event in dialect.write_stream(request, pieces, id="1", created=1) for piece in reader.read(event)
+        ]
+        assert bare(read) == bare(pieces)
+        assert [piece for piece in read if isinstance(piece, Usage)] == ([pieces[-1]] if include_usage else [])
+        assert reader.done and reader.finished and reader.warnings == []
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_request_reads_back_as_it_was_written(name: str) -> None:
+    dialect = DIALECTS[name]
+    prompts = [
+        replace(PROMPT, messages=(Message("user", "hi"),), **options)
+        for options in (
+            {},
+            {"max_tokens": 5, "n": 2, "seed": 7, "temperature": 0.5, "stop": ("a", "b"), "top_logprobs": 3},
+            {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False},
+            {"schema": {"type": "object"}},
+        )
+    ]
+    for prompt, stream, usage in itertools.product(prompts, (True, False), (True, False)):
+        if name == "openai-completions" and prompt.tools:
+            continue
+        request = Request(prompt, stream, usage and stream)
+        read = dialect.read_request(json.dumps(dialect.write_request(request)).encode())
+        expected = replace(prompt, tool_choice="none") if name == "openai-completions" else prompt
+        assert read == replace(request, prompt=expected)
+
+
+def test_written_request_leaves_defaults_to_the_server() -> None:
+    body = CHAT.write_request(Request(Prompt("m", (Message("user", "hi"),))))
+    assert body == {"model": "m", "messages": [{"role": "user", "content": "hi"}], "stream": True}
+
+
+def test_ids_and_times_are_those_passed_in() -> None:
+    for name in DIALECTS:
+        events = DIALECTS[name].write_stream(Request(PROMPT), generate(PROMPT), id="xyz", created=99)
+        chunk = json.loads(next(events).data)
+        assert chunk["id"].endswith("xyz") and chunk["created"] == 99
+
+
+def test_failure_of_the_model_is_an_error_event_at_the_end() -> None:
+    prompt = replace(PROMPT, model="toy-flaky")
+    reader = CHAT.reader()
+    events = list(CHAT.write_stream(Request(prompt), generate(prompt), id="1", created=1))
+    for event in events[:-1]:
+        reader.read(event)
+    with pytest.raises(ApiError, match="broke down"):
+        reader.read(events[-1])
+    assert not reader.done and not reader.finished
+
+
+@pytest.mark.parametrize("chunk", [{"choices": [{"index": 0, "delta": {"content": "x"}}]}, {"choices": []}])
+def test_reader_ignores_what_it_does_not_know(chunk: dict) -> None:
+    reader = CHAT.reader()
+    extended = {**chunk, "x": 1, "choices": [{**choice, "y": 2} for choice in chunk["choices"]]}
+    assert reader.read(ServerSentEvent(json.dumps(extended))) == reader.read(ServerSentEvent(json.dumps(chunk)))
+
+
+def test_done_counts_whatever_its_event_type_but_only_exactly() -> None:
+    reader = CHAT.reader()
+    reader.read(ServerSentEvent("[DONE]", "done"))
+    assert reader.done
+    assert CHAT.reader().read(ServerSentEvent('{"choices":[{"index":0,"delta":{"content":"[DONE]"}}]}')) == [
+        Text("[DONE]")
+    ]
+
+
+def test_finish_of_every_choice_that_began_is_needed() -> None:
+    reader = CHAT.reader()
+    for index in (0, 1):
+        reader.read(ServerSentEvent(to_json({"choices": [{"index": index, "delta": {"content": "x"}}]})))
+    assert reader.read(ServerSentEvent(to_json({"choices": [{"index": 1, "delta": {}, "finish_reason": "stop"}]}))) == [
+        End("stop", 1)
+    ]
+    assert not reader.finished
+    reader.read(ServerSentEvent(to_json({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})))
+    assert reader.finished
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_json_has_no_nan(value: float) -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        to_json({"x": value})
+
+
+def test_error_object_has_the_four_members() -> None:
+    error = RequestError(400, "no", param="p", code="c")
+    assert CHAT.write_error(error) == {
+        "error": {"message": "no", "type": "invalid_request_error", "param": "p", "code": "c"}
+    }
+
+
+@pytest.mark.parametrize(
+    ("headers", "key"),
+    [
+        ({}, None),
+        ({"authorization": "Bearer k"}, "k"),
+        ({"authorization": "bearer  k "}, "k"),
+        ({"authorization": "Basic k"}, None),
+        ({"authorization": "k"}, None),
+    ],
+)
+def test_key_is_read_from_its_header(headers: dict[str, str], key: str | None) -> None:
+    assert CHAT.read_key(headers) == key
+    assert CHAT.read_key({name.lower(): value for name, value in CHAT.write_key("secret").items()}) == "secret"

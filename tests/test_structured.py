@@ -1,0 +1,268 @@
+"""JSON for a schema, checked by a validator written the other way round; and reading JSON while it grows."""
+
+from __future__ import annotations
+
+import json
+import random
+import re
+from typing import Any
+
+import pytest
+
+from sse_ref.structured import read_partial, write_example
+
+
+def valid(value: Any, schema: Any, root: Any) -> bool:
+    """A small validator of JSON Schema: every keyword is a condition."""
+    if isinstance(schema, bool):
+        return schema
+    if "$ref" in schema:
+        target = root
+        for step in schema["$ref"].split("/")[1:]:
+            target = target[step]
+        return valid(value, target, root)
+    types = schema.get("type", [])
+    types = [types] if isinstance(types, str) else types
+    kinds: dict[str, Any] = {
+        "object": dict,
+        "array": list,
+        "string": str,
+        "boolean": bool,
+        "null": type(None),
+        "number": (int, float),
+        "integer": int,
+    }
+
+    def is_kind(kind: str) -> bool:
+        if isinstance(value, bool) and kind in ("number", "integer"):
+            return False
+        return isinstance(value, kinds[kind]) or (
+            kind == "integer" and isinstance(value, float) and value == int(value)
+        )
+
+    if types and not any(is_kind(kind) for kind in types):
+        return False
+    if "const" in schema and value != schema["const"]:
+        return False
+    if "enum" in schema and value not in schema["enum"]:
+        return False
+    if not all(valid(value, part, root) for part in schema.get("allOf", [])):
+        return False
+    for keyword in ("anyOf", "oneOf"):
+        if keyword in schema and not any(valid(value, part, root) for part in schema[keyword]):
+            return False
+    if isinstance(value, dict):
+        properties = schema.get("properties", {})
+        if any(name not in value for name in schema.get("required", [])) or len(value) < schema.get("minProperties", 0):
+            return False
+        rest = schema.get("additionalProperties", True)
+        return all(valid(member, properties.get(name, rest), root) for name, member in value.items())
+    if isinstance(value, list):
+        if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 10**9):
+            return False
+        if schema.get("uniqueItems") and any(value[i] in value[:i] for i in range(len(value))):
+            return False
+        first = schema.get("prefixItems", [])
+        return all(
+            valid(e, first[i] if i < len(first) else schema.get("items", True), root) for i, e in enumerate(value)
+        )
+    if isinstance(value, str):
+        if "pattern" in schema and not re.search(schema["pattern"], value):
+            return False
+        return bool(schema.get("minLength", 0) <= len(value) <= schema.get("maxLength", 10**9))
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        step = schema.get("multipleOf")
+        return bool(
+            schema.get("minimum", value) <= value <= schema.get("maximum", value)
+            and value > schema.get("exclusiveMinimum", value - 1)
+            and value < schema.get("exclusiveMaximum", value + 1)
+            and (step is None or abs(value / step - round(value / step)) < 1e-6)
+        )
+    return True
+
+
+SCHEMAS: list[Any] = [
+    True,
+    {},
+    {"type": "object"},
+    {"type": ["string", "null"]},
+    {"const": {"a": [1]}},
+    {"enum": [1, "two", None]},
+    {"type": "integer"},
+    {"type": "integer", "minimum": 3, "maximum": 3},
+    {"type": "integer", "exclusiveMinimum": 3, "exclusiveMaximum": 5},
+    {"type": "integer", "multipleOf": 7, "maximum": -50},
+    {"type": "integer", "minimum": -5, "maximum": -3},
+    {"type": "integer", "minimum": 10**15},
+    {"type": "number", "exclusiveMinimum": 0, "maximum": 0.1},
+    {"type": "number", "multipleOf": 0.01, "minimum": 1.005},
+    {"minimum": 5},
+    {"type": "string", "minLength": 30, "maxLength": 31},
+    {"type": "string", "maxLength": 2},
+    {"type": "string", "maxLength": 0},
+    *({"type": "string", "format": name} for name in ("date", "date-time", "email", "uri", "uuid", "ipv4", "unknown")),
+    *(
+        {"type": "string", "pattern": pattern}
+        for pattern in (
+            r"^[A-Z]{3}-\d{4}$",
+            r"^\+?[0-9]+$",
+            r"a|b",
+            r"^(foo|ba[rz])+$",
+            r"[^a]",
+            r"^\w+@\w+\.com$",
+            r"\s",
+            r"^.{3,5}$",
+            r"^(?:x(?=y)?y)*z?$",
+        )
+        if "(?=" not in pattern
+    ),
+    {"type": "array", "items": {"type": "integer"}, "minItems": 3, "maxItems": 4},
+    {"type": "array", "items": {"enum": [1, 2, 3]}, "uniqueItems": True, "minItems": 3},
+    {"type": "array", "prefixItems": [{"type": "string"}, {"type": "integer"}], "items": False},
+    {"type": "object", "required": ["x"], "additionalProperties": {"type": "boolean"}},
+    {"type": "object", "minProperties": 4, "properties": {"a": {"type": "null"}}},
+    {"anyOf": [{"type": "string"}, {"type": "integer", "minimum": 9}]},
+    {"type": "object", "properties": {"a": {"type": "integer"}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+    {
+        "allOf": [
+            {"properties": {"a": {"type": "string"}}, "required": ["a"]},
+            {"properties": {"b": {"type": "null"}}, "required": ["b"]},
+        ]
+    },
+    {"allOf": [{"type": "integer", "minimum": 3}, {"maximum": 4}]},
+    {"$ref": "#/$defs/x", "$defs": {"x": {"type": "boolean"}}},
+    {
+        "type": "object",
+        "properties": {"value": {"type": "string"}, "children": {"type": "array", "items": {"$ref": "#"}}},
+        "required": ["value", "children"],
+    },
+    {
+        "$defs": {
+            "n": {
+                "type": "object",
+                "properties": {"next": {"anyOf": [{"$ref": "#/$defs/n"}, {"type": "null"}]}},
+                "required": ["next"],
+            }
+        },
+        "$ref": "#/$defs/n",
+    },
+]
+
+
+@pytest.mark.parametrize("schema", SCHEMAS, ids=lambda schema: json.dumps(schema)[:60])
+def test_example_is_valid_for_its_schema(schema: Any) -> None:
+    for seed in range(30):
+        text = write_example(schema, str(seed))
+        assert valid(json.loads(text), schema, schema), text
+        assert text == write_example(schema, str(seed))
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        False,
+        5,
+        {"type": "integer", "minimum": 5, "maximum": 4},
+        {"type": "wild"},
+        {"type": "string", "minLength": 10**9},
+        {"type": "array", "minItems": 10**9},
+        {"type": "array", "items": {"const": 1}, "minItems": 2, "uniqueItems": True},
+        {"type": "array", "items": {"type": "array", "minItems": 500}, "minItems": 500},
+        {"$ref": "#"},
+        {"$ref": "http://elsewhere.example/schema"},
+        {"$ref": "#/nothing"},
+        {"type": "string", "pattern": "("},
+        {"type": "string", "pattern": "a{1000000}"},
+        {"type": "string", "pattern": "((a{1000}){1000}){1000}"},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"enum": []},
+        {"type": "integer", "minimum": "x"},
+        {"type": "object", "properties": []},
+        {"allOf": [False]},
+    ],
+    ids=str,
+)
+def test_impossible_schemas_are_refused(schema: Any) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        write_example(schema, "seed")
+
+
+# ---- Reading JSON while it grows -----------------------------------------------------------------------------------------
+
+
+def random_json(chance: random.Random, depth: int = 0) -> Any:
+    kind = chance.randrange(8 if depth < 4 else 5)
+    if kind == 0:
+        return chance.choice([None, True, False])
+    if kind == 1:
+        return chance.choice([0, -1, 12, 3.5, -2e10, 1e-7])
+    if kind < 5:
+        return "".join(
+            chance.choices(
+                ['a"', "\\", "\n", "\u00e9", "\U0001f98a", " ", "{", "]", ",", ":", "\ud83d"], k=chance.randrange(6)
+            )
+        )
+    if kind < 6:
+        return [random_json(chance, depth + 1) for _ in range(chance.randrange(4))]
+    return {f'k{i}"\\': random_json(chance, depth + 1) for i in range(chance.randrange(4))}
+
+
+def grows(earlier: Any, later: Any) -> bool:
+    """The later value is the earlier one with more in it."""
+    if isinstance(earlier, str) and isinstance(later, str):
+        return later.startswith(earlier)
+    if isinstance(earlier, list) and isinstance(later, list):
+        return len(earlier) <= len(later) and all(grows(a, b) for a, b in zip(earlier, later, strict=False))
+    if isinstance(earlier, dict) and isinstance(later, dict):
+        return all(name in later and grows(value, later[name]) for name, value in earlier.items())
+    return earlier is None or earlier == later
+
+
+def test_every_beginning_of_a_text_can_be_read_and_values_only_grow() -> None:
+    chance = random.Random(4)
+    for _ in range(400):
+        value = random_json(chance)
+        for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=1)):
+            previous = None
+            for end in range(len(text) + 1):
+                current = read_partial(text[:end])
+                assert grows(previous, current), (text[:end], previous, current)
+                previous = current
+            if not isinstance(value, (int, float)) or isinstance(value, bool):
+                assert previous == value or "\ud83d" in text or "\\ud83d" in text
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("", None),
+        (" ", None),
+        ("{", {}),
+        ('{"a', {}),
+        ('{"a"', {}),
+        ('{"a":', {}),
+        ('{"a": t', {}),
+        ('{"a": tru', {}),
+        ('{"a": true', {"a": True}),
+        ('{"a": 1', {}),
+        ('{"a": 1,', {"a": 1}),
+        ('{"a": -', {}),
+        ("[1, 2", [1]),
+        ('["x', ["x"]),
+        ('["x\\', ["x"]),
+        ('["x\\u00', ["x"]),
+        ('["x\\ud83d', ["x"]),
+        ('["x\\ud83d\\ude', ["x"]),
+        ('["x\\ud83d\\ude00', ["x\U0001f600"]),
+        ('["x"', ["x"]),
+        ("12", None),
+    ],
+)
+def test_what_might_still_change_is_left_out(text: str, value: Any) -> None:
+    assert read_partial(text) == value
+
+
+@pytest.mark.parametrize("text", ["}", "[}", "nope", "{a", "[1 2 x", '{"a": @'])
+def test_what_is_no_json_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        read_partial(text)
