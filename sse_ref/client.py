@@ -638,9 +638,14 @@ class EventSource:
 
     >>> from sse_ref.server import running
     >>> with running() as server:
-    ...     source = EventSource(server.url + "/events?max_tokens=2&drop=1", reconnection_time=0)
-    ...     [(event.id, event.data) for event in source if event.event == "message"], source.last_event_id
-    ([('1', 'Long'), ('2', ' ago')], '3')
+    ...     source = EventSource(server.url + "/events?max_tokens=2")
+    ...     for event in source:
+    ...         print(event.id, event.event, repr(event.data))
+    ...         if event.event == "done":
+    ...             source.close()
+    1 message 'Long'
+    2 message ' ago'
+    3 done '[DONE]'
     """
 
     CONNECTING, OPEN, CLOSED = 0, 1, 2
@@ -796,12 +801,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         return _output_gone()
+    # What a server says may hold anything: nothing but printable characters goes to standard error.
     if problem:
-        print(f"sse_ref.client: {problem}", file=sys.stderr)
+        print(f"sse_ref.client: {_first_line(problem)}", file=sys.stderr)
     if stream.arrivals:
         print(_summary(stream, details=options.stats), file=sys.stderr)
     for warning in stream.warnings:
-        print(f"warning: {warning}", file=sys.stderr)
+        print(f"warning: {_first_line(warning)}", file=sys.stderr)
     return status
 
 
@@ -816,7 +822,7 @@ def _summary(stream: ChatStream, *, details: bool) -> str:
     parts = [f"{stream.time_to_first_token:.2f} s to the first token"]
     if stream.tokens_per_second:
         parts.append(f"{stream.tokens_per_second:.1f} tokens/s")
-    parts.append(f"finish reason {stream.finish_reason or 'none'}")
+    parts.append(f"finish reason {_first_line(stream.finish_reason or 'none')}")
     if stream.usage:
         parts.append(f"{stream.usage.prompt_tokens} + {stream.usage.completion_tokens} tokens")
     lines = [", ".join(parts)]
@@ -839,7 +845,12 @@ class _Show(_Watcher):
             self.write(piece.text)
 
     def write(self, text: str) -> None:
-        # A terminal that cannot show a character shows a question mark.
+        """Write to standard output: "?" for a character it cannot take, and no escape sequences to a terminal."""
+        if sys.stdout.isatty():
+            text = re.sub(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
+        self.put(text)
+
+    def put(self, text: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"
         sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
         sys.stdout.flush()
@@ -905,15 +916,15 @@ class _ShowWire(_ShowEvents):
     def head(self, response: _Response) -> None:
         self.stamp("head")
         version = "HTTP/1.1" if response.version == 11 else "HTTP/1.0"
-        self.write(f"    {version} {response.status} {response.reason}\n")
+        self.put(f"    {version} {response.status} {response.reason}\n")
         for name, value in response.headers.items():
-            self.write(f"    {_first_line(name)}: {_first_line(value)}\n")
+            self.put(f"    {_first_line(name)}: {_first_line(value)}\n")
 
     def read(self, data: bytes) -> None:
         self.stamp(f"read {len(data)} bytes")
 
     def piece(self, data: bytes) -> None:
-        self.write(self.paint("2", f"  chunk, {len(data)} bytes") + "\n")
+        self.put(self.paint("2", f"  chunk, {len(data)} bytes") + "\n")
         for line in re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", data):
             self.line(line)
 
@@ -923,11 +934,11 @@ class _ShowWire(_ShowEvents):
         ended = line[-1:] in b"\r\n"
         before, after = "..." if self.open else "", "" if ended else "..."
         kind = "2" if line.startswith(b":") else "36"
-        self.write(f"    {before}{self.paint(kind, shown)}{after}\n")
+        self.put(f"    {before}{self.paint(kind, shown)}{after}\n")
         self.open = not ended
         for event in self.decoder.feed(line):
             name = "[DONE]" if event.data == "[DONE]" else f"{event.event}, {len(event.data)} characters of data"
-            self.write("    " + self.paint("32", f"= event: {name}") + "\n")
+            self.put("    " + self.paint("32", f"= event: {name}") + "\n")
 
     def end(self) -> None:
         self.stamp("end of the body")
@@ -936,7 +947,7 @@ class _ShowWire(_ShowEvents):
 
     def stamp(self, what: str) -> None:
         now = time.monotonic()
-        self.write(self.paint("1", f"{now - self.began:8.3f} s  +{now - self.last:.3f}  {what}") + "\n")
+        self.put(self.paint("1", f"{now - self.began:8.3f} s  +{now - self.last:.3f}  {what}") + "\n")
         self.last = now
 
     def paint(self, code: str, text: str) -> str:

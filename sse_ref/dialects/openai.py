@@ -42,6 +42,8 @@ from sse_ref.model import (
     Usage,
 )
 
+__all__ = ["OpenAIChat", "OpenAICompletions"]
+
 DONE = "[DONE]"
 FINGERPRINT = "fp_toy"
 ROLES = {

@@ -1,0 +1,328 @@
+"""The commands as a user meets them: what they print, where, and the status they end with."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hostile import HELLO, Hold, chunk, delta, event, head, playing, stream, whole
+from raw import chat_request
+
+from sse_ref.server import Server
+
+ROOT = Path(__file__).parents[1]
+ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"}
+
+
+def run(*arguments: str, module: str = "sse_ref.client", **options: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", module, *arguments]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, encoding="utf-8", timeout=30, **{"env": ENVIRONMENT, **options}
+    )  # type: ignore[call-overload,no-any-return]
+
+
+@contextlib.contextmanager
+def started(*arguments: str, module: str = "sse_ref.server") -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", module, *arguments],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        encoding="utf-8",
+        env=ENVIRONMENT,
+    )
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def url_of(process: subprocess.Popen[str]) -> str:
+    assert process.stdout
+    match = re.search(r"http://[0-9a-z.:\[\]]+", process.stdout.readline())
+    assert match
+    return match[0]
+
+
+def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
+    _, errors = process.communicate(timeout=10)
+    assert "Traceback" not in errors
+    return process.returncode, errors
+
+
+# ---- The server ------------------------------------------------------------------------------------------------------
+
+
+def test_server_prints_its_urls_and_a_line_to_paste() -> None:
+    with started("--port", "0") as server:
+        assert server.stdout
+        lines = [server.stdout.readline() for _ in range(4)]
+        url = re.search(r"http://127\.0\.0\.1:[0-9]+", lines[0])
+        assert url and lines[1] == f"page    {url[0]}/\n"
+        assert lines[2].startswith(
+            f"try     curl -N {url[0]}/v1/chat/completions -H 'Content-Type: application/json' -d '"
+        )
+        json.loads(re.search(r"-d '(.*)'", lines[2])[1])  # type: ignore[index]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_server_ends_open_streams_and_exits_0(number: signal.Signals) -> None:
+    with started("--port", "0", "--tps", "20", "--ttft", "0") as server:
+        host, port = url_of(server).removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as client:
+            client.sendall(chat_request("tick " * 100))
+            received = b""
+            while b"tick" not in received:
+                received += client.recv(65536)
+            server.send_signal(number)
+            while more := client.recv(65536):
+                received += more
+        assert b"the server is stopping" in received and received.endswith(b"0\r\n\r\n")
+        status, errors = ended(server)
+        assert status == 0
+        assert re.fullmatch(r"[0-9:]{8} POST /v1/chat/completions toy-echo: ended, the server stops, .* s\n", errors)
+
+
+def test_server_logs_one_line_for_each_stream() -> None:
+    with started("--port", "0", "--tps", "0") as server:
+        url = url_of(server) + "/v1"
+        run("hi", "--url", url, "--model", "toy-echo")
+        run("hi", "--url", url, "--model", "none")
+        server.terminate()
+        lines = ended(server)[1].splitlines()
+    assert [line[9:].partition(",")[0] for line in lines] == [
+        "POST /v1/chat/completions toy-echo: complete",
+        "POST /v1/chat/completions -: refused with 404",
+    ]
+
+
+def test_server_is_quiet_if_told_so() -> None:
+    with started("--port", "0", "--quiet", "--tps", "0") as server:
+        run("hi", "--url", url_of(server) + "/v1")
+        server.terminate()
+        assert ended(server) == (0, "")
+
+
+def test_server_shows_the_wire_without_control_characters() -> None:
+    with started("--port", "0", "--tps", "0", "--ttft", "0", "--quiet", "--show-wire") as server:
+        run("\x1b[31mred", "--url", url_of(server) + "/v1", "--model", "toy-echo")
+        server.terminate()
+        shown = ended(server)[1]
+    assert "HTTP/1.1 200 OK\\r\\n" in shown and "data: [DONE]\\n" in shown and "\x1b" not in shown
+    assert re.search(r"^[0-9:]{8} :[0-9]+ [0-9]+ bytes$", shown, re.MULTILINE)
+
+
+def test_busy_port_is_one_line_and_exit_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = run("--port", str(port), module="sse_ref.server")
+    assert result.returncode == 2 and result.stdout == ""
+    assert re.fullmatch(rf"sse_ref\.server: .* {port}.*: Address already in use; try --port 0\n", result.stderr)
+
+
+def test_bind_beyond_loopback_warns() -> None:
+    with started("--port", "0", "--host", "0.0.0.0") as server:
+        assert server.stdout
+        for _ in range(4):
+            server.stdout.readline()
+        time.sleep(0.2)
+        server.terminate()
+        assert "can be reached from other machines" in ended(server)[1]
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--port", "70000"],
+        ["--port", "x"],
+        ["--tps", "-1"],
+        ["--tps", "nan"],
+        ["--jitter", "2"],
+        ["--max-streams", "0"],
+        ["--nope"],
+        ["--host", "not a host"],
+    ],
+)
+def test_wrong_option_is_exit_2_without_traceback(arguments: list[str]) -> None:
+    result = run(*arguments, module="sse_ref.server")
+    assert result.returncode == 2 and "Traceback" not in result.stderr and result.stderr
+
+
+def test_server_starts_in_well_under_a_second() -> None:
+    with started("--port", "0") as server:
+        began = time.monotonic()
+        url_of(server)
+        assert time.monotonic() - began < 5  # 0.1 s when nothing else runs; a busy machine must not decide
+
+
+# ---- The client ------------------------------------------------------------------------------------------------------
+
+
+def base(server: Server) -> str:
+    return server.url + "/v1"
+
+
+def test_text_goes_to_stdout_and_talk_to_stderr(server: Server) -> None:
+    result = run("caf\u00e9 \U0001f98a", "--url", base(server), "--model", "toy-echo")
+    assert (result.returncode, result.stdout) == (0, "caf\u00e9 \U0001f98a\n")
+    assert re.fullmatch(
+        r"[0-9.]+ s to the first token, ([0-9.]+ tokens/s, )?finish reason stop, [0-9]+ \+ 6 tokens\n", result.stderr
+    )
+    assert "gaps between pieces" in run("a b c", "--url", base(server), "--stats").stderr
+
+
+def test_prompt_can_come_from_stdin(server: Server) -> None:
+    assert run("-", "--url", base(server), "--model", "toy-echo", input="from a pipe").stdout == "from a pipe\n"
+
+
+def test_options_reach_the_server(server: Server) -> None:
+    run("hi", "--url", base(server), "--max-tokens", "3", "--seed", "5", "--temperature", "0.5")
+    sent = server.journal[-1]["request"]
+    assert (sent["max_tokens"], sent["seed"], sent["temperature"]) == (3, 5, 0.5)
+
+
+def test_json_and_events_are_machine_readable(server: Server) -> None:
+    result = json.loads(run("one two", "--url", base(server), "--model", "toy-echo", "--json").stdout)
+    assert result["outcome"] == "complete" and result["text"] == "one two" and result["usage"]["completion_tokens"] == 2
+    lines = [
+        json.loads(line)
+        for line in run("one", "--url", base(server), "--model", "toy-echo", "--events").stdout.splitlines()
+    ]
+    assert lines[-1]["data"] == "[DONE]" and all(set(line) == {"s", "event", "data", "id"} for line in lines)
+
+
+def test_wire_shows_every_byte_of_the_body() -> None:
+    body = HELLO + b": note\r\n" + delta(finish="stop") + b"data: [DONE]\n\n"
+    with playing([head(), chunk(body[:30]), chunk(body[30:]), b"0\r\n\r\n"]) as server:
+        shown = run("hi", "--url", server.url, "--wire").stdout
+    lines = [line[4:] for line in shown.splitlines() if line.startswith("    ") and not line.startswith("    = ")]
+    wire = [line for line in lines if not re.match(r"(HTTP/1|[A-Z][A-Za-z-]+: )", line)]
+    assert "".join(wire).replace("......", "").replace("...", "") == body.decode().replace("\r", "\\r").replace(
+        "\n", "\\n"
+    )
+    assert "= event: [DONE]" in shown and "chunk, 30 bytes" in shown and re.search(r"[0-9.]+ s  \+[0-9.]+  read", shown)
+    assert "\x1b" not in shown
+
+
+@pytest.mark.parametrize(
+    ("script", "outcome"),
+    [
+        (stream(HELLO), "truncated"),
+        (stream(HELLO, event({"error": {"message": "boom\x1b[31m"}})), "api_error"),
+        (stream(HELLO, b"data: {\n\n"), "protocol_error"),
+        ([head(), chunk(HELLO), Hold()], "timeout"),
+    ],
+)
+def test_bad_end_keeps_the_text_and_is_one_line_and_exit_1(script: list, outcome: str) -> None:
+    with playing(script) as server:
+        result = run("hi", "--url", server.url, "--timeout", "0.5")
+    assert (result.returncode, result.stdout) == (1, "Hello\n")
+    assert result.stderr.startswith(f"sse_ref.client: {outcome}: ") and "Traceback" not in result.stderr
+    assert len(result.stderr.splitlines()) <= 2 and "\x1b" not in result.stderr
+
+
+def test_http_error_is_one_line_and_exit_1() -> None:
+    with playing(whole("401 No", b'{"error": {"message": "who are you"}}')) as server:
+        result = run("hi", "--url", server.url)
+    assert (result.returncode, result.stdout, result.stderr) == (
+        1,
+        "",
+        "sse_ref.client: http_error: 401: who are you\n",
+    )
+
+
+def test_nothing_listening_is_one_line_and_exit_2() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    result = run("hi", "--url", f"http://127.0.0.1:{port}/v1", "--retries", "0")
+    assert (result.returncode, result.stdout) == (2, "")
+    assert re.fullmatch(
+        rf"sse_ref\.client: no answer from 127\.0\.0\.1:{port}: Connection refused; is the server running\?.*\n",
+        result.stderr,
+    )
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "localhost", "ftp://x/v1", "http://", "http://x:0/v1", "http://x:99999/v1", "http://x y/", "http://\u00fc/"],
+)
+def test_bad_url_is_exit_2(url: str) -> None:
+    result = run("hi", "--url", url)
+    assert result.returncode == 2 and "--url must be like" in result.stderr
+
+
+@pytest.mark.parametrize("key", [None, "", "two words", "line\nbreak", "caf\u00e9"])
+def test_bad_key_is_exit_2_and_not_shown(server: Server, key: str | None) -> None:
+    environment = {**ENVIRONMENT, **({"KEY_OF_TEST": key} if key is not None else {})}
+    result = run("hi", "--url", base(server), "--api-key-env", "KEY_OF_TEST", env=environment)
+    assert result.returncode == 2 and "KEY_OF_TEST" in result.stderr and "Traceback" not in result.stderr
+    assert not key or key not in result.stderr
+
+
+def test_key_from_the_environment_is_used() -> None:
+    with started("--port", "0", "--api-key", "s3cret", "--tps", "0") as server:
+        url = url_of(server) + "/v1"
+        assert run("hi", "--url", url).returncode == 1
+        good = run("hi", "--url", url, "--api-key-env", "K", env={**ENVIRONMENT, "K": "s3cret"})
+        assert good.returncode == 0 and "s3cret" not in good.stderr
+
+
+def test_ctrl_c_cancels_keeps_the_text_and_exits_130() -> None:
+    with (
+        playing([head(), chunk(HELLO), Hold()]) as server,
+        started("hi", "--url", server.url, module="sse_ref.client") as client,
+    ):
+        assert client.stdout
+        assert client.stdout.read(5) == "Hello"
+        client.send_signal(signal.SIGINT)
+        status, errors = ended(client)
+        assert status == 130 and errors.startswith("sse_ref.client: cancelled after 2 tokens\n")
+
+
+def test_closed_output_cancels_the_stream_with_one_line_and_141() -> None:
+    script = [head(), *[chunk(delta("word ")) for _ in range(2000)], Hold()]
+    with playing(script) as server, started("hi", "--url", server.url, module="sse_ref.client") as client:
+        assert client.stdout and client.stderr
+        client.stdout.read(5)
+        client.stdout.close()
+        status = client.wait(timeout=10)
+        assert (status, client.stderr.read()) == (
+            141,
+            "sse_ref.client: the output was closed, so the stream was cancelled\n",
+        )
+        client.stdout = None
+
+
+def test_terminal_that_cannot_show_a_character_shows_a_question_mark(server: Server) -> None:
+    result = run(
+        "caf\u00e9", "--url", base(server), "--model", "toy-echo", env={**ENVIRONMENT, "PYTHONIOENCODING": "ascii"}
+    )
+    assert (result.returncode, result.stdout) == (0, "caf?\n")
+
+
+# ---- Help ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("module", ["sse_ref.server", "sse_ref.client"])
+def test_help_has_examples_and_the_exit_status(module: str) -> None:
+    result = run("--help", module=module)
+    assert result.returncode == 0 and "examples:" in result.stdout and "exit status:" in result.stdout
+
+
+def test_package_names_its_commands() -> None:
+    for arguments, status in ((), 0), (("--help",), 0), (("nonsense",), 2):
+        result = run(*arguments, module="sse_ref")
+        assert result.returncode == status
+        assert "python -m sse_ref.server" in result.stdout + result.stderr

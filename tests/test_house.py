@@ -1,0 +1,238 @@
+"""The house rules: what imports what, examples that run, prose that agrees with the code."""
+
+from __future__ import annotations
+
+import ast
+import doctest
+import importlib
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from readme_tables import READING_ORDER, with_tables
+
+from sse_ref.server import Settings
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "sse_ref"
+MODULES = [
+    f"sse_ref.{name.removesuffix('.py').replace('/', '.').removesuffix('.__init__')}" for name, _ in READING_ORDER
+]
+PURE = {
+    "sse_ref.codec",
+    "sse_ref.structured",
+    "sse_ref.model",
+    "sse_ref.dialects",
+    "sse_ref.dialects.common",
+    "sse_ref.dialects.openai",
+}
+IMPURE_IMPORTS = {
+    "socket",
+    "threading",
+    "_thread",
+    "time",
+    "datetime",
+    "os",
+    "io",
+    "pathlib",
+    "selectors",
+    "asyncio",
+    "http",
+    "urllib",
+    "secrets",
+    "uuid",
+}
+
+# What each module may import of the package: those above it in the reading list. The interface of the dialects comes before
+# the dialects for the reader, but its registry imports them.
+ALLOWED = {module: set(MODULES[:number]) for number, module in enumerate(MODULES)}
+ALLOWED["sse_ref.dialects"] |= {"sse_ref.dialects.common", "sse_ref.dialects.openai"}
+for module in ("sse_ref.dialects.common", "sse_ref.dialects.openai"):
+    ALLOWED[module].discard("sse_ref.dialects")
+ALLOWED["sse_ref.client"] -= {"sse_ref.server", "sse_ref.pacing"}
+ALLOWED["sse_ref.pacing"] = set()
+
+
+def imports(module: str) -> Iterator[str]:
+    path = ROOT / (module.replace(".", "/") + ".py")
+    path = path if path.exists() else ROOT / module.replace(".", "/") / "__init__.py"
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0 and node.module
+            yield node.module
+
+
+def test_every_module_is_in_the_reading_list() -> None:
+    files = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")} - {"__init__.py", "__main__.py"}
+    assert files == {name for name, _ in READING_ORDER}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_only_modules_above_it(module: str) -> None:
+    inner = {name for name in imports(module) if name.split(".")[0] == "sse_ref"}
+    assert inner <= ALLOWED[module]
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_module_imports_only_the_standard_library(module: str) -> None:
+    assert {name.split(".")[0] for name in imports(module)} <= sys.stdlib_module_names | {"sse_ref"}
+
+
+@pytest.mark.parametrize("module", sorted(PURE))
+def test_pure_module_touches_no_socket_clock_thread_or_file(module: str) -> None:
+    assert not {name.split(".")[0] for name in imports(module)} & IMPURE_IMPORTS
+
+
+def test_codec_can_be_copied_alone(tmp_path: Path) -> None:
+    shutil.copy(PACKAGE / "codec.py", tmp_path)
+    program = "import codec; print(list(codec.iter_events([codec.encode_event('hi')])))"
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {program}"],
+        capture_output=True,
+        text=True,
+    )
+    assert "data='hi'" in done.stdout, done.stderr
+
+
+@pytest.mark.parametrize("module", ["sse_ref", *MODULES])
+def test_examples_in_docstrings_run(module: str) -> None:
+    result = doctest.testmod(importlib.import_module(module), optionflags=doctest.ELLIPSIS)
+    assert result.failed == 0
+
+
+@pytest.mark.parametrize("module", ["sse_ref", *MODULES])
+def test_exported_names_exist_and_have_docstrings(module: str) -> None:
+    loaded = importlib.import_module(module)
+    assert loaded.__doc__
+    for name in loaded.__all__:
+        value = getattr(loaded, name)
+        if callable(value):
+            assert value.__doc__, name
+
+
+def test_codec_has_an_example_for_everything_public() -> None:
+    codec = importlib.import_module("sse_ref.codec")
+    for name in codec.__all__:
+        if name != "EventTooLarge":
+            assert ">>>" in getattr(codec, name).__doc__, name
+
+
+def test_importing_the_package_loads_no_network() -> None:
+    program = "import sys, sse_ref; print(*sorted({'socket', 'http', 'urllib', 'asyncio', 'json'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-S", "-c", program], cwd=ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == "" and done.returncode == 0
+
+
+def test_top_level_holds_what_it_may() -> None:
+    listed = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True)
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    top = {name.split("/")[0] for name in listed.stdout.splitlines()}
+    visible = {name for name in top if not name.startswith(".")}
+    assert visible <= {"sse_ref", "tests", "examples", "Makefile", "README.md", "pyproject.toml", "LICENSE"}
+
+
+# ---- The README ------------------------------------------------------------------------------------------------------
+
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
+
+
+def test_readme_tables_are_current() -> None:
+    assert with_tables(README) == README, "make readme writes them"
+
+
+def test_readme_python_blocks_run() -> None:
+    namespace: dict[str, object] = {}
+    blocks = [code for language, code in BLOCKS if language == "python"]
+    assert len(blocks) >= 3
+    for code in blocks:
+        exec(compile(code, "README.md", "exec"), namespace)
+
+
+@pytest.fixture(scope="module")
+def readme_server() -> Iterator[tuple[str, list[str]]]:
+    """The server as the README starts it, but on a free port: the port, and what it printed."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = str(probe.getsockname()[1])
+    process = subprocess.Popen(
+        [sys.executable, "-m", "sse_ref.server", "--port", port],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout
+    try:
+        yield port, [process.stdout.readline() for _ in range(4)]
+    finally:
+        process.terminate()
+        process.communicate(timeout=10)
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    """Each command of the README's console blocks, and what follows it."""
+    for language, block in BLOCKS:
+        if language == "console":
+            command, _, output = block.partition("\n")
+            yield command.removeprefix("$ "), output
+
+
+def without_timings(text: str) -> str:
+    return re.sub(r"[0-9]+\.[0-9]+", "N", text)
+
+
+@pytest.mark.parametrize(("command", "output"), list(commands()), ids=lambda value: value[:50])
+def test_readme_commands_print_what_it_says(command: str, output: str, readme_server: tuple[str, list[str]]) -> None:
+    port, printed = readme_server
+    if command == "python -m sse_ref.server":
+        assert "".join(printed).replace(port, "8000") == output
+        return
+    if not shutil.which(command.split()[0]) and not command.startswith("python "):
+        pytest.skip(f"{command.split()[0]} is not installed")
+    command = command.replace(":8000", f":{port}").replace("python ", f"{sys.executable} ", 1)
+    if "sse_ref.client" in command:
+        command += f" --url http://127.0.0.1:{port}/v1"
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    done = subprocess.run(
+        command, shell=True, cwd=ROOT, capture_output=True, encoding="utf-8", env=environment, timeout=60
+    )
+    assert done.returncode == 0, done.stderr
+    if output:
+        assert without_timings(done.stdout + done.stderr) == without_timings(output)
+
+
+def test_readme_names_every_setting_and_model() -> None:
+    from sse_ref.model import MODELS
+
+    assert all(f"`{name}`" in README for name in [*MODELS, *Settings.__dataclass_fields__])
+
+
+def test_readme_names_every_outcome() -> None:
+    outcomes = set(
+        re.findall(
+            r'outcome = "(\w+)"', (PACKAGE / "client.py").read_text() + (PACKAGE / "dialects" / "common.py").read_text()
+        )
+    )
+    assert all(f"`{outcome}`" in README for outcome in outcomes - {"error"})
+
+
+def test_makefile_helps_by_default() -> None:
+    done = subprocess.run(["make"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0
+    assert all(f"make {target} " in done.stdout for target in ("run", "test", "check"))
+
+
+def test_package_data_is_declared() -> None:
+    project = (ROOT / "pyproject.toml").read_text()
+    assert "py.typed" in project and (PACKAGE / "py.typed").exists() and (PACKAGE / "page" / "index.html").exists()
+    assert json.dumps("sse_ref.page") in project
