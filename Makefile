@@ -46,9 +46,9 @@ $(BENCH_ENV): tests/bench/requirements.txt
 	$(BENCH_ENV)/bin/pip install --quiet --disable-pip-version-check -r $<
 	touch $@
 
-bench: $(BENCH_ENV) ## Speed beside published peers, as ratios of one run
-	$(BENCH_ENV)/bin/python tests/bench/decoders.py
-	$(BENCH_ENV)/bin/python tests/bench/servers.py
+bench: $(BENCH_ENV) ## Speed beside published peers, as ratios of one run; then make readme
+	$(BENCH_ENV)/bin/python tests/bench/decoders.py --save
+	$(BENCH_ENV)/bin/python tests/bench/servers.py --save
 
 $(INTEROP_ENV): tests/interop/requirements.txt tests/interop/package.json
 	$(PYTHON) -m venv $(INTEROP_ENV)

@@ -135,6 +135,7 @@ class Loop:
         self.handed_over: deque[Connection] = deque()
         self.asked: deque[threading.Event] = deque()
         self.stopping = threading.Event()
+        self.running = False
         self.finished = False
         self.waker, self.alarm = socket.socketpair()
         self.waker.setblocking(False)
@@ -156,7 +157,7 @@ class Loop:
         settled = threading.Event()
         self.asked.append(settled)
         self.wake()
-        while not (settled.wait(0.1) or self.finished):
+        while self.running and not settled.wait(0.1):
             pass
 
     def stop(self) -> None:
@@ -173,11 +174,13 @@ class Loop:
     def run(self) -> None:
         self.selector.register(self.listener, selectors.EVENT_READ)
         self.selector.register(self.alarm, selectors.EVENT_READ)
+        self.running = True
         try:
             while not self.stopping.is_set():
                 self.turn()
         finally:
-            self.close_all()
+            self.running = False
+            self.close()
 
     def turn(self) -> None:
         timeout: float | None = 0.0
@@ -226,7 +229,7 @@ class Loop:
             else:
                 self.ready.append(entry)
         elif connection.close_connection:
-            self.close(entry)
+            self.hang_up(entry)
         elif connection.read_ahead:
             self.serve(entry)
         else:
@@ -278,7 +281,7 @@ class Loop:
     def time_has_come(self, entry: _Entry, now: float) -> None:
         stream = entry.connection.stream
         if stream is None:  # nothing was asked for in idle_timeout
-            self.close(entry)
+            self.hang_up(entry)
             return
         if entry.unsent is not None:
             self.end(entry, "dropped")
@@ -363,13 +366,14 @@ class Loop:
         assert stream is not None
         connection.stream = None
         self.let_go(entry)
+        stream.frames, stream.next = iter(()), None  # nothing more will be made, and what it was made from can go
         stream.on_end(outcome, error)
         if outcome == "complete" and not connection.close_connection:
             self.take_over(connection)
         else:
             self.shut(connection.socket)
 
-    def close(self, entry: _Entry) -> None:
+    def hang_up(self, entry: _Entry) -> None:
         self.let_go(entry)
         self.shut(entry.connection.socket)
 
@@ -383,11 +387,12 @@ class Loop:
         entry.timer = 0
         del self.entries[entry.connection]
 
-    def close_all(self) -> None:
+    def close(self) -> None:
+        """End all streams with a farewell, and close everything but the listener."""
         for entry in list(self.entries.values()):
             stream = entry.connection.stream
             if stream is None:
-                self.close(entry)
+                self.hang_up(entry)
                 continue
             if entry.unsent is None:
                 with contextlib.suppress(OSError):

@@ -105,7 +105,7 @@ class Server(HTTPServer):
         self.settings = settings
         if ":" in settings.host:
             self.address_family = socket.AF_INET6
-        super().__init__((settings.host, settings.port), Connection)
+        super().__init__((settings.host, settings.port), Connection, bind_and_activate=False)
         self.slots = threading.BoundedSemaphore(settings.max_streams)
         self.records: deque[Record] = deque(maxlen=settings.journal_size)
         self.loop = Loop(
@@ -116,6 +116,12 @@ class Server(HTTPServer):
             show=show_wire if settings.show_wire else None,
         )
         self.dialects = {ROOT + dialect.path: dialect for dialect in DIALECTS.values()}
+        try:
+            self.server_bind()
+            self.server_activate()
+        except OSError:
+            self.server_close()
+            raise
 
     def server_bind(self) -> None:
         """Bind, without the reverse DNS look-up of ``HTTPServer``, which can take seconds."""
@@ -143,6 +149,10 @@ class Server(HTTPServer):
     def shutdown(self) -> None:
         """Ask ``serve_forever`` to return. Safe in a signal handler."""
         self.loop.stop()
+
+    def server_close(self) -> None:
+        super().server_close()
+        self.loop.close()
 
 
 @contextlib.contextmanager
@@ -177,13 +187,17 @@ class Record:
         self.at = time.time()
         self.method = method
         self.path = path
-        self.request = b""
+        self.request: str | bytes = b""
         self.model: str | None = None
         self.streamed: bool | None = None
         self.status = 200
         self.stream: Stream | None = None
         self.outcome = "open"
         self.duration: float | None = None
+
+    def note_request(self, body: bytes) -> None:
+        """Keep a request whole if it is short, else its beginning."""
+        self.request = body if len(body) <= 4096 else f"{body[:200].decode('utf-8', 'replace')}... ({len(body)} bytes)"
 
     def end(self, outcome: str) -> None:
         self.outcome = "failed" if outcome == "complete" and self.outcome == "failed" else outcome
@@ -198,7 +212,7 @@ class Record:
             "at": self.at,
             "method": self.method,
             "path": self.path,
-            "request": noted(self.request),
+            "request": json_or_text(self.request),
             "model": self.model,
             "stream": self.streamed,
             "status": self.status,
@@ -382,7 +396,7 @@ class Connection(BaseHTTPRequestHandler):
             kind = self.headers.get("Content-Type")
             if kind is not None and self.headers.get_content_type() != "application/json":
                 raise RequestError(415, "the body must be JSON: Content-Type: application/json")
-            record.request = self.body
+            record.note_request(self.body)
             request = dialect.read_request(self.body)
             record.model, record.streamed = request.prompt.model, request.stream
             with self.slot():
@@ -439,7 +453,7 @@ class Connection(BaseHTTPRequestHandler):
             query = read_query(self.path.partition("?")[2])
             prompt = event_prompt(query)
             drop = read_number(query, "drop", 0)
-            record.request = to_json({"prompt": prompt.last_text("user")}).encode()
+            record.note_request(to_json({"prompt": prompt.last_text("user")}).encode())
             record.model, record.streamed = prompt.model, True
             seen = self.headers.get("Last-Event-ID", "").strip()
             after = int(seen) if is_digits(seen) and len(seen) < 10 else 0
@@ -827,12 +841,11 @@ def read_number(query: Mapping[str, list[str]], name: str, default: int) -> int:
     return int(text)
 
 
-def noted(body: bytes) -> Any:
-    """A request as the journal keeps it: whole if it is short."""
-    if len(body) <= 4096:
-        with contextlib.suppress(ValueError, RecursionError):
-            return json.loads(body)
-    return body[:200].decode("utf-8", "replace") + (f"... ({len(body)} bytes)" if len(body) > 200 else "")
+def json_or_text(body: str | bytes) -> Any:
+    """The value of a JSON text, or the text."""
+    with contextlib.suppress(ValueError, RecursionError):
+        return json.loads(body)
+    return body if isinstance(body, str) else body.decode("utf-8", "replace")
 
 
 def show_wire(connection: Any, payload: bytes) -> None:

@@ -68,8 +68,9 @@ def speed() -> str:
         "| what | beside | ratio |",
         "|---|---|--:|",
     ]
-    rows += [f"| {row['what']} | {row['beside']} | {row['ratio']:.2f} |" for row in results["ratios"]]
-    return "\n".join([*rows, "", *results["figures"]])
+    sections = results["decoder"], results["server"]
+    rows += [f"| {row['what']} | {row['beside']} | {row['ratio']:.2f} |" for part in sections for row in part["ratios"]]
+    return "\n".join([*rows, "", *(sentence for part in sections for sentence in part["figures"])])
 
 
 def with_tables(text: str) -> str:

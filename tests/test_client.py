@@ -559,6 +559,15 @@ TWO = [("f", '{"a":1}'), ("g", '{"b":2}')]
         ([call(None, "x", "f", '{"a"'), call(None, arguments=":1}")], TWO[:1]),
         ([call(None, "x", "f", '{"a":1}'), call(None, "y", "g", '{"b":2}')], TWO),
         ([call(None, None, "f", '{"a":1}'), call(None, None, "g", '{"b":2}')], TWO),
+        (
+            [
+                call(None, "x", "f", '{"a"'),
+                call(None, "y", "g", '{"b"'),
+                call(None, "x", None, ":1}"),
+                call(None, "y", None, ":2}"),
+            ],
+            TWO,
+        ),
         ([call(1, "x", "f", '{"a":1}'), call(2, "y", "g", '{"b":2}')], TWO),
         ([call(0, "x", "f", '{"a":1}'), call(0, "y", "g", '{"b":2}')], TWO),
         ([call(0, "x", "f", '{"a"'), call(0, "x", "f", ":1}")], TWO[:1]),

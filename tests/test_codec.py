@@ -92,6 +92,14 @@ def test_reconnection_time_is_set_at_its_line_end(line: bytes) -> None:
     assert decoder.reconnection_time == 700
 
 
+def test_reconnection_time_has_a_bound_on_its_digits() -> None:
+    decoder = SSEDecoder()
+    decoder.feed(b"retry: " + b"7" * 4300 + b"\n")
+    assert decoder.reconnection_time == int("7" * 4300)
+    decoder.feed(b"retry: " + b"8" * 4301 + b"\n")
+    assert decoder.reconnection_time == int("7" * 4300)
+
+
 def test_iter_events_yields_before_it_asks_for_the_next_chunk() -> None:
     asked = []
 

@@ -16,7 +16,8 @@ import pytest
 from raw import JSON, Wire, ask, chat, chat_body, chat_request, request, wait_for
 
 from sse_ref import model
-from sse_ref.server import Server, running
+from sse_ref.pacing import Loop
+from sse_ref.server import Server, Settings, running
 
 STORY = [{"role": "user", "content": "Tell me a story"}]
 WEATHER = {
@@ -382,6 +383,7 @@ def test_logprobs_are_finite_and_spell_the_text(server: Server) -> None:
     assert any(len(token["top_logprobs"]) == 2 for token in tokens)
     assert b"\xef\xbf\xbd" not in answer.body
     plain = chat(server, model="toy", messages=STORY, logprobs=True).parsed()
+    assert any(choice["logprobs"] for chunk in plain for choice in chunk["choices"])
     assert all(
         "top_logprobs" in t for k in plain for c in k["choices"] if c["logprobs"] for t in c["logprobs"]["content"]
     )
@@ -961,6 +963,30 @@ def test_reader_that_does_not_read_is_dropped_and_others_go_on() -> None:
         assert server.journal[0]["bytes"] == stuck < 20_000_000  # nothing is made for a reader that does not read
         assert wait_for(lambda: server.journal[0]["outcome"] == "dropped")
         assert alive(server)
+
+
+def test_reader_that_reads_a_little_now_and_then_is_not_dropped() -> None:
+    with running(stall_timeout=0.4) as server, Wire(server) as slow:
+        slow.send(chat_request("tick " * 20_000))
+        for _ in range(8):
+            time.sleep(0.1)
+            slow.exactly(150_000)
+            assert server.journal[-1]["outcome"] == "open"
+
+
+def test_loop_sleeps_while_nothing_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = []
+    turn = Loop.turn
+    monkeypatch.setattr(Loop, "turn", lambda loop: (turns.append(1), turn(loop)))
+    with running(ttft=0.4, heartbeat=0.15, tps=20) as server:
+        chat(server, "a b c d")
+        assert len(turns) < 40
+
+
+def test_settings_of_a_server_that_never_ran_leak_nothing() -> None:
+    server = Server(Settings())
+    assert server.journal == []
+    server.server_close()
 
 
 def test_slow_reader_gets_everything() -> None:

@@ -21,6 +21,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from httpx_sse._decoders import SSEDecoder as HttpxDecoder
 from httpx_sse._decoders import SSELineDecoder as HttpxLineDecoder
 from ld_eventsource.reader import _BufferedLineReader, _SSEReader
+from results import save
 
 from sse_ref.codec import SSEDecoder
 
@@ -96,7 +97,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--events", type=int, default=20000)
+    parser.add_argument("--save", action="store_true", help="keep the ratios for the README")
     options = parser.parse_args()
+    ratios = []
     print(f"{'workload':44}" + "".join(f"{name:>26}" for name in DECODERS))
     for workload, chunks in workloads(options.events).items():
         seconds: dict[str, list[float]] = {name: [] for name in DECODERS}
@@ -108,6 +111,9 @@ def main() -> None:
         median = {name: statistics.median(times) for name, times in seconds.items()}
         row = "".join(f"{1000 * t:14.1f} ms ({t / median['sse_ref']:5.2f})" for t in median.values())
         print(f"{workload:44}{row}")
+        ratios += [(f"decoder, {workload}", name, median[name] / median["sse_ref"]) for name in list(DECODERS)[1:]]
+    if options.save:
+        save("decoder", ratios, [])
 
 
 if __name__ == "__main__":

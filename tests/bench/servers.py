@@ -20,6 +20,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from results import save
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 OURS = ["-m", "sse_ref.server", "--quiet", "--port"]
@@ -61,8 +63,16 @@ def load(port: int, **options: Any) -> dict[str, Any]:
     return result
 
 
-def full_speed(rounds: int) -> None:
-    print(f"{'full speed':28}{'sse_ref':>16}{'sse-starlette':>16}{'ratio':>8}")
+def full_speed(rounds: int) -> list[tuple[str, str, float]]:
+    ratios = []
+
+    def row(name: str, pairs: list[list[float]], *, better: str) -> None:
+        ours, peer = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = ours / peer if better == "more" else peer / ours
+        ratios.append((f"server, {name}", "uvicorn with sse-starlette", ratio))
+        print(f"{name:32}{ours:16.2f}{peer:16.2f}{ratio:8.2f}", flush=True)
+
+    print(f"{'full speed':32}{'sse_ref':>16}{'sse-starlette':>16}{'ratio':>8}")
     with serving(OURS, "--tps=0", "--ttft=0") as (ours, _), serving(PEER) as (peer, _):
         for port in (ours, peer):
             load(port, one_by_one=50)  # warm up
@@ -72,29 +82,23 @@ def full_speed(rounds: int) -> None:
             results = [[load(port, streams=streams, tokens=tokens) for port in (ours, peer)] for _ in range(rounds)]
             assert not any(result["unfinished"] for pair in results for result in pair)
             rates = [[result["events"] / result["seconds"] / 1000 for result in pair] for pair in results]
-            row(f"{streams} streams, 1,000 events/s", rates, better="more")
+            row(f"{streams} stream{'s' if streams > 1 else ''}, 1,000 events/s", rates, better="more")
             if streams > 1:
                 firsts = [[result["first_token_p50_ms"] for result in pair] for pair in results]
                 row(f"{streams} streams, first token, ms", firsts, better="less")
+    return ratios
 
 
-def row(name: str, pairs: list[list[float]], *, better: str) -> None:
-    ours, peer = (statistics.median(column) for column in zip(*pairs, strict=True))
-    ratio = ours / peer if better == "more" else peer / ours
-    print(f"{name:28}{ours:16.2f}{peer:16.2f}{ratio:8.2f}", flush=True)
-
-
-def paced() -> None:
+def paced() -> str:
     with serving(OURS, "--tps=20", "--ttft=0.5") as (port, _):
         result = load(port, streams=1000, tokens=200, tps=20)
-        print(
-            f"\n1,000 streams at 20 tokens a second: {result['events']} events, {result['unfinished']} unfinished, "
-            f"late by {result['lateness_p50_ms']:.1f} ms (median), {result['lateness_p99_ms']:.1f} ms (99%)",
-            flush=True,
-        )
+    return (
+        f"A thousand streams at 20 tokens a second: {1000 - result['unfinished']} held to the end; late by "
+        f"{result['lateness_p50_ms']:.1f} ms (median), {result['lateness_p99_ms']:.1f} ms (99 of 100 events)."
+    )
 
 
-def memory() -> None:
+def memory() -> str:
     with serving(OURS, "--tps=0.01", "--ttft=60") as (port, pid):
         load(port, one_by_one=0, streams=1, tokens=1, hold=0.1)
         before = resident(pid)
@@ -106,7 +110,7 @@ def memory() -> None:
         per_stream = (resident(pid) - before) / 1000
         holder.terminate()
         holder.wait()
-        print(f"memory per open stream: {per_stream:.1f} KiB, of {before / 1024:.0f} MiB to begin with", flush=True)
+    return f"An open stream takes {per_stream:.0f} KiB of memory, the server before it {before / 1024:.0f} MiB."
 
 
 def resident(pid: int) -> int:
@@ -115,7 +119,7 @@ def resident(pid: int) -> int:
     return next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
 
 
-def start() -> None:
+def start() -> str:
     times = []
     for _ in range(9):
         began = time.perf_counter()
@@ -125,17 +129,21 @@ def start() -> None:
         times.append(time.perf_counter() - began)
         process.terminate()
         process.communicate()
-    print(f"from the command to the first line: {1000 * statistics.median(times):.0f} ms", flush=True)
+    return f"From the command to the server's first line: {1000 * statistics.median(times):.0f} ms."
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--save", action="store_true", help="keep the figures for the README")
     options = parser.parse_args()
-    full_speed(options.rounds)
-    paced()
-    memory()
-    start()
+    ratios = full_speed(options.rounds)
+    figures = []
+    for measure in (paced, memory, start):
+        figures.append(measure())
+        print(figures[-1], flush=True)
+    if options.save:
+        save("server", ratios, figures)
 
 
 if __name__ == "__main__":
