@@ -96,13 +96,14 @@ class Connection(Protocol):
 class _Entry:
     """A connection in the loop's care."""
 
-    __slots__ = ("connection", "events", "timer", "unsent")
+    __slots__ = ("connection", "events", "timer", "unsent", "unsent_frame")
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.events = 0  # what the selector watches its socket for
         self.timer = 0  # the number of its one valid timer
-        self.unsent: memoryview | None = None  # the rest of a frame that the socket had no room for
+        self.unsent: memoryview | None = None  # what the socket had no room for
+        self.unsent_frame: Frame | None = None  # the frame that it is the rest of; None: it is a heartbeat's
 
 
 class Loop:
@@ -290,7 +291,7 @@ class Loop:
         if frame is None:
             self.end(entry, "complete")
         elif stream.began + frame.due <= now:
-            if self.send(entry, frame.payload):
+            if self.send(entry, frame.payload, frame):
                 self.frame_sent(entry, stream, frame, now)
         elif not stream.heartbeat or stream.last_sent + stream.heartbeat_interval > now:
             self.set_timer(entry, self.next_time(stream))
@@ -324,8 +325,11 @@ class Loop:
         due = stream.began + stream.next.due
         return min(due, stream.last_sent + stream.heartbeat_interval) if stream.heartbeat else due
 
-    def send(self, entry: _Entry, payload: bytes | memoryview) -> bool:
-        """Send a frame, and say whether all of it went. If not, the rest waits for room, or the client has left."""
+    def send(self, entry: _Entry, payload: bytes | memoryview, frame: Frame | None = None) -> bool:
+        """Send the payload of a frame or a heartbeat, and say whether all of it went.
+
+        If not, the rest waits for room, or the client has left.
+        """
         connection = entry.connection
         try:
             sent = connection.socket.send(payload)
@@ -338,23 +342,25 @@ class Loop:
             self.show(connection, bytes(payload[:sent]))
         if sent == len(payload):
             return True
-        entry.unsent = memoryview(payload)[sent:]
+        entry.unsent, entry.unsent_frame = memoryview(payload)[sent:], frame
         self.watch(entry, entry.events | selectors.EVENT_WRITE)
         self.set_timer(entry, time.monotonic() + self.stall_timeout)
         return False
 
     def write_rest(self, entry: _Entry) -> None:
         """The socket has room again."""
-        rest, entry.unsent = entry.unsent, None
+        rest, frame = entry.unsent, entry.unsent_frame
+        entry.unsent = entry.unsent_frame = None
         entry.timer = 0
         self.watch(entry, entry.events & ~selectors.EVENT_WRITE)
         stream = entry.connection.stream
-        if rest is None or stream is None or not self.send(entry, rest):
+        if rest is None or stream is None or not self.send(entry, rest, frame):
             return
         now = time.monotonic()
-        if stream.next is not None and stream.began + stream.next.due <= now:
-            self.frame_sent(entry, stream, stream.next, now)
-        else:  # it was a heartbeat
+        if frame is not None:
+            self.frame_sent(entry, stream, frame, now)
+        else:
+            stream.last_sent = now
             self.ready.append(entry)
 
     # ---- Ends --------------------------------------------------------------------------------------------------------
