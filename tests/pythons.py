@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
 ASK = (
@@ -47,11 +48,17 @@ def interpreters() -> dict[str, str]:
 def main() -> int:
     folder, *arguments = sys.argv[1:]
     environment = {**os.environ, "PYTHONPATH": os.path.abspath(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+
+    def test(path: str) -> subprocess.CompletedProcess[str]:
+        command = [path, "-m", "pytest", *arguments]
+        return subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
     worst = 0
-    for version, path in interpreters().items():
-        print(f"== CPython {version}", flush=True)
-        status = subprocess.run([path, "-m", "pytest", *arguments], env=environment).returncode
-        worst = worst or status
+    found = interpreters()
+    with ThreadPoolExecutor(max_workers=2) as pool:  # most tests wait for sockets, so two at a time fit on two cores
+        for version, result in zip(found, pool.map(test, found.values()), strict=True):
+            print(f"== CPython {version}\n{result.stdout}", flush=True)
+            worst = worst or result.returncode
     return worst
 
 

@@ -523,12 +523,13 @@ def test_leaving_closes_the_connection_without_an_exception(way: str) -> None:
 
 
 def test_our_server_sees_the_client_leave() -> None:
-    with running(tps=50) as server, ChatStream("tick " * 100, url=server.url + "/v1", model="toy-echo") as chat:
-        for number, _ in enumerate(chat):
-            if number == 3:
-                break
-    assert chat.outcome == "cancelled"
-    assert server.journal[-1]["outcome"] == "client_left"
+    with running(tps=50) as server:
+        with ChatStream("tick " * 100, url=server.url + "/v1", model="toy-echo") as chat:
+            for number, _ in enumerate(chat):
+                if number == 3:
+                    break
+        assert chat.outcome == "cancelled"
+        assert server.journal[-1]["outcome"] == "client_left"
 
 
 def test_closing_a_stream_that_was_never_read_is_quiet() -> None:
@@ -881,8 +882,9 @@ def test_source_waits_longer_after_several_failures() -> None:
 def test_source_can_be_closed_from_another_thread() -> None:
     with source([*sse(b"data: a\n\n"), Hold()]) as (events, server):
         threading.Timer(0.1, events.close).start()
+        began = time.monotonic()
         assert [event.data for event in events] == ["a"]
-        assert len(server.heard) == 1
+        assert time.monotonic() - began < 10 and len(server.heard) == 1
 
 
 def test_source_closed_between_events_gives_no_more() -> None:

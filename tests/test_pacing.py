@@ -18,22 +18,25 @@ BIG = 300_000  # bytes: more than a socket takes at once
 class Bare:
     """A connection without HTTP."""
 
-    def __init__(self, sock: socket.socket, stream: Stream | None = None) -> None:
+    def __init__(self, sock: socket.socket, stream: Stream | None = None, *, close: bool = True) -> None:
         self.socket = sock
         self.read_ahead = bytearray()
         self.stream = stream
-        self.close_connection = True
+        self.close_connection = close
         self.served = 0
 
     def serve(self) -> None:
+        """Read once, and close at the end of the connection."""
         self.served += 1
-        self.read_ahead.clear()
+        self.close_connection = not self.socket.recv(65536)
 
 
 @contextlib.contextmanager
 def looping(**options: float) -> Iterator[Loop]:
     listener = socket.create_server(("127.0.0.1", 0))
-    loop = Loop(listener, lambda sock, address: Bare(sock), **{"idle_timeout": 5, "stall_timeout": 5, **options})
+    loop = Loop(
+        listener, lambda sock, address: Bare(sock, close=False), **{"idle_timeout": 5, "stall_timeout": 5, **options}
+    )
     thread = threading.Thread(target=loop.run)
     thread.start()
     try:
