@@ -754,7 +754,9 @@ EXAMPLES = """\
 examples:
   python -m sse_ref.client "Tell me a story"                  against python -m sse_ref.server
   python -m sse_ref.client "Tell me a story" --wire           every byte, as it comes
-  python -m sse_ref.client "Hi" --url https://api.openai.com/v1 --model gpt-4o-mini --api-key-env OPENAI_API_KEY
+  echo "Say it back" | python -m sse_ref.client - --model toy-echo --json
+
+With --url, --model and --api-key-env NAME it streams from any server of its dialects.
 
 exit status: 0 complete; 1 the stream did not end well, which one line says; 2 the request could not be sent: a wrong
 option, or nothing listens at the URL; 130 after Ctrl-C; 141 if the reader of the output went away

@@ -220,13 +220,7 @@ class OpenAIChat:
         self, request: Request, pieces: Iterable[Piece], *, id: str, created: int
     ) -> Iterator[ServerSentEvent]:
         """The events of a stream, the last of them ``[DONE]`` unless the model fails."""
-        head: dict[str, Any] = {
-            "id": self.id_prefix + id,
-            "object": self.chunk_object,
-            "created": created,
-            "model": request.prompt.model,
-            "system_fingerprint": FINGERPRINT,
-        }
+        head = self.head(self.chunk_object, request, id, created)
         no_usage = {"usage": None} if request.include_usage else {}
         frames: dict[int, tuple[str, str]] = {}  # choice: what stands before and after the text in each of its chunks
 
@@ -250,6 +244,16 @@ class OpenAIChat:
             yield ServerSentEvent(to_json(_error(str(failure), "server_error")))
         else:
             yield ServerSentEvent(DONE)
+
+    def head(self, name: str, request: Request, id: str, created: int) -> dict[str, Any]:
+        """What every chunk of a stream begins with, and the whole answer too."""
+        return {
+            "id": self.id_prefix + id,
+            "object": name,
+            "created": created,
+            "model": request.prompt.model,
+            "system_fingerprint": FINGERPRINT,
+        }
 
     def frame(self, chunk: Any, choice: int) -> tuple[str, str]:
         before, _, after = chunk(self.chunk_choice(Text("\0", choice), "")).data.rpartition('"\\u0000"')
@@ -286,14 +290,7 @@ class OpenAIChat:
 
     def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
         """The ``chat.completion`` object: what a client would put together from the stream."""
-        answer: dict[str, Any] = {
-            "id": self.id_prefix + id,
-            "object": self.whole_object,
-            "created": created,
-            "model": request.prompt.model,
-            "system_fingerprint": FINGERPRINT,
-            "choices": [],
-        }
+        answer = {**self.head(self.whole_object, request, id, created), "choices": []}
         texts: dict[int, list[Text]] = {}
         calls: dict[int, list[dict[str, Any]]] = {}
         for piece in pieces:
