@@ -27,7 +27,9 @@ from __future__ import annotations
 import argparse
 import contextlib
 import email.utils
+import functools
 import http.client
+import io
 import json
 import os
 import random
@@ -98,66 +100,156 @@ class StreamTimeout(StreamError):
 # ---- HTTP: the parts of urllib that a stream needs otherwise -----------------------------------------------------------
 
 
-class _Response(http.client.HTTPResponse):
-    """A response that keeps its socket, for timeouts, and passes over all 1xx answers, not only 100."""
+@dataclass
+class _Limits:
+    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever)."""
 
-    def __init__(self, sock: socket.socket, *args: Any, **options: Any) -> None:
-        self.sock = sock
+    idle: float | None
+    total: float | None = None
+    began: float = field(default_factory=time.monotonic)
+    heard: bool = False  # a byte of an answer has come
+    sock: socket.socket | None = None  # of the connection in use
+    response: http.client.HTTPResponse | None = None  # what it is being read as
+
+    def next_wait(self) -> float | None:
+        """How long the next read may take. Raises ``StreamTimeout`` if there is no time left."""
+        if self.total is None:
+            return self.idle
+        left = self.began + self.total - time.monotonic()
+        if left <= 0:
+            raise self.passed()
+        return left if self.idle is None else min(left, self.idle)
+
+    def passed(self) -> StreamTimeout:
+        if self.total is not None and time.monotonic() >= self.began + self.total - 0.01:
+            return StreamTimeout(f"the answer took longer than {self.total:g} s")
+        if self.idle is None:
+            return StreamTimeout("the connection timed out")
+        return StreamTimeout(f"nothing came for {self.idle:g} s")
+
+
+class _TimedReader(io.RawIOBase):
+    """The bytes of a response, each read within the limits: heads and the bodies of redirects, too."""
+
+    def __init__(self, raw: Any, limits: _Limits) -> None:
+        self.raw = raw
+        self.limits = limits
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        assert self.limits.sock is not None
+        self.limits.sock.settimeout(self.limits.next_wait())
+        try:
+            size: int = self.raw.readinto(buffer)
+        except TimeoutError:
+            raise self.limits.passed() from None
+        self.limits.heard = self.limits.heard or size > 0
+        return size
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class _Response(http.client.HTTPResponse):
+    """A response that is read within limits, and that passes over all 1xx answers, not only 100."""
+
+    def __init__(self, sock: socket.socket, *args: Any, limits: _Limits, **options: Any) -> None:
         super().__init__(sock, *args, **options)
+        limits.sock, limits.response = sock, self
+        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), limits))
+        self.interim = 0
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not 100 < status < 200:
+            if not 100 <= status < 200:
                 return version, status, reason
+            self.interim += 1
+            if self.interim > 100:
+                raise http.client.HTTPException("more than a hundred interim answers")
+            if status == 100:
+                return version, status, reason  # http.client passes over this one itself
             http.client.parse_headers(self.fp)
 
 
-class _Connection(http.client.HTTPConnection):
-    response_class = _Response
+class _Request(urllib.request.Request):
+    def __init__(self, *args: Any, limits: _Limits, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.limits = limits
 
 
-class _SecureConnection(http.client.HTTPSConnection):
-    response_class = _Response
+def _connections(kind: Any, limits: _Limits) -> Callable[..., Any]:
+    """What ``do_open`` makes connections with."""
+
+    def connect(*args: Any, **options: Any) -> Any:
+        connection = kind(*args, **options)
+        connection.response_class = functools.partial(_Response, limits=limits)
+        return connection
+
+    return connect
 
 
 class _Handler(urllib.request.HTTPHandler):
-    def http_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(_Connection, request)
+    def http_open(self, request: Any) -> Any:
+        return self.do_open(_connections(http.client.HTTPConnection, request.limits), request)
 
 
 class _SecureHandler(urllib.request.HTTPSHandler):
-    def https_open(self, request: urllib.request.Request) -> Any:
-        return self.do_open(_SecureConnection, request, context=self._context)  # type: ignore[attr-defined]
+    def https_open(self, request: Any) -> Any:
+        connections = _connections(http.client.HTTPSConnection, request.limits)
+        return self.do_open(connections, request, context=self._context)  # type: ignore[attr-defined]
 
 
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows 307 and 308 with method and body; never turns a POST into a GET, and never takes a key to another host."""
 
-    def redirect_request(
-        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
-    ) -> urllib.request.Request | None:
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if req.get_method() != "GET" and code not in (307, 308):
             return None
-        kept = dict(req.header_items())
+        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
+            return None
+        kept = dict(req.headers)
         if _origin(newurl) != _origin(req.full_url):
-            kept.pop("Authorization", None)
             if req.data is not None:
                 return None
-        return urllib.request.Request(newurl, req.data, kept, req.origin_req_host, True, req.get_method())
+            kept = {name: value for name, value in kept.items() if name.lower() in HARMLESS_HEADERS}
+        return _Request(newurl, req.data, kept, req.origin_req_host, True, req.get_method(), limits=req.limits)
+
+
+HARMLESS_HEADERS = {"accept", "cache-control", "last-event-id", "user-agent"}
 
 
 def _origin(url: str) -> tuple[str, str]:
     parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.netloc
+    return parts.scheme, parts.netloc.rpartition("@")[2]
 
 
-_opener = urllib.request.build_opener(_Handler, _SecureHandler, _Redirects)
+def _make_opener() -> urllib.request.OpenerDirector:
+    """As ``build_opener`` makes it, but without files, FTP and data URLs."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        _Handler(),
+        _SecureHandler(),
+        _Redirects(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
 
 
-def _open(request: urllib.request.Request, timeout: float | None) -> _Response:
-    """Send a request; raises ``HTTPError``, ``OSError`` or ``HTTPException`` as urllib does."""
-    response: _Response = _opener.open(request, timeout=timeout)
+_opener = _make_opener()
+
+
+def _open(url: str, data: bytes | None, headers: Mapping[str, str], limits: _Limits) -> _Response:
+    """Send a request; raises ``HTTPError``, ``OSError``, ``HTTPException`` or ``ValueError`` as urllib does."""
+    request = _Request(url, data, dict(headers), method="POST" if data is not None else "GET", limits=limits)
+    response: _Response = _opener.open(request, timeout=limits.next_wait())
     return response
 
 
@@ -214,29 +306,6 @@ class ChunkedDecoder:
             self.finished = True
 
 
-@dataclass
-class _Limits:
-    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever)."""
-
-    idle: float | None
-    total: float | None = None
-    began: float = field(default_factory=time.monotonic)
-
-    def next_wait(self) -> float | None:
-        """How long the next read may take. Raises ``StreamTimeout`` if there is no time left."""
-        if self.total is None:
-            return self.idle
-        left = self.began + self.total - time.monotonic()
-        if left <= 0:
-            raise StreamTimeout(f"the answer took longer than {self.total:g} s")
-        return left if self.idle is None else min(left, self.idle)
-
-    def passed(self) -> StreamTimeout:
-        if self.total is not None and time.monotonic() >= self.began + self.total - 0.01:
-            return StreamTimeout(f"the answer took longer than {self.total:g} s")
-        return StreamTimeout(f"nothing came for {self.idle:g} s")
-
-
 class _Watcher:
     """What the body's reading tells those who want to see the wire; this one looks away."""
 
@@ -249,20 +318,16 @@ class _Watcher:
     def end(self) -> None: ...
 
 
-def _body(response: _Response, limits: _Limits, watcher: _Watcher) -> Iterator[bytes]:
+def _body(response: _Response, watcher: _Watcher) -> Iterator[bytes]:
     """Yield the body as it comes. Raises ``Truncated``, ``ProtocolError`` or ``StreamTimeout``; ends only if it is whole.
 
     A body without length or chunks ends with the connection: whether that was a cut, HTTP cannot say.
     """
     unpack = _unpacker(response.headers.get("Content-Encoding", ""))
-    chunks = ChunkedDecoder() if response.chunked else None
-    left = None if chunks else response.length
+    chunks, left = _framing(response)
     while not (chunks and chunks.finished) and left != 0:
         try:
-            response.sock.settimeout(limits.next_wait())
             data = response.fp.read1(READ_SIZE)
-        except TimeoutError:
-            raise limits.passed() from None
         except OSError as error:
             raise Truncated(f"the connection broke: {_reason(error)}") from None
         if not data:
@@ -274,10 +339,41 @@ def _body(response: _Response, limits: _Limits, watcher: _Watcher) -> Iterator[b
         watcher.read(data)
         for piece in chunks.feed(data) if chunks else [data if left is None else data[:left]]:
             watcher.piece(piece)
-            yield unpack(piece)
+            try:
+                yield unpack(piece)
+            except zlib.error as error:
+                raise ProtocolError(f"the compressed body is broken: {error}") from None
         if left is not None:
             left = max(0, left - len(data))
     watcher.end()
+
+
+def _framing(response: _Response) -> tuple[ChunkedDecoder | None, int | None]:
+    """How the body ends (RFC 9112, 6.3): by its chunks, after so many bytes, or, with neither, by closing.
+
+    http.client would read "chunked, chunked" or two lengths as neither, and a cut body as a whole one.
+    """
+    if response.status == 204:
+        return None, 0
+    codings = _listed(response, "Transfer-Encoding")
+    if codings:
+        if [coding.lower() for coding in codings] != ["chunked"]:
+            raise ProtocolError(f"the transfer coding is {', '.join(codings)!r}, not chunked")
+        return ChunkedDecoder(), None
+    lengths = set(_listed(response, "Content-Length"))
+    if not lengths:
+        return None, None
+    (length,) = lengths if len(lengths) == 1 else ("several",)
+    if not re.fullmatch(r"[0-9]{1,18}", length):
+        raise ProtocolError(f"the length of the body is given as {', '.join(sorted(lengths))!r}")
+    return None, int(length)
+
+
+def _listed(response: _Response, name: str) -> list[str]:
+    """The members of a header that is a list, over all its lines."""
+    return [
+        member.strip() for line in response.headers.get_all(name, []) for member in line.split(",") if member.strip()
+    ]
 
 
 def _unpacker(coding: str) -> Callable[[bytes], bytes]:
@@ -290,12 +386,11 @@ def _unpacker(coding: str) -> Callable[[bytes], bytes]:
     raise ProtocolError(f"the body is coded as {coding!r}, which was not asked for")
 
 
-def _error_body(response: Any, limits: _Limits) -> bytes:
+def _error_body(response: _Response) -> bytes:
     """What can be had of the body of an answer that is no event stream."""
-    response = getattr(response, "fp", response) if isinstance(response, urllib.error.HTTPError) else response
     body = b""
-    with contextlib.suppress(StreamError, zlib.error):
-        for piece in _body(response, limits, _Watcher()):
+    with contextlib.suppress(StreamError):
+        for piece in _body(response, _Watcher()):
             body += piece
             if len(body) >= ERROR_BODY:
                 break
@@ -312,13 +407,30 @@ def _reason(error: BaseException) -> str:
 # ---- Chat streams ----------------------------------------------------------------------------------------------------
 
 
-@dataclass
+class _Growing:
+    """A text that grows: pieces are collected, and joined when somebody reads it."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+
+    def __str__(self) -> str:
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+        return self.pieces[0] if self.pieces else ""
+
+
 class ToolCall:
     """A tool call as far as it has come."""
 
-    name: str
-    id: str
-    arguments: str = ""
+    def __init__(self, name: str, id: str) -> None:
+        self.name = name
+        self.id = id
+        self._arguments = _Growing()
+
+    @property
+    def arguments(self) -> str:
+        """The fragments so far: JSON when the call is complete."""
+        return str(self._arguments)
 
     @property
     def partial_arguments(self) -> Any:
@@ -326,13 +438,17 @@ class ToolCall:
         return read_partial(self.arguments)
 
 
-@dataclass
 class Choice:
     """One of the answers, as far as it has come."""
 
-    text: str = ""
-    tool_calls: list[ToolCall] = field(default_factory=list)
-    finish_reason: str | None = None
+    def __init__(self) -> None:
+        self._text = _Growing()
+        self.tool_calls: list[ToolCall] = []
+        self.finish_reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        return str(self._text)
 
 
 class ChatStream:
@@ -378,6 +494,7 @@ class ChatStream:
             request = self.dialect.write_request(Request(request, stream=True, include_usage=True))
         self.url = url.rstrip("/") + self.dialect.path
         self.body = to_json(request).encode()
+        self.wanted = request.get("n") or 1  # choices
         self.headers = {
             "Content-Type": "application/json",
             "Accept": "text/event-stream, application/json",
@@ -402,7 +519,7 @@ class ChatStream:
         self.arrivals: list[float] = []  # when each piece with something in it came
         self._reader = self.dialect.reader()
         self._notes: list[str] = []
-        self._response: _Response | None = None
+        self._limits = _Limits(timeout, total_timeout)
         self._pieces = self._run()
 
     # ---- What has come ----
@@ -474,20 +591,20 @@ class ChatStream:
             self.outcome = "cancelled"
             raise
         finally:
-            if self._response is not None:
-                self._response.close()
+            if self._limits.response is not None:
+                self._limits.response.close()
 
     def _read(self) -> Iterator[Piece]:
         self.asked = time.monotonic()
-        limits = _Limits(self.timeout, self.total_timeout)
-        response = self._response = self._connect(limits)
+        self._limits.began = self.asked
+        response = self._connect(self._limits)
         self.status = response.status
         self.watcher.head(response)
-        self._check_type(response, limits)
+        self._check_type(response)
         decoder = SSEDecoder(max_event_size=self.max_event_size)
         beginning = b""
         events = 0
-        for data in _unbroken(_body(response, limits, self.watcher)):
+        for data in _body(response, self.watcher):
             if not events:
                 beginning = (beginning + data)[:200]
             too_large = None
@@ -523,22 +640,23 @@ class ChatStream:
         self.arrivals.append(time.monotonic())
         match piece:
             case Text():
-                choice.text += piece.text
+                choice._text.pieces.append(piece.text)
             case Call():
                 choice.tool_calls.append(ToolCall(piece.name, piece.id))
             case Fragment():
-                choice.tool_calls[piece.index].arguments += piece.arguments
+                choice.tool_calls[piece.index]._arguments.pieces.append(piece.arguments)
 
-    def _check_type(self, response: _Response, limits: _Limits) -> None:
+    def _check_type(self, response: _Response) -> None:
         kind = response.headers.get_content_type() if "Content-Type" in response.headers else "nothing"
         if response.status == 204 or (kind != "text/event-stream" and not self.any_content_type):
-            message = self.dialect.read_error(_error_body(response, limits))
+            message = self.dialect.read_error(_error_body(response))
             said = f": {_first_line(message)}" if message else ""
             raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{said}")
 
     def _check_end(self, decoder: SSEDecoder, events: int, beginning: bytes) -> None:
         """The body has ended, or the end mark has come: was that the whole answer?"""
-        if self._reader.finished:
+        ended = sum(choice.finish_reason is not None for choice in self.choices.values())
+        if self._reader.finished and (self._reader.done or ended >= self.wanted):
             if not self._reader.done:
                 self._notes.append("the end mark did not come")
             return
@@ -555,22 +673,27 @@ class ChatStream:
         """Send the request, and again if the server says so or was not there; never after a byte of an answer."""
         while True:
             self.attempts += 1
+            limits.heard = False
             try:
-                return _open(
-                    urllib.request.Request(self.url, self.body, self.headers, method="POST"), limits.next_wait()
-                )
+                return _open(self.url, self.body, self.headers, limits)
             except urllib.error.HTTPError as error:
                 with error:
-                    message = self.dialect.read_error(_error_body(error, limits)) or error.reason
+                    message = self.dialect.read_error(_error_body(error.fp)) or error.reason  # type: ignore[arg-type]
                 failure = HTTPStatusError(f"{error.code}: {_first_line(str(message))}", error.code)
                 wait = _retry_wait(error.headers, self.attempts) if error.code in RETRIED else None
-            except (TimeoutError, urllib.error.URLError, http.client.HTTPException, OSError) as error:
-                if isinstance(getattr(error, "reason", error), TimeoutError):
+            except TimeoutError:
+                raise limits.passed() from None
+            except ValueError as error:  # a URL that urllib cannot use: ours, or one that a redirect names
+                raise HTTPStatusError(f"the URL cannot be used: {_first_line(str(error))}") from None
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(getattr(error, "reason", None), TimeoutError):
                     raise limits.passed() from None
                 if isinstance(error, http.client.HTTPException) and not isinstance(
                     error, http.client.RemoteDisconnected
                 ):
-                    raise ProtocolError(f"the answer is not HTTP: {error!r}") from None
+                    raise ProtocolError(f"the answer is not HTTP: {_first_line(repr(error))}") from None
+                if limits.heard:
+                    raise Truncated(f"the connection broke in the head of the answer: {_reason(error)}") from None
                 failure = HTTPStatusError(f"no answer from {_origin(self.url)[1]}: {_reason(error)}")
                 wait = _backoff(self.attempts)
             if wait is None or self.attempts > self.retries:
@@ -580,13 +703,6 @@ class ChatStream:
             time.sleep(wait)
 
 
-def _unbroken(pieces: Iterator[bytes]) -> Iterator[bytes]:
-    try:
-        yield from pieces
-    except zlib.error as error:
-        raise ProtocolError(f"the compressed body is broken: {error}") from None
-
-
 def _retry_wait(headers: Any, attempt: int) -> float | None:
     """Seconds until the next attempt; None if the server does not want one, or too late."""
     if headers.get("X-Should-Retry") == "false":
@@ -594,7 +710,7 @@ def _retry_wait(headers: Any, attempt: int) -> float | None:
     wait = _number(headers.get("Retry-After-Ms"))
     wait = wait / 1000 if wait is not None else _number(headers.get("Retry-After"))
     if wait is None and "Retry-After" in headers:
-        with contextlib.suppress(ValueError, TypeError):
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
             wait = max(0.0, email.utils.parsedate_to_datetime(headers["Retry-After"]).timestamp() - time.time())
     if wait is None:
         return _backoff(attempt)
@@ -669,7 +785,7 @@ class EventSource:
         self.max_failures = max_failures
         self.ready_state = self.CONNECTING
         self._closing = threading.Event()
-        self._response: _Response | None = None
+        self._limits = _Limits(timeout)
 
     def __iter__(self) -> Iterator[ServerSentEvent]:
         failures = 0
@@ -684,22 +800,24 @@ class EventSource:
                     yield from self._events(response)
                 except _Lost as error:
                     failures += 1
+                    if self._closing.is_set():
+                        return
                     if self.max_failures is not None and failures >= self.max_failures:
                         raise HTTPStatusError(str(error)) from None
                 self._closing.wait(self._wait(failures))
         finally:
             self.ready_state = self.CLOSED
-            if self._response is not None:
-                self._response.close()
+            if self._limits.response is not None:
+                self._limits.response.close()
 
     def close(self) -> None:
         """End the source; an iteration that is waiting ends too."""
         self._closing.set()
         self.ready_state = self.CLOSED
-        response = self._response
-        if response is not None:
+        sock = self._limits.sock
+        if sock is not None:
             with contextlib.suppress(OSError):
-                response.sock.shutdown(socket.SHUT_RDWR)
+                sock.shutdown(socket.SHUT_RDWR)
 
     def _connect(self) -> _Response | None:
         """One attempt: the response of an event stream, None for 204. Raises ``_Lost`` where another is worth it."""
@@ -708,11 +826,13 @@ class EventSource:
             # The header carries the id as UTF-8, and http.client writes strings as Latin-1.
             headers["Last-Event-ID"] = self.last_event_id.encode().decode("latin-1")
         try:
-            response = self._response = _open(urllib.request.Request(self.url, headers=headers), self.timeout)
+            response = _open(self.url, None, headers, self._limits)
         except urllib.error.HTTPError as error:
             error.close()
-            raise HTTPStatusError(f"{error.code}: {error.reason}", error.code) from None
-        except (OSError, http.client.HTTPException) as error:
+            raise HTTPStatusError(f"{error.code}: {_first_line(str(error.reason))}", error.code) from None
+        except ValueError as error:
+            raise HTTPStatusError(f"the URL cannot be used: {_first_line(str(error))}") from None
+        except (OSError, http.client.HTTPException, StreamTimeout) as error:
             raise _Lost(f"no answer from {_origin(self.url)[1]}: {_reason(error)}") from None
         if response.status == 204:
             return None
@@ -726,7 +846,7 @@ class EventSource:
     def _events(self, response: _Response) -> Iterator[ServerSentEvent]:
         decoder = SSEDecoder(last_event_id=self.last_event_id)
         try:
-            for data in _unbroken(_body(response, _Limits(self.timeout), _Watcher())):
+            for data in _body(response, _Watcher()):
                 events = decoder.feed(data)
                 if decoder.reconnection_time is not None:
                     self.reconnection_time = decoder.reconnection_time
@@ -743,7 +863,9 @@ class EventSource:
 
     def _wait(self, failures: int) -> float:
         """Seconds until the next attempt: never fewer than asked for, more after several failures."""
-        asked = self.reconnection_time / 1000
+        asked = (
+            min(self.reconnection_time, 10**15) / 1000
+        )  # milliseconds of any number of digits; these are 30,000 years
         longer = min(MAX_BACKOFF, max(asked, 0.1) * 2 ** min(failures - 1, 16)) if failures > 1 else 0.0
         return min(max(asked, longer), threading.TIMEOUT_MAX)
 
@@ -767,42 +889,33 @@ def main(arguments: list[str] | None = None) -> int:
     """``python -m sse_ref.client``: stream one answer, and return the exit status."""
     parser = _parser()
     options = parser.parse_args(arguments)
+    if sys.stdout is None:
+        parser.error("standard output is closed")
     show = _shown(options)
-    stream = ChatStream(
-        Prompt(
-            options.model,
-            (Message("user", sys.stdin.read() if options.prompt == "-" else options.prompt),),
-            max_tokens=options.max_tokens,
-            **{name: value for name in ("seed", "temperature") if (value := getattr(options, name)) is not None},
-        ),
-        url=_checked_url(parser, options.url),
-        dialect=options.dialect,
-        api_key=_key(parser, options.api_key_env),
-        timeout=options.timeout,
-        total_timeout=options.total_timeout,
-        retries=options.retries,
-        on_event=show.event,
-        watcher=show,
-    )
     try:
-        with stream:
-            for piece in stream:
-                show.token(piece)
-        problem, status = "", 0
-    except StreamError as error:
-        problem, status = f"{stream.outcome}: {error}", 1
-        if isinstance(error, HTTPStatusError) and error.status is None:
-            status = 2
-            problem = f"{error}; is the server running? python -m sse_ref.server starts one"
+        stream = ChatStream(
+            _prompt(options),
+            url=_checked_url(parser, options.url),
+            dialect=options.dialect,
+            api_key=_key(parser, options.api_key_env),
+            timeout=options.timeout,
+            total_timeout=options.total_timeout,
+            retries=options.retries,
+            on_event=show.event,
+            watcher=show,
+        )
+    except UnicodeError:
+        parser.error("the prompt is not valid text in this terminal's encoding")
     except KeyboardInterrupt:
-        problem, status = f"cancelled after {len(stream.arrivals)} tokens", 130
-    except BrokenPipeError:
-        return _output_gone()
+        return 130
     try:
+        problem, status = _stream(stream, show)
         show.finish(stream)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        return _output_gone()
+    except _OutputFailed as error:
+        # The output may still hold what could not be written, and would complain again at the end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"sse_ref.client: {error}, so the stream was cancelled", file=sys.stderr)
+        return error.status
     # What a server says may hold anything: nothing but printable characters goes to standard error.
     if problem:
         print(f"sse_ref.client: {_first_line(problem)}", file=sys.stderr)
@@ -813,11 +926,36 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
-def _output_gone() -> int:
-    """Nobody reads the output any more: the stream is closed, and so is the output, without another error."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    print("sse_ref.client: the output was closed, so the stream was cancelled", file=sys.stderr)
-    return 141
+def _stream(stream: ChatStream, show: _Show) -> tuple[str, int]:
+    """Show the stream as it comes; returns what went wrong, if anything, and the exit status."""
+    try:
+        with stream:
+            for piece in stream:
+                show.token(piece)
+    except HTTPStatusError as error:
+        if error.status is None:
+            return f"{error}; is the server running? python -m sse_ref.server starts one", 2
+        return f"{stream.outcome}: {error}", 1
+    except StreamError as error:
+        return f"{stream.outcome}: {error}", 1
+    except KeyboardInterrupt:
+        return f"cancelled after {len(stream.arrivals)} tokens", 130
+    return "", 0
+
+
+class _OutputFailed(Exception):
+    """Standard output takes no more."""
+
+    def __init__(self, error: OSError) -> None:
+        gone = isinstance(error, BrokenPipeError)
+        super().__init__("the output was closed" if gone else f"the output cannot be written: {error.strerror}")
+        self.status = 141 if gone else 1
+
+
+def _prompt(options: argparse.Namespace) -> Prompt:
+    text = sys.stdin.read() if options.prompt == "-" else options.prompt
+    wanted = {name: value for name in ("seed", "temperature") if (value := getattr(options, name)) is not None}
+    return Prompt(options.model, (Message("user", text),), max_tokens=options.max_tokens, **wanted)
 
 
 def _summary(stream: ChatStream, *, details: bool) -> str:
@@ -854,8 +992,11 @@ class _Show(_Watcher):
 
     def put(self, text: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"
-        sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
+            sys.stdout.flush()
+        except OSError as error:
+            raise _OutputFailed(error) from None
 
     def finish(self, stream: ChatStream) -> None:
         if stream.text:
@@ -918,7 +1059,7 @@ class _ShowWire(_ShowEvents):
     def head(self, response: _Response) -> None:
         self.stamp("head")
         version = "HTTP/1.1" if response.version == 11 else "HTTP/1.0"
-        self.put(f"    {version} {response.status} {response.reason}\n")
+        self.put(f"    {version} {response.status} {_first_line(response.reason)}\n")
         for name, value in response.headers.items():
             self.put(f"    {_first_line(name)}: {_first_line(value)}\n")
 
@@ -967,7 +1108,9 @@ def _shown(options: argparse.Namespace) -> _Show:
 def _checked_url(parser: argparse.ArgumentParser, url: str) -> str:
     try:
         parts = urllib.parse.urlsplit(url)
+        (parts.hostname or "").encode("idna")
         good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isascii()
+        good = good and "@" not in parts.netloc  # a password there would be shown in messages
     except ValueError:
         good = False
     if not good or re.search(r"[\0- \x7f]", url):
@@ -987,6 +1130,18 @@ def _key(parser: argparse.ArgumentParser, name: str | None) -> str | None:
     return key
 
 
+def _number_from(least: float, kind: type = int) -> Callable[[str], Any]:
+    """A type for options: a number from ``least`` to a billion."""
+
+    def number(text: str) -> Any:
+        value = kind(text)
+        if not least <= value <= 1e9:
+            raise argparse.ArgumentTypeError(f"must be a number from {least:g} up")
+        return value
+
+    return number
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m sse_ref.client",
@@ -999,20 +1154,25 @@ def _parser() -> argparse.ArgumentParser:
     add("--url", default=DEFAULT_URL, help="base URL of the API (default: %(default)s)")
     add("--model", default="toy", help="default: %(default)s")
     add("--dialect", default="openai", choices=sorted(DIALECTS), help="default: %(default)s")
-    add("--max-tokens", type=int, metavar="N", help="end after N tokens")
-    add("--temperature", type=float, metavar="T")
+    add("--max-tokens", type=_number_from(1), metavar="N", help="end after N tokens")
+    add("--temperature", type=_number_from(0, float), metavar="T")
     add("--seed", type=int, metavar="N")
     add(
         "--timeout",
-        type=float,
+        type=_number_from(0.001, float),
         default=60.0,
         metavar="S",
         help="silence to give up after, in seconds (default: %(default)s)",
     )
-    add("--total-timeout", type=float, metavar="S", help="limit for the whole answer, in seconds (default: none)")
+    add(
+        "--total-timeout",
+        type=_number_from(0.001, float),
+        metavar="S",
+        help="limit for the whole answer, in seconds (default: none)",
+    )
     add(
         "--retries",
-        type=int,
+        type=_number_from(0),
         default=2,
         metavar="N",
         help="attempts after the first, before any answer (default: %(default)s)",

@@ -42,9 +42,9 @@ __all__ = ["EventTooLarge", "SSEDecoder", "ServerSentEvent", "encode_comment", "
 LF, CR = b"\n\r"
 BOM = b"\xef\xbb\xbf"
 
-# The most digits of a ``retry`` value that are read: CPython refuses to convert more than 4,300 (CVE-2020-10735), and
+# The most digits of a ``retry`` value that are read. Python can be told to convert no more than 640 (CVE-2020-10735), and
 # twenty already are longer than the age of the universe.
-MAX_RETRY_DIGITS = 4300
+MAX_RETRY_DIGITS = 640
 
 
 class ServerSentEvent(NamedTuple):

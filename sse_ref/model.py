@@ -181,7 +181,7 @@ class ModelFailure(Exception):
 # Latin letters up to U+024F are in the vocabulary, everything else beyond ASCII falls back to bytes.
 _LETTER = "A-Za-z\u00c0-\u024f"
 _TOKEN = re.compile(
-    f" ?[{_LETTER}]{{1,7}}| ?[0-9]{{1,3}}|\n+|\r| +(?= )| ?[!-/:-@[-`{{-~]{{1,2}}|[\0-\x7f]|(.)", re.DOTALL
+    f" ?[{_LETTER}]{{1,7}}| ?[0-9]{{1,3}}|\n{{1,4}}|\r| {{1,8}}(?= )| ?[!-/:-@[-`{{-~]{{1,2}}|[\0-\x7f]|(.)", re.DOTALL
 )
 
 
@@ -353,7 +353,9 @@ def _choice(prompt: Prompt, choice: int) -> Iterator[Piece]:
 def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterator[Piece]:
     """The text layer: holds back what is no whole character yet, and what may become a stop string."""
     with_chances = prompt.top_logprobs is not None
+    stops = [_Stop(text) for text in prompt.stop]
     held: list[Text] = []  # whole characters, but perhaps the beginning of a stop string
+    length = 0  # of the text of the held pieces
     part, size = b"", 0  # the tokens of a character that is not whole yet, and how many they are
     chances: list[TokenChance] = []
     reason = "stop"
@@ -372,47 +374,56 @@ def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterato
         piece = Text(text, choice, size, tuple(chances))
         part, size = b"", 0
         chances.clear()
-        if not prompt.stop:
+        if not stops:
             yield piece
             continue
         held.append(piece)
-        before, found, free = _look_for_stop(held, prompt.stop)
-        if found:
-            yield from before
-            yield End("stop", choice, sum(piece.tokens for piece in held) - sum(piece.tokens for piece in before))
-            return
-        yield from held[:free]
-        del held[:free]
+        length += len(text)
+        for position, character in enumerate(text, length - len(text) + 1):
+            found = [len(stop.text) for stop in stops if stop.ends_with(character)]
+            if found:
+                before = _beginning(held, position - max(found))
+                yield from before
+                yield End("stop", choice, sum(piece.tokens for piece in held) - sum(piece.tokens for piece in before))
+                return
+        while held and length - len(held[0].text) >= max(stop.begun for stop in stops):
+            length -= len(held[0].text)
+            yield held.pop(0)
     yield from held
     yield End(reason, choice, size)
 
 
-def _look_for_stop(held: list[Text], stops: tuple[str, ...]) -> tuple[list[Text], bool, int]:
-    """Look for a stop string in the held pieces.
+class _Stop:
+    """A stop string, and how much of its beginning the text so far ends with (the matching of Knuth, Morris and Pratt)."""
 
-    Returns the pieces before it, whether it was found, and, if not, how many pieces cannot be part of one any more.
-    """
-    text = "".join(piece.text for piece in held)
-    found = [position for stop in stops if (position := text.find(stop)) >= 0]
-    before: list[Text] = []
-    if found:
-        left = min(found)
-        for piece in held:
-            if left <= 0:
-                break
-            before.append(replace(piece, text=piece.text[:left]))
-            left -= len(piece.text)
-        return before, True, 0
-    # The longest end of the text that some stop string begins with stays held, and with it the piece it lies in.
-    open_end = max(
-        (size for stop in stops for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])),
-        default=0,
-    )
-    free, left = 0, len(text) - open_end
-    while free < len(held) and left >= len(held[free].text):
-        left -= len(held[free].text)
-        free += 1
-    return before, False, free
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.begun = 0
+        # For each length of a beginning: the longest shorter beginning that it ends with.
+        self.shorter = [0, 0]
+        for character in text[1:]:
+            length = self.shorter[-1]
+            while length and text[length] != character:
+                length = self.shorter[length]
+            self.shorter.append(length + (text[length] == character))
+
+    def ends_with(self, character: str) -> bool:
+        """Take the next character of the text; True if the stop string is complete with it."""
+        while self.begun and self.text[self.begun] != character:
+            self.begun = self.shorter[self.begun]
+        self.begun += self.text[self.begun] == character
+        return self.begun == len(self.text)
+
+
+def _beginning(pieces: list[Text], length: int) -> list[Text]:
+    """The pieces up to a number of characters, the last of them cut if need be."""
+    beginning = []
+    for piece in pieces:
+        if length <= 0:
+            break
+        beginning.append(replace(piece, text=piece.text[:length]))
+        length -= len(piece.text)
+    return beginning
 
 
 # ---- Tools -----------------------------------------------------------------------------------------------------------

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple, Protocol
 
 __all__ = ["Connection", "Frame", "Loop", "Stream"]
 
-# Bytes that a client may send ahead while its stream runs (pipelined requests); more stay in the kernel.
+# Bytes that a client may send ahead while its stream runs (pipelined requests); with more it loses the connection then.
 MAX_READ_AHEAD = 65536
 
 
@@ -186,7 +186,8 @@ class Loop:
     def turn(self) -> None:
         timeout: float | None = 0.0
         if not self.ready:
-            timeout = max(0.0, self.timers[0][0] - time.monotonic()) if self.timers else None
+            # At most an hour: select takes no time-out of a month and more.
+            timeout = min(3600.0, max(0.0, self.timers[0][0] - time.monotonic())) if self.timers else None
         for key, events in self.selector.select(timeout):
             if key.data is not None:
                 self.socket_event(key.data, events)
@@ -275,9 +276,10 @@ class Loop:
         if not received:
             self.end(entry, "client_left")
             return
-        connection.read_ahead += received
-        if len(connection.read_ahead) >= MAX_READ_AHEAD:
-            self.watch(entry, entry.events & ~selectors.EVENT_READ)
+        if len(connection.read_ahead) < MAX_READ_AHEAD:
+            connection.read_ahead += received
+        else:  # too much to keep; but the socket must still be read, or its end would not be seen
+            connection.close_connection = True
 
     def time_has_come(self, entry: _Entry, now: float) -> None:
         stream = entry.connection.stream
@@ -400,9 +402,11 @@ class Loop:
             if stream is None:
                 self.hang_up(entry)
                 continue
-            if entry.unsent is None:
+            if entry.unsent is None and stream.next is not None:
+                # Where nothing but the end of the body is left, the stream is complete, and that end is the better farewell.
+                whole = stream.next.events == stream.events_sent > 0
                 with contextlib.suppress(OSError):
-                    entry.connection.socket.send(stream.farewell())
+                    entry.connection.socket.send(stream.next.payload if whole else stream.farewell())
             self.end(entry, "stopped")
         self.finished = True
         self.close_handed_over()
@@ -411,8 +415,12 @@ class Loop:
         self.waker.close()
 
     def close_handed_over(self) -> None:
-        while self.handed_over:
-            self.handed_over.popleft().socket.close()
+        with contextlib.suppress(IndexError):  # two threads may empty it at once
+            while True:
+                connection = self.handed_over.popleft()
+                connection.socket.close()
+                if connection.stream is not None:
+                    connection.stream.on_end("stopped", None)
 
     # ---- Selector and timers -----------------------------------------------------------------------------------------
 
@@ -432,3 +440,6 @@ class Loop:
         """The one timer of a connection; an earlier one is void."""
         entry.timer = next(self.timer_numbers)
         heapq.heappush(self.timers, (when, entry.timer, entry))
+        if len(self.timers) > 2 * len(self.entries) + 100:  # most are void, and hold connections that are long gone
+            self.timers = [timer for timer in self.timers if timer[2].timer == timer[1]]
+            heapq.heapify(self.timers)

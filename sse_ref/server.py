@@ -322,14 +322,20 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         keep_open, self.close_connection = not self.close_connection, True
+        # A proxy sends the whole URL. What follows works with path and query apart.
+        self.path, _, self.query = re.sub("^https?://[^/?]*", "", self.path, flags=re.IGNORECASE).partition("?")
         self.check_framing()
-        self.body = self.read_body()
+        body = self.read_body()
+        if "close" in re.split(r"[\s,]+", self.headers.get("Connection", "").lower()):
+            keep_open = False
+        if self.request_version == "HTTP/1.0" and "Transfer-Encoding" in self.headers:  # RFC 9112, 6.1: faulty
+            keep_open = False
         self.body_left, self.close_connection = False, not keep_open
-        self.route()()
+        self.route(body)()
 
     def check_framing(self) -> None:
         """RFC 9112: refuse what could be understood in two ways."""
-        lengths = self.headers.get_all("Content-Length", [])
+        lengths = [length.strip() for length in self.headers.get_all("Content-Length", [])]
         codings = self.headers.get_all("Transfer-Encoding", [])
         hosts = self.headers.get_all("Host", [])
         if self.headers.defects or len(hosts) > 1 or (not hosts and self.request_version == "HTTP/1.1"):
@@ -342,7 +348,7 @@ class Connection(BaseHTTPRequestHandler):
     def read_body(self) -> bytes:
         """The request's body, by its length or its chunks."""
         settings = self.server.settings
-        digits = self.headers.get("Content-Length", "0").lstrip("0") or "0"
+        digits = self.headers.get("Content-Length", "0").strip().lstrip("0") or "0"
         chunked = "Transfer-Encoding" in self.headers
         if len(digits) > 18 or int(digits) > settings.max_body:
             raise RequestError(413, f"the body is longer than {settings.max_body} bytes")
@@ -356,16 +362,14 @@ class Connection(BaseHTTPRequestHandler):
         """Say nothing yet: ``read_body`` sends the 100 once it wants the body."""
         return True
 
-    def route(self) -> Callable[[], None]:
+    def route(self, body: bytes) -> Callable[[], None]:
         """What answers this request, by path and method."""
-        path = self.path.partition("?")[0]
-        if path.lower().startswith("http://"):  # the absolute form, which proxies send
-            path = "/" + path[7:].partition("/")[2]
+        path = self.path or "/"
         routes: dict[str, Callable[[], None]] = {}
         if path in self.server.dialects:
-            routes["POST"] = lambda: self.complete(self.server.dialects[path])
+            routes["POST"] = lambda: self.complete(self.server.dialects[path], body)
         elif path == "/events":
-            routes["GET"] = self.events
+            routes["GET"] = self.event_source
         elif path == MODELS_PATH or path.startswith(f"{MODELS_PATH}/"):
             routes["GET"] = routes["HEAD"] = lambda: self.models(path[len(MODELS_PATH) + 1 :])
         elif path == "/journal":
@@ -382,27 +386,39 @@ class Connection(BaseHTTPRequestHandler):
         if wanted is None:
             return
         key = dialect.read_key({name.lower(): value for name, value in self.headers.items()})
-        if key is None or not hmac.compare_digest(key.encode("utf-8", "replace"), wanted.encode()):
+        if key is None or not hmac.compare_digest(key.encode("latin-1", "replace"), wanted.encode()):
             problem = "there is no API key" if key is None else "the API key is wrong"
             raise RequestError(401, problem, code="invalid_api_key")
 
     # ---- The routes --------------------------------------------------------------------------------------------------
 
-    def complete(self, dialect: Dialect) -> None:
+    def complete(self, dialect: Dialect, body: bytes) -> None:
         """Answer in a dialect: with a stream, or with one object."""
-        record = self.begin_record()
-        try:
+        with self.recorded(dialect) as record:
             self.check_key(dialect)
-            kind = self.headers.get("Content-Type")
-            if kind is not None and self.headers.get_content_type() != "application/json":
+            if "Content-Type" in self.headers and self.headers.get_content_type() != "application/json":
                 raise RequestError(415, "the body must be JSON: Content-Type: application/json")
-            record.note_request(self.body)
-            request = dialect.read_request(self.body)
+            record.note_request(body)
+            request = dialect.read_request(body)
             record.model, record.streamed = request.prompt.model, request.stream
+            if request.prompt.n * len(body) > self.server.settings.max_body:
+                raise RequestError(
+                    400, f"n times this request is more than {self.server.settings.max_body} bytes", param="n"
+                )
             with self.slot():
                 self.begin_answer(dialect, request, record)
+
+    @contextlib.contextmanager
+    def recorded(self, dialect: Dialect) -> Iterator[Record]:
+        """A record in the journal for a request; if no stream begins, it says why, and so does the answer."""
+        record = Record(self.command, self.path)
+        self.server.records.append(record)
+        try:
+            yield record
         except RequestError as error:
-            self.refuse_stream(record, dialect, error)
+            record.status = error.status
+            self.end_record(record, "refused")
+            self.answer_error(dialect, error)
         except Left:
             self.end_record(record, "client_left")
             raise
@@ -442,15 +458,14 @@ class Connection(BaseHTTPRequestHandler):
             farewell=stopping,
         )
 
-    def events(self) -> None:
+    def event_source(self) -> None:
         """A plain event source: a token an event, numbered, so that a dropped stream resumes where it broke off.
 
         The model says the same again for the same prompt, so nothing has to be kept for that: the events up to the last
         one that the client has are left out. A client that has them all gets 204, which tells a browser to stop.
         """
-        record = self.begin_record()
-        try:
-            query = read_query(self.path.partition("?")[2])
+        with self.recorded(DIALECTS["openai"]) as record:
+            query = read_query(self.query)
             prompt = event_prompt(query)
             drop = read_number(query, "drop", 0)
             record.note_request(to_json({"prompt": prompt.last_text("user")}).encode())
@@ -459,8 +474,6 @@ class Connection(BaseHTTPRequestHandler):
             after = int(seen) if is_digits(seen) and len(seen) < 10 else 0
             with self.slot():
                 self.begin_events(prompt, after, drop, record)
-        except RequestError as error:
-            self.refuse_stream(record, DIALECTS["openai"], error)
 
     def begin_events(self, prompt: Prompt, after: int, drop: int, record: Record) -> None:
         """Stream the events after number ``after``, and at most ``drop`` of them if that is not 0."""
@@ -497,7 +510,8 @@ class Connection(BaseHTTPRequestHandler):
 
     def answer_journal(self) -> None:
         self.check_key(DIALECTS["openai"])
-        body = json.dumps(self.server.journal, indent=1).encode()
+        records = ",\n".join(to_json(record) for record in self.server.journal)
+        body = f"[{records}]\n".encode()
         self.send(self.whole_response(HTTPStatus.OK, body, {"Content-Type": "application/json"}))
 
     def page(self) -> None:
@@ -587,16 +601,6 @@ class Connection(BaseHTTPRequestHandler):
             if self.stream is None:
                 self.server.slots.release()
 
-    def begin_record(self) -> Record:
-        record = Record(self.command, self.path.partition("?")[0])
-        self.server.records.append(record)
-        return record
-
-    def refuse_stream(self, record: Record, dialect: Dialect, error: RequestError) -> None:
-        record.status = error.status
-        self.end_record(record, "refused")
-        self.answer_error(dialect, error)
-
     def end_record(self, record: Record, outcome: str) -> None:
         """Note how a stream ended, and say so in one line."""
         record.end(outcome)
@@ -682,11 +686,15 @@ class _Incoming:
         self.deadline = 0.0  # by time.monotonic()
 
     def readline(self, limit: int) -> bytes:
+        """A line with its end, or as much of it as the limit allows. Raises ``RequestError`` for a CR in its middle."""
         searched = 0
         while True:
             end = self.buffer.find(b"\n", searched) + 1
             if end or len(self.buffer) >= limit:
-                return self.take(min(end or limit, limit))
+                line = self.take(min(end or limit, limit))
+                if b"\r" in line.removesuffix(b"\r\n"):  # RFC 9112, 2.2: other servers may see a line end in it
+                    raise RequestError(400, PROBLEMS[400])
+                return line
             searched = len(self.buffer)
             if not self.receive():
                 raise Left
@@ -700,16 +708,23 @@ class _Incoming:
     def read_chunks(self, most: int) -> bytes:
         """A chunked body (RFC 9112, 7.1); extensions and trailers are passed over."""
         body = bytearray()
-        while size := read_chunk_size(self.readline(1024)):
+        while size := read_chunk_size(self.whole_line()):
             if len(body) + size > most:
                 raise RequestError(413, f"the body is longer than {most} bytes")
             body += self.read(size)
             if self.readline(2) not in (b"\r\n", b"\n"):
                 raise RequestError(400, "a chunk of the body has the wrong size")
         for _ in range(100):
-            if self.readline(1024) in (b"\r\n", b"\n"):
+            if self.whole_line() in (b"\r\n", b"\n"):
                 return bytes(body)
         raise RequestError(431, PROBLEMS[431])
+
+    def whole_line(self) -> bytes:
+        """A line of the chunked coding: what is longer than any such line needs to be is refused, never cut."""
+        line = self.readline(1024)
+        if not line.endswith(b"\n"):
+            raise RequestError(400, "a line of the chunked body is too long")
+        return line
 
     def discard(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
@@ -842,23 +857,25 @@ def read_number(query: Mapping[str, list[str]], name: str, default: int) -> int:
 
 
 def json_or_text(body: str | bytes) -> Any:
-    """The value of a JSON text, or the text."""
+    """The value of a JSON text, or the text if it is none, or if it could not be written again (NaN, 1e999)."""
     with contextlib.suppress(ValueError, RecursionError):
-        return json.loads(body)
+        value = json.loads(body)
+        to_json(value).encode()
+        return value
     return body if isinstance(body, str) else body.decode("utf-8", "replace")
 
 
 def show_wire(connection: Any, payload: bytes) -> None:
     """Print bytes that were sent: the time, the client's port, and the bytes with their line ends visible."""
-    text = re.sub(
-        r"[\0-\x1f\x7f-\x9f]", lambda control: repr(control[0])[1:-1], payload.decode("utf-8", "backslashreplace")
-    )
+    text = payload.decode("utf-8", "backslashreplace")
+    text = re.sub(r"[\0-\x1f\x7f-\x9f]", lambda control: repr(control[0])[1:-1], text)
     text = text.replace("\\n", "\\n\n    ").rstrip()
-    print(
-        f"{time.strftime('%H:%M:%S')} :{connection.client_address[1]} {len(payload)} bytes\n    {text}",
-        file=sys.stderr,
-        flush=True,
-    )
+    with contextlib.suppress(OSError, ValueError):  # nobody watches any more: the streams go on
+        print(
+            f"{time.strftime('%H:%M:%S')} :{connection.client_address[1]} {len(payload)} bytes\n    {text}",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 # ---- The command -----------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ import json
 import math
 import random
 import re
+import warnings
 from collections.abc import Mapping
 from re import _constants as sre  # type: ignore[attr-defined]  # the syntax trees that re itself compiles
 from re import _parser as sre_parser  # type: ignore[attr-defined]
@@ -71,9 +72,13 @@ def write_example(schema: Schema, seed: str) -> str:
     """
     try:
         value = _Example(schema, random.Random(seed)).value(schema, 0)
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+        return text
+    except UnicodeEncodeError:
+        raise ValueError("the schema asks for half of a surrogate pair") from None
     except (TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
         raise ValueError(f"the schema is malformed: {error}") from None
-    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 class _Example:
@@ -93,6 +98,7 @@ class _Example:
             )
         if depth > MAX_DEPTH:
             raise ValueError("the schema requires a value without end")
+        self.count(1)
         if "$ref" in schema:
             return self.value(self.resolve(schema["$ref"]), depth + 1)
         if "const" in schema:
@@ -126,6 +132,7 @@ class _Example:
 
     def resolve(self, reference: str) -> Schema:
         """Follow a JSON pointer into this document (RFC 6901)."""
+        self.count(1)
         found: Any = self.root
         if not reference.startswith("#"):
             raise ValueError(f"$ref {reference!r} leads out of the schema")
@@ -147,6 +154,7 @@ class _Example:
                 return False
             if part is True:
                 continue
+            self.count(len(part))
             for name, value in part.items():
                 if name == "properties":
                     result[name] = {**result.get(name, {}), **value}
@@ -172,20 +180,18 @@ class _Example:
 
     def object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
         properties = schema.get("properties", {})
-        required = set(schema.get("required", ()))
-        result = {}
-        for name, part in properties.items():
-            if name in required or (depth < FULL_DEPTH and part is not False):
-                self.count(1)
-                result[name] = self.value(part, depth + 1)
-        missing = [name for name in schema.get("required", ()) if name not in properties]
-        missing += [
-            f"{WORDS[i % len(WORDS)]}{i}" for i in range(len(result) + len(missing), schema.get("minProperties", 0))
-        ]
-        for name in missing:
-            self.count(1)
-            result[name] = self.value(schema.get("additionalProperties", True), depth + 1)
-        return result
+        required = list(dict.fromkeys(schema.get("required", ())))
+        least, most = schema.get("minProperties", 0), schema.get("maxProperties", math.inf)
+        self.count(len(required) + least)
+        optional = [name for name, part in properties.items() if name not in required and part is not False]
+        room = max(0, most - len(required)) if depth < FULL_DEPTH else max(0, least - len(required))
+        chosen = {*required, *optional[: int(min(room, len(optional)))]}
+        names = [name for name in properties if name in chosen] + [name for name in required if name not in properties]
+        names += [f"{WORDS[i % len(WORDS)]}{i}" for i in range(len(names), least)]
+        if len(names) > most:
+            raise ValueError(f"no object has at most {most} properties and all that are required")
+        rest = schema.get("additionalProperties", True)
+        return {name: self.value(properties.get(name, rest), depth + 1) for name in names}
 
     def array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
         first = schema.get("prefixItems", [])
@@ -209,8 +215,13 @@ class _Example:
 
     def string(self, schema: Mapping[str, Any]) -> str:
         least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
+        if most < least or most < 0:
+            raise ValueError(f"no string has {least} to {most} characters")
         if "pattern" in schema:
-            return self.matching(schema["pattern"], least)
+            text = self.matching(schema["pattern"], least)
+            if not least <= len(text) <= most:
+                raise ValueError("the toy model finds no string of that length for the pattern")
+            return text
         text = FORMATS.get(schema.get("format", "")) or self.chance.choice(WORDS)
         self.count(max(len(text), least))
         while len(text) < least:
@@ -220,7 +231,9 @@ class _Example:
     def matching(self, pattern: str, least: int) -> str:
         """A string that the regular expression matches, made from its syntax tree."""
         try:
-            tree = sre_parser.parse(pattern)
+            with warnings.catch_warnings():  # about patterns that a later version may read otherwise
+                warnings.simplefilter("ignore")
+                tree = sre_parser.parse(pattern)
         except (re.error, RecursionError, OverflowError) as error:
             raise ValueError(f"pattern {pattern!r} is not understood: {error}") from None
         text = self.sequence(tree, more=0)
@@ -250,6 +263,7 @@ class _Example:
         if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
             least, most, part = argument
             times = min(int(most), max(int(least), more, 1))
+            self.count(times)
             return "".join(self.sequence(part, 0) for _ in range(times))
         raise ValueError(f"the toy model does not write strings for patterns with {str(kind).lower()}")
 
@@ -280,7 +294,7 @@ class _Example:
         if start == -math.inf:
             end = min(high, high_open)
             start = 1 if end > 20 * step else end - 20 * step
-        first = math.ceil(start / step)
+        first = -(-start // step) if isinstance(start, int) and isinstance(step, int) else math.ceil(start / step)
         fitting = [
             number
             for number in (_tidy((first + k) * step) for k in range(22))
@@ -300,6 +314,8 @@ class _Example:
 
 def _tidy(number: float) -> float | int:
     """0.30000000000000004 as 0.3, and 2.0 as 2."""
+    if isinstance(number, int):
+        return number
     number = round(number, 9)
     return int(number) if number == int(number) else number
 
@@ -309,8 +325,12 @@ def _tidy(number: float) -> float | int:
 _TOKEN = re.compile(
     r'(\s+)|("(?:[^"\\]|\\.)*")|([\[{])|([\]}])|(,)|(:)|(-?[0-9][-+.eE0-9]*)|(true|false|null)', re.DOTALL
 )
-_OPEN_STRING = re.compile(r'"(?:[^"\\]|\\u[0-9a-fA-F]{4}|\\[^u])*')
-_HIGH_SURROGATE = re.compile(r"\\u[dD][89abAB][0-9a-fA-F]{2}\Z")
+# A string without its end. The escape of a high surrogate is left out while its other half may still come.
+_OPEN_STRING = re.compile(
+    r"""" (?: [^"\\] | \\[^u] | \\u(?![dD][89abAB])[0-9a-fA-F]{4}
+            | \\u[dD][89abAB][0-9a-fA-F]{2} (?= [^\\] | \\[^u] | \\u[0-9a-fA-F]{4} ) )*""",
+    re.VERBOSE,
+)
 
 
 def read_partial(text: str) -> Any:
@@ -327,7 +347,7 @@ def read_partial(text: str) -> Any:
     """
     closers: list[str] = []  # what would have to follow to close what is open
     name_comes = False  # in an object, before the colon
-    known = ""  # the longest text so far that is valid JSON
+    certain, ending = 0, ""  # how far the text is certain, and what would make it valid JSON there
     position = 0
     while match := _TOKEN.match(text, position):
         position = match.end()
@@ -338,7 +358,7 @@ def read_partial(text: str) -> Any:
             raise ValueError(f"{closer} at character {position - 1} closes nothing")
         ends_value = literal or (string and not name_comes) or (number and position < len(text))
         if opener or closer or ends_value:
-            known = text[:position] + "".join(reversed(closers))
+            certain, ending = position, "".join(reversed(closers))
         if opener or comma:
             name_comes = bool(closers) and closers[-1] == "}"
         elif colon:
@@ -347,10 +367,12 @@ def read_partial(text: str) -> Any:
     if rest.startswith('"') and not name_comes:
         begun = _OPEN_STRING.match(rest)
         assert begun  # it starts with a quotation mark
-        string = _HIGH_SURROGATE.sub("", begun[0])
-        known = text[:position] + string + '"' + "".join(reversed(closers))
+        certain, ending = position + begun.end(), '"' + "".join(reversed(closers))
     elif (
         rest and not rest.startswith('"') and not any(word.startswith(rest) for word in ("true", "false", "null", "-"))
     ):
         raise ValueError(f"no JSON at character {position}")
-    return json.loads(known, strict=False) if known else None
+    try:
+        return json.loads(text[:certain] + ending, strict=False) if certain else None
+    except RecursionError:
+        raise ValueError("nested too deeply") from None

@@ -209,10 +209,34 @@ def test_client_returns_at_done_though_the_server_holds_the_socket() -> None:
         (stream(HELLO, STOP, last=False), "chunked"),
         ([head(chunked=False), HELLO, Reset()], "connection broke"),
         (stream(HELLO, delta("x", index=1), STOP, DONE), "before a finish reason"),
+        ([b"HTTP/1.1 200 OK\r\nContent-Ty", Reset()], "head of the answer"),
+        ([b"H", Reset()], "head of the answer"),
     ],
 )
 def test_cut_stream_is_truncated_and_keeps_its_text(script: list[Step], match: str) -> None:
-    failed(ask(script), "truncated", match=match)
+    failed(ask(script, retries=2), "truncated", "" if "head" in match else "Hello", match=match)
+
+
+def test_choices_that_never_came_are_missed() -> None:
+    request = {"model": "m", "messages": [], "n": 2}
+    with playing([head(chunked=False), HELLO, STOP]) as server, pytest.raises(Truncated):
+        list(ChatStream(request, url=server.url))
+
+
+@pytest.mark.parametrize(
+    "extra",
+    ["Transfer-Encoding: chunked, chunked", "Transfer-Encoding: gzip", "Content-Length: 150, 151", "Content-Length: x"],
+)
+def test_framing_that_says_nothing_clear_is_a_protocol_error(extra: str) -> None:
+    failed(ask([head(extra, chunked=False), HELLO + STOP]), "protocol_error", "")
+
+
+@pytest.mark.parametrize(
+    "extra", ["Transfer-Encoding: chunked ", "Transfer-Encoding: Chunked", "Transfer-Encoding:\tchunked"]
+)
+def test_chunked_is_understood_however_it_is_written(extra: str) -> None:
+    complete(ask([head(extra, chunked=False), chunk(GOOD), LAST]))
+    failed(ask([head(extra, chunked=False), chunk(HELLO + STOP), b"5"]), "truncated")
 
 
 def test_event_that_was_cut_is_not_delivered() -> None:
@@ -282,6 +306,8 @@ def test_error_as_a_field_of_its_own_is_not_success() -> None:
         (stream(HELLO, event({"choices": [5]})), "choices"),
         (stream(HELLO, event({"choices": [{"index": "0", "delta": {}}]})), "index"),
         (stream(HELLO, event({"choices": [{"index": 0, "delta": 5}]})), "delta"),
+        (stream(HELLO, event({"choices": [{"index": float("nan"), "delta": {}}]})), "index"),
+        (stream(HELLO, event({"choices": float("nan")})), "choices"),
         (stream(HELLO, event({"choices": [{"index": 0, "delta": {"content": ["x"]}}]})), "content"),
         ([head(), chunk(HELLO), b"xyz\r\n"], "chunk size"),
         ([head(), chunk(HELLO), b"-5\r\n"], "chunk size"),
@@ -338,6 +364,7 @@ ERROR_BODIES = [
     (b'{"object": "error", "message": "boom"}', "boom"),
     (b'{"error": "boom"}', "boom"),
     (b'{"detail": [{"msg": "boom"}]}', "boom"),
+    (b'{"detail": NaN}', "NaN"),
     (b"boom", "boom"),
     (b"<h1>boom\x1b[31m</h1>", "boom"),
     (b"", "Reason"),
@@ -385,6 +412,7 @@ def busy(*headers: str, status: str = "429 Too Many Requests") -> list[Step]:
         ([], 0.375, 0.5),
         (["Retry-After: soon"], 0.375, 0.5),
         (["Retry-After: -5"], 0.375, 0.5),
+        (["Retry-After: 99999999999999999999 Jan 99999999999999999999 00:00:00"], 0.375, 0.5),
         (["Retry-After: " + email.utils.formatdate(time.time() + 20, usegmt=True)], 5, 21),
         (["Retry-After: " + email.utils.formatdate(0, usegmt=True)], 0, 0),
     ],
@@ -452,6 +480,53 @@ def test_redirect_takes_no_key_to_another_host() -> None:
         script = whole("307 Moved", b"", f"Location: {other.url}")
         failed(ask(script, api_key="s3cret"), "http_error", "")
         assert other.heard == []
+
+
+@pytest.mark.parametrize("location", ["http://[", "ftp://127.0.0.1/x", "file:///etc/passwd", "http://" + "a" * 70])
+def test_redirect_to_something_else_is_an_http_error(location: str) -> None:
+    moved = whole("307 Moved", b"", f"Location: {location}")
+    failed(ask(moved), "http_error", "")
+    with source(moved) as (events, _), pytest.raises(HTTPStatusError):
+        next(iter(EventSource(events.url, max_failures=1)))
+
+
+def test_redirected_source_names_the_new_host_and_keeps_its_secrets() -> None:
+    with playing(sse(b"data: a\n\n"), STOPPED) as other:
+        elsewhere = other.url.replace("127.0.0.1", "localhost")
+        with source(
+            whole("302 Found", b"", f"Location: {elsewhere}"), headers={"X-Api-Key": "s3cret", "Cookie": "c"}
+        ) as (events, _):
+            next(iter(events))
+        heard = other.heard[0].headers
+        assert heard["host"].startswith("localhost:") and "x-api-key" not in heard and "cookie" not in heard
+
+
+@pytest.mark.parametrize("url", ["http://" + "a" * 70 + "/v1", "http://a..b/v1", "file:///etc", "http://[/"])
+def test_url_that_cannot_be_used_is_an_http_error(url: str) -> None:
+    with pytest.raises(HTTPStatusError):
+        list(ChatStream("hi", url=url, retries=0))
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        [b"HTTP/1.1 200 OK\r\n", *[step for _ in range(60) for step in (b"X: y\r\n", Pause(0.05))]],
+        [step for _ in range(60) for step in (b"HTTP/1.1 103 Early Hints\r\n\r\n", Pause(0.05))],
+        [step for _ in range(60) for step in (b"HTTP/1.1 100 Continue\r\n\r\n", Pause(0.05))],
+        [
+            head("Content-Length: 99", "Location: /v1/chat/completions", status="307 Moved", chunked=False),
+            *[s for _ in range(60) for s in (b"x", Pause(0.05))],
+        ],
+    ],
+)
+def test_total_timeout_holds_before_the_body_too(script: list[Step]) -> None:
+    began = time.monotonic()
+    failed(ask(script, timeout=1, total_timeout=0.3), "timeout", "", "longer than 0.3 s")
+    assert time.monotonic() - began < 2.5
+
+
+def test_interim_answers_without_end_are_an_error() -> None:
+    failed(ask([b"HTTP/1.1 103 Early Hints\r\n\r\n" * 200, Hold()]), "protocol_error", "")
 
 
 def test_redirect_in_a_circle_ends() -> None:
@@ -641,11 +716,24 @@ def test_tool_arguments_can_be_read_while_they_grow() -> None:
         ([HELLO, STOP.replace(b'"c"', b'"d"')], "Hello", "id changed"),
         ([b"data:\n\n", HELLO, STOP], "Hello", "empty data"),
         ([HELLO, STOP, event({"choices": [], "usage": {"prompt_tokens": "3"}})], "Hello", "usage"),
+        (
+            [HELLO, STOP, event({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 10**400}})],
+            "Hello",
+            "usage",
+        ),
     ],
 )
 def test_oddities_are_tolerated(pieces: list[bytes], text: str, warning: str | None) -> None:
     chat = complete(ask(stream(*pieces, DONE)), text)
     assert len(chat.warnings) == (warning is not None) and (warning or "") in " ".join(chat.warnings)
+
+
+def test_long_answers_take_time_in_proportion() -> None:
+    """As many deltas as make joining at each of them noticeable: counted by what is joined, not by seconds."""
+    choice = client.Choice()
+    choice._text.pieces += ["x" * 100] * 50_000
+    assert len(choice.text) == 5_000_000 and len(choice._text.pieces) == 1
+    assert choice.text is choice.text
 
 
 def test_usage_of_the_last_chunk_counts_and_is_not_summed() -> None:
@@ -803,7 +891,7 @@ def test_source_waits_for_the_reconnection_time() -> None:
 
 
 def test_source_never_waits_less_than_asked_however_much_that_is() -> None:
-    with source(sse(b"retry: 99999999999999999999\ndata: a\n\n"), STOPPED) as (events, server):
+    with source(sse(b"retry: " + b"9" * 400 + b"\ndata: a\n\n"), STOPPED) as (events, server):
         timer = threading.Timer(0.2, events.close)
         timer.start()
         assert [event.data for event in events] == ["a"]
@@ -885,6 +973,14 @@ def test_source_can_be_closed_from_another_thread() -> None:
         began = time.monotonic()
         assert [event.data for event in events] == ["a"]
         assert time.monotonic() - began < 10 and len(server.heard) == 1
+
+
+def test_source_can_be_closed_while_it_waits_for_an_answer() -> None:
+    for max_failures in (None, 1):
+        with source([Hold()], max_failures=max_failures) as (events, _):
+            threading.Timer(0.1, events.close).start()
+            began = time.monotonic()
+            assert list(events) == [] and time.monotonic() - began < 10
 
 
 def test_source_closed_between_events_gives_no_more() -> None:

@@ -124,6 +124,18 @@ def test_server_shows_the_wire_without_control_characters() -> None:
     assert re.search(r"^[0-9:]{8} :[0-9]+ [0-9]+ bytes$", shown, re.MULTILINE)
 
 
+def test_server_goes_on_when_nobody_watches_the_wire() -> None:
+    with started("--port", "0", "--tps", "0", "--ttft", "0", "--show-wire") as server:
+        url = url_of(server) + "/v1"
+        assert server.stderr
+        server.stderr.close()
+        for _ in range(3):
+            assert run("one two", "--url", url, "--model", "toy-echo").stdout == "one two\n"
+        server.terminate()
+        assert server.wait(timeout=10) == 0
+        server.stderr = None
+
+
 def test_busy_port_is_one_line_and_exit_2() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -261,6 +273,52 @@ def test_nothing_listening_is_one_line_and_exit_2() -> None:
 def test_bad_url_is_exit_2(url: str) -> None:
     result = run("hi", "--url", url)
     assert result.returncode == 2 and "--url must be like" in result.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--timeout", "0"],
+        ["--timeout", "nan"],
+        ["--timeout", "-1"],
+        ["--total-timeout", "1e12"],
+        ["--temperature", "nan"],
+        ["--max-tokens", "0"],
+        ["--retries", "-1"],
+        ["--model", "\udcff"],
+    ],
+)
+def test_wrong_option_of_the_client_is_exit_2(arguments: list[str]) -> None:
+    result = run("hi", *arguments)
+    assert result.returncode == 2 and "Traceback" not in result.stderr and result.stderr
+
+
+def test_prompt_that_is_no_text_is_exit_2(server: Server) -> None:
+    for arguments, data in ((["\udcff"], b""), (["-"], b"\xff")):
+        command = [sys.executable, "-m", "sse_ref.client", *arguments, "--url", base(server)]
+        done = subprocess.run(
+            command,
+            cwd=ROOT,
+            capture_output=True,
+            input=data,
+            env={**ENVIRONMENT, "PYTHONIOENCODING": "utf-8:strict"},
+            timeout=30,
+        )
+        assert done.returncode == 2 and b"not valid text" in done.stderr and b"Traceback" not in done.stderr
+
+
+@pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
+def test_output_that_cannot_be_written_is_one_line(server: Server) -> None:
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "sse_ref.client", "hi", "--url", base(server)]
+        done = subprocess.run(
+            command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True, env=ENVIRONMENT, timeout=30
+        )
+    assert done.returncode == 1
+    assert (
+        done.stderr
+        == "sse_ref.client: the output cannot be written: No space left on device, so the stream was cancelled\n"
+    )
 
 
 @pytest.mark.parametrize("key", [None, "", "two words", "line\nbreak", "caf\u00e9"])

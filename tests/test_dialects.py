@@ -75,7 +75,7 @@ def test_request_reads_back_as_it_was_written(name: str) -> None:
             continue
         request = Request(prompt, stream, usage and stream)
         read = dialect.read_request(json.dumps(dialect.write_request(request)).encode())
-        expected = replace(prompt, tool_choice="none") if name == "openai-completions" else prompt
+        expected = replace(prompt, tool_choice="none", top_logprobs=None) if name == "openai-completions" else prompt
         assert read == replace(request, prompt=expected)
 
 

@@ -236,8 +236,38 @@ def test_preflight_allows_what_a_browser_needs(server: Server) -> None:
         assert "authorization" in allowed and "*" in allowed and "evil" not in allowed
 
 
-def test_journal_is_not_for_other_origins(server: Server) -> None:
-    assert "access-control-allow-origin" not in ask(server, "GET", "/journal").headers
+@pytest.mark.parametrize("target", ["/journal", "/journal?x", "http://anything/journal"])
+def test_journal_is_not_for_other_origins(server: Server, target: str) -> None:
+    answer = ask(server, "GET", target)
+    assert answer.status == 200 and "access-control-allow-origin" not in answer.headers
+
+
+def test_journal_is_json_whatever_was_asked(server: Server) -> None:
+    for body in (b'{"model":NaN,"x":1e999}', b'{"x":"\\ud800"}', b"[" * 700 + b"]" * 700, b"\xff"):
+        ask(server, "POST", "/v1/chat/completions", body, JSON)
+    answer = ask(server, "GET", "/journal")
+    json.loads(answer.body, parse_constant=lambda name: 1 / 0)
+    assert len(answer.body) < 100_000
+
+
+def test_path_in_the_log_is_one_of_ours(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        ask(server, "POST", "http://\x1b[31mEVIL/v1/chat/completions", chat_body(), JSON)
+        assert server.journal[-1]["path"] == "/v1/chat/completions"
+    assert "POST /v1/chat/completions toy-echo" in caplog.text and "EVIL" not in caplog.text
+
+
+@pytest.mark.parametrize("headers", [{"Connection": "close, x"}, {"Connection": "x,Close"}])
+def test_close_among_other_options_is_obeyed(server: Server, headers: dict[str, str]) -> None:
+    with Wire(server) as wire:
+        wire.send(request("GET", "/v1/models", headers=headers))
+        assert wire.answer().headers["connection"] == "close" and wire.closed()
+
+
+def test_space_around_the_length_is_allowed(server: Server) -> None:
+    body = chat_body()
+    headers = {**JSON, "Content-Length": f"  {len(body)} \t"}
+    assert ask(server, "POST", "/v1/chat/completions", body, headers).text() == "one two three"
 
 
 def test_absolute_form_of_the_target_is_understood(server: Server) -> None:
@@ -698,6 +728,16 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "encoded dots": (b"GET /%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "model path": (b"GET /v1/models/%0d%0aX:%20y HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     "too many query fields": (b"GET /events?" + b"a=1&" * 50 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "CR in a header": (GET + b"X: a\rTransfer-Encoding: chunked\r\n\r\n", 400),
+    "CR CR in a header": (GET + b"X: a\r\rContent-Length: 5\r\n\r\n", 400),
+    "long trailer": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\nX: " + b"a" * 1021 + b"\r\nGET / HTTP/1.1\r\n\r\n",
+        400,
+    ),
+    "long chunk extension": (
+        POST + b"Transfer-Encoding: chunked\r\n\r\n2;" + b"e" * 1100 + b"\r\n{}\r\n0\r\n\r\n",
+        400,
+    ),
     "bad number in query": (b"GET /events?max_tokens=x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
 }
 
@@ -921,6 +961,85 @@ def test_generation_stops_when_the_client_leaves(monkeypatch: pytest.MonkeyPatch
         assert len(made) == count < 100
 
 
+def test_event_source_that_leaves_at_once_is_noted() -> None:
+    with running(ttft=5) as server:
+        for _ in range(20):
+            wire = Wire(server)
+            wire.send(request("GET", "/events"))
+            wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+            wire.socket.close()
+        assert wait_for(lambda: all(record["outcome"] == "client_left" for record in server.journal))
+
+
+def test_client_that_sent_much_ahead_is_still_seen_to_leave() -> None:
+    with running(ttft=30) as server:
+        wire = Wire(server)
+        wire.send(chat_request() + b" " * 300_000)
+        assert wait_for(lambda: server.journal and server.journal[-1]["model"])
+        wire.socket.close()
+        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left")
+
+
+def test_a_pace_of_months_does_not_kill_the_loop() -> None:
+    with running(ttft=3e6, idle_timeout=3e6) as server, Wire(server) as wire:
+        wire.send(chat_request(stream=False))
+        assert wait_for(lambda: server.journal and server.journal[-1]["model"])
+        assert ask(server, "GET", "/v1/models").status == 200
+
+
+def test_finished_connections_leave_no_timers(server: Server) -> None:
+    for _ in range(400):
+        with Wire(server) as wire:
+            wire.send(request("GET", "/v1/models/toy"))
+            wire.answer()
+    assert len(server.loop.timers) < 150
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"stop": "a" * 30_000 + "b"},
+        {"n": 128},
+        {"tools": [{"type": "function", "function": {"name": f"f{i}"}} for i in range(200)]},
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {
+                    "name": "x",
+                    "schema": {"allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/a"}}},
+                },
+            },
+            "model": "toy",
+        },
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"type": "object", "minProperties": 2 * 10**7}},
+            },
+            "model": "toy",
+        },
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "(?:){30000000}"}},
+            },
+            "model": "toy",
+        },
+        {
+            "response_format": {
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "\\ud800"}},
+            },
+            "model": "toy",
+        },
+    ],
+    ids=lambda fields: str(fields)[:30],
+)
+def test_request_for_endless_work_is_refused(server: Server, fields: dict[str, Any]) -> None:
+    answer = chat(server, "x " + "a" * 60_000, **fields)
+    assert answer.status == 400 and answer.json()["error"]["message"]
+
+
 def test_half_close_counts_as_leaving() -> None:
     with running(tps=20) as server, Wire(server) as wire:
         wire.send(chat_request("tick " * 100))
@@ -1022,6 +1141,11 @@ def test_models_are_listed(server: Server) -> None:
     assert ask(server, "GET", "/v1/models/toy-echo").json() == listed["data"][1]
     missing = ask(server, "GET", "/v1/models/none")
     assert missing.status == 404 and missing.json()["error"]["code"] == "model_not_found"
+
+
+def test_text_completions_accept_their_own_kind_of_logprobs(server: Server) -> None:
+    body = {"model": "toy-echo", "prompt": "x", "logprobs": 2}
+    assert ask(server, "POST", "/v1/completions", json.dumps(body).encode(), JSON).json()["choices"][0]["text"] == "x"
 
 
 def test_text_completions(server: Server) -> None:

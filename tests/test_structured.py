@@ -56,6 +56,8 @@ def valid(value: Any, schema: Any, root: Any) -> bool:
         if any(name not in value for name in schema.get("required", [])) or len(value) < schema.get("minProperties", 0):
             return False
         rest = schema.get("additionalProperties", True)
+        if len(value) > schema.get("maxProperties", 10**9):
+            return False
         return all(valid(member, properties.get(name, rest), root) for name, member in value.items())
     if isinstance(value, list):
         if not schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", 10**9):
@@ -97,6 +99,9 @@ SCHEMAS: list[Any] = [
     {"type": "number", "exclusiveMinimum": 0, "maximum": 0.1},
     {"type": "number", "multipleOf": 0.01, "minimum": 1.005},
     {"minimum": 5},
+    {"type": "integer", "minimum": 10**30, "maximum": 10**30 + 1},
+    {"type": "object", "properties": {"a": {}, "b": {}}, "maxProperties": 1},
+    {"type": "string", "pattern": r"[\[a]"},
     {"type": "string", "minLength": 30, "maxLength": 31},
     {"type": "string", "maxLength": 2},
     {"type": "string", "maxLength": 0},
@@ -175,6 +180,14 @@ def test_example_is_valid_for_its_schema(schema: Any) -> None:
         {"type": "string", "pattern": "a{1000000}"},
         {"type": "string", "pattern": "((a{1000}){1000}){1000}"},
         {"type": "object", "properties": {"a": {"$ref": "#"}}, "required": ["a"]},
+        {"type": "object", "allOf": [{"$ref": "#/$defs/a"}], "$defs": {"a": {"$ref": "#/$defs/a"}}},
+        {"type": "object", "minProperties": 10**9},
+        {"type": "object", "required": ["a", "b"], "maxProperties": 1},
+        {"type": "string", "pattern": "(?:){30000000}"},
+        {"type": "string", "pattern": "(?:)*", "minLength": 20_000_000},
+        {"type": "string", "pattern": "a{5,}", "maxLength": 3},
+        {"type": "string", "pattern": "\\ud800"},
+        {"type": "string", "maxLength": -3},
         {"enum": []},
         {"type": "integer", "minimum": "x"},
         {"type": "object", "properties": []},
@@ -255,6 +268,7 @@ def test_every_beginning_of_a_text_can_be_read_and_values_only_grow() -> None:
         ('["x\\ud83d\\ude', ["x"]),
         ('["x\\ud83d\\ude00', ["x\U0001f600"]),
         ('["x"', ["x"]),
+        ('"\\\\ud83d', "\\ud83d"),
         ("12", None),
     ],
 )
@@ -262,7 +276,11 @@ def test_what_might_still_change_is_left_out(text: str, value: Any) -> None:
     assert read_partial(text) == value
 
 
-@pytest.mark.parametrize("text", ["}", "[}", "nope", "{a", "[1 2 x", '{"a": @'])
+@pytest.mark.parametrize("text", ["[" * 100_000, "}", "[}", "nope", "{a", "[1 2 x", '{"a": @'])
 def test_what_is_no_json_is_refused(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         read_partial(text)
+
+
+def test_pattern_that_a_later_version_may_read_otherwise_is_read_quietly() -> None:
+    assert json.loads(write_example({"type": "string", "pattern": "[[a]"}, "seed")) in ("[", "a")

@@ -46,6 +46,8 @@ __all__ = ["OpenAIChat", "OpenAICompletions"]
 
 DONE = "[DONE]"
 FINGERPRINT = "fp_toy"
+MAX_TOOLS = 128  # as the vendor's
+MAX_STOP = 1000  # characters; what may become a stop string is held back, and must not hold up other streams
 ROLES = {
     "system": "system",
     "developer": "system",
@@ -88,11 +90,6 @@ class OpenAIChat:
                 code="model_not_found",
             )
         tools, tool_choice = self.read_tools(fields)
-        top_logprobs = fields.number("top_logprobs", None, 0, 20, whole=True)
-        if fields.flag("logprobs"):
-            top_logprobs = top_logprobs or 0
-        elif top_logprobs is not None:
-            raise fields.error("top_logprobs", "needs logprobs to be true")
         max_tokens = fields.number("max_completion_tokens", None, 1, 2**31, whole=True)
         if max_tokens is None:
             max_tokens = fields.number("max_tokens", None, 1, 2**31, whole=True)
@@ -110,7 +107,7 @@ class OpenAIChat:
             n=fields.number("n", 1, 1, 128, whole=True),
             seed=fields.number("seed", 0, -(2**63), 2**63 - 1, whole=True),
             temperature=fields.number("temperature", 1.0, 0, 2),
-            top_logprobs=top_logprobs,
+            top_logprobs=self.read_logprobs(fields),
         )
         options = fields.object("stream_options")
         return Request(prompt, fields.flag("stream"), options.flag("include_usage"))
@@ -136,10 +133,12 @@ class OpenAIChat:
         return "".join(part.text("text") for part in message.objects("content") if part.get("type") == "text")
 
     def read_tools(self, fields: _Fields) -> tuple[tuple[Tool, ...], str]:
-        tools = []
+        tools: list[Tool] = []
         for tool in fields.objects("tools"):
             function = tool.object("function", required=True)
             parameters = function.object("parameters").values or {"type": "object"}
+            if len(tools) == MAX_TOOLS:
+                raise fields.error("tools", f"must not be more than {MAX_TOOLS}")
             tools.append(Tool(function.text("name"), {"type": "object", **parameters}))
         choice = fields.get("tool_choice")
         if choice is None:
@@ -157,6 +156,14 @@ class OpenAIChat:
         if not chosen:
             raise fields.error("tool_choice", f"names the function {name!r}, which is not among the tools")
         return chosen[:1], "required"
+
+    def read_logprobs(self, fields: _Fields) -> int | None:
+        top_logprobs: int | None = fields.number("top_logprobs", None, 0, 20, whole=True)
+        if fields.flag("logprobs"):
+            return top_logprobs or 0
+        if top_logprobs is not None:
+            raise fields.error("top_logprobs", "needs logprobs to be true")
+        return None
 
     def read_schema(self, fields: _Fields) -> Mapping[str, Any] | None:
         wanted = fields.object("response_format")
@@ -178,6 +185,8 @@ class OpenAIChat:
             return ()
         if not isinstance(stops, list) or len(stops) > 4 or not all(isinstance(text, str) for text in stops):
             raise fields.error("stop", "must be a string, an array of up to 4 strings, or null")
+        if any(len(text) > MAX_STOP for text in stops):
+            raise fields.error("stop", f"must not be longer than {MAX_STOP} characters")
         return tuple(filter(None, stops))
 
     def write_key(self, key: str) -> dict[str, str]:
@@ -207,9 +216,10 @@ class OpenAIChat:
                 "type": "json_schema",
                 "json_schema": {"name": "answer", "schema": prompt.schema},
             }
-        if prompt.top_logprobs is not None:
-            body.update(logprobs=True, top_logprobs=prompt.top_logprobs)
-        return body
+        return {**body, **self.write_logprobs(prompt)}
+
+    def write_logprobs(self, prompt: Prompt) -> dict[str, Any]:
+        return {} if prompt.top_logprobs is None else {"logprobs": True, "top_logprobs": prompt.top_logprobs}
 
     def write_messages(self, prompt: Prompt) -> dict[str, Any]:
         return {"messages": [{"role": message.role, "content": message.text} for message in prompt.messages]}
@@ -336,7 +346,7 @@ class OpenAIChat:
         except (ValueError, RecursionError):
             return body.decode("utf-8", "replace").strip()
         if not isinstance(value, dict):
-            return to_json(value)
+            return _as_json(value)
         for shape in (value.get("error"), value.get("message"), value.get("detail"), value):
             if message := _message(shape):
                 return message
@@ -362,6 +372,15 @@ class OpenAICompletions(OpenAIChat):
 
     def read_tools(self, fields: _Fields) -> tuple[tuple[Tool, ...], str]:
         return (), "none"
+
+    def read_logprobs(self, fields: _Fields) -> int | None:
+        fields.number(
+            "logprobs", None, 0, 5, whole=True
+        )  # looked at: its shape is another one here, and is not written
+        return None
+
+    def write_logprobs(self, prompt: Prompt) -> dict[str, Any]:
+        return {}
 
     def write_messages(self, prompt: Prompt) -> dict[str, Any]:
         return {"prompt": prompt.last_text("user")}
@@ -556,7 +575,7 @@ class _ChunkReader:
         usage = chunk.get("usage")
         if isinstance(usage, dict):
             counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-            if all(isinstance(count, int) for count in counts):
+            if all(isinstance(count, int) and 0 <= count < 2**53 for count in counts):
                 pieces.append(Usage(*counts))  # type: ignore[arg-type]
             else:
                 self.warn("usage without whole numbers was passed over")
@@ -565,17 +584,17 @@ class _ChunkReader:
     def read_choice(self, choice: dict[str, Any]) -> Iterator[Piece]:
         number = choice.get("index") or 0
         if not isinstance(number, int):
-            raise ProtocolError(f"the index of a choice is {_shortened(to_json(number))}")
+            raise ProtocolError(f"the index of a choice is {_shortened(_as_json(number))}")
         delta = choice.get("delta") or {}
         if not isinstance(delta, dict):
-            raise ProtocolError(f"a delta is no object: {_shortened(to_json(delta))}")
+            raise ProtocolError(f"a delta is no object: {_shortened(_as_json(delta))}")
         self.begun.add(number)
         text = delta.get("content")
         if text is None:
             text = choice.get("text")  # text completions
         if text:
             if not isinstance(text, str):
-                raise ProtocolError(f"a content is no string: {_shortened(to_json(text))}")
+                raise ProtocolError(f"a content is no string: {_shortened(_as_json(text))}")
             if number in self.ended:
                 self.warn("content came after the finish reason")
             if text := self.whole_characters(number, text):
@@ -610,7 +629,7 @@ class _ChunkReader:
         id, name, arguments = fragment.get("id") or "", function.get("name") or "", function.get("arguments") or ""
         for value in (id, name, arguments):
             if not isinstance(value, str):
-                raise ProtocolError(f"a part of a tool call is no string: {_shortened(to_json(value))}")
+                raise ProtocolError(f"a part of a tool call is no string: {_shortened(_as_json(value))}")
         calls = self.calls.setdefault(number, [])
         call = self.find_call(calls, fragment.get("index"), id, name)
         if call is None:
@@ -659,7 +678,7 @@ def _list(owner: dict[str, Any], name: str) -> list[dict[str, Any]]:
     if value is None:
         return []
     if not isinstance(value, list) or not all(isinstance(element, dict) for element in value):
-        raise ProtocolError(f"{name} is no array of objects: {_shortened(to_json(value))}")
+        raise ProtocolError(f"{name} is no array of objects: {_shortened(_as_json(value))}")
     return value
 
 
@@ -670,7 +689,12 @@ def _message(shape: Any) -> str:
         return message if isinstance(message, str) else ""
     if isinstance(shape, str):
         return shape
-    return to_json(shape) if shape else ""
+    return _as_json(shape) if shape else ""
+
+
+def _as_json(value: Any) -> str:
+    """Anything that was read as JSON, for a message: NaN too, which Python reads although JSON has none."""
+    return json.dumps(value, ensure_ascii=False)
 
 
 def _shortened(text: str) -> str:
