@@ -100,11 +100,11 @@ def encode_event(
     >>> encode_event("two\\nlines", event="note", id="7")
     b'event: note\\nid: 7\\ndata: two\\ndata: lines\\n\\n'
     """
-    lines = []
+    fields = ""
     if event:
-        lines.append(_line("event", event))
+        fields += _line("event", event)
     if id is not None:
-        lines.append(_line("id", id))
+        fields += _line("id", id)
         if "\0" in id:
             raise ValueError("id must not contain NUL: readers ignore such an id field")
     if retry is not None:
@@ -112,13 +112,13 @@ def encode_event(
             raise TypeError(f"retry must be an int (milliseconds), not {type(retry).__name__}")
         if retry < 0:
             raise ValueError("retry must not be negative: readers accept digits only")
-        lines.append(f"retry: {retry}\n")
+        fields += f"retry: {retry}\n"
     if data is not None:
         if not isinstance(data, str):
             raise TypeError(f"data must be str, not {type(data).__name__}")
-        lines.append("data: " + _lf(data).replace("\n", "\ndata: ") + "\n")
-    lines.append("\n")
-    return _utf8("".join(lines))
+        lines = _lf(data).replace("\n", "\ndata: ")
+        fields = f"{fields}data: {lines}\n"
+    return _utf8(fields + "\n")
 
 
 def encode_comment(text: str = "") -> bytes:
@@ -135,7 +135,7 @@ def encode_comment(text: str = "") -> bytes:
 
 def _lf(text: str) -> str:
     """Turn every line end of the standard into LF."""
-    return text.replace("\r\n", "\n").replace("\r", "\n")
+    return text.replace("\r\n", "\n").replace("\r", "\n") if "\r" in text else text
 
 
 def _line(name: str, value: str) -> str:

@@ -357,7 +357,7 @@ def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterato
     held: list[Text] = []  # whole characters, but perhaps the beginning of a stop string
     length = 0  # of the text of the held pieces
     part, size = b"", 0  # the tokens of a character that is not whole yet, and how many they are
-    chances: list[TokenChance] = []
+    chances: tuple[TokenChance, ...] = ()
     reason = "stop"
     for number, token in enumerate(tokens):
         if number == prompt.max_tokens:
@@ -366,14 +366,13 @@ def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterato
         part += token.token
         size += 1
         if with_chances:
-            chances.append(token)
+            chances += (token,)
         try:
             text = part.decode()
         except UnicodeDecodeError:
             continue
-        piece = Text(text, choice, size, tuple(chances))
-        part, size = b"", 0
-        chances.clear()
+        piece = Text(text, choice, size, chances)
+        part, size, chances = b"", 0, ()
         if not stops:
             yield piece
             continue

@@ -206,7 +206,7 @@ class Loop:
             if entry.timer == number:
                 ready.append(entry)
         for entry in ready:
-            if self.entries.get(entry.connection) is entry:  # not if it left in this very turn
+            if entry.events:  # not if it left in this very turn
                 self.time_has_come(entry, now)
 
     def accept_all(self) -> None:

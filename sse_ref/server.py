@@ -557,11 +557,10 @@ class Connection(BaseHTTPRequestHandler):
         wrap, last = (chunk, LAST_CHUNK) if chunked else (bytes, b"")
 
         def frames() -> Iterator[Frame]:
-            before = preamble
             number = 0
             for number, event in enumerate(events, 1):
-                yield Frame(pace.due, pace.tokens, number, wrap(before + encode(event)))
-                before = b""
+                payload = encode(event)
+                yield Frame(pace.due, pace.tokens, number, wrap(preamble + payload if number == 1 else payload))
             if last:
                 yield Frame(pace.due, pace.tokens, number, last)
 
@@ -806,7 +805,8 @@ def read_chunk_size(line: bytes) -> int:
 
 
 def encode(event: ServerSentEvent) -> bytes:
-    return encode_event(event.data, event=None if event.event == "message" else event.event, id=event.id or None)
+    name = None if event.event == "message" else event.event
+    return encode_event(event.data, event=name, id=event.id or None)
 
 
 def numbered_events(pieces: Iterable[Piece]) -> Iterator[ServerSentEvent]:
