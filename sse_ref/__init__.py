@@ -9,6 +9,7 @@ modules above it:
     dialects      pieces and one provider's requests, events and errors; ``openai`` is the first
     pacing        the loop that sends what is due on all open connections
     server        HTTP around them: ``python -m sse_ref.server``
+    transport     one HTTP response, read without being fooled
     client        chat streams and event sources: ``python -m sse_ref.client``
 
 ``codec``, ``structured``, ``model`` and ``dialects`` are pure: no socket, clock, thread or file. ``server`` and ``client``

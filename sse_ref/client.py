@@ -3,11 +3,6 @@
 In:   a URL and a prompt, or the URL of an event source.
 Out:  pieces of an answer as they come and one outcome; or events, across dropped connections.
 
-``urllib`` and ``http.client`` send the request and read the head of the response. The body is read here, because
-``http.client`` hides what matters about a stream: its line iteration takes a cut chunked body for a finished one, and any
-read reports a short ``Content-Length`` body as complete. So the chunked transfer coding (RFC 9112, 7.1) is undone in the
-open, by ``ChunkedDecoder``.
-
 A stream has exactly one outcome:
 
     complete         every choice has its finish reason, and the transport did not say otherwise
@@ -27,9 +22,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import email.utils
-import functools
 import http.client
-import io
 import json
 import os
 import random
@@ -42,21 +35,31 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-import zlib
 from collections.abc import Callable, Generator, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder
 from sse_ref.dialects import DIALECTS, ApiError, Dialect, ProtocolError, Request, StreamError, to_json
 from sse_ref.model import Call, End, Fragment, Message, Piece, Prompt, Text, Usage
 from sse_ref.structured import read_partial
+from sse_ref.transport import (
+    Limits,
+    Response,
+    StreamTimeout,
+    Truncated,
+    Watcher,
+    first_line,
+    open_response,
+    origin,
+    read_body,
+    read_error_body,
+    reason_of,
+)
 
 __all__ = [
     "ApiError",
     "ChatStream",
     "Choice",
-    "ChunkedDecoder",
     "EventSource",
     "HTTPStatusError",
     "ProtocolError",
@@ -68,17 +71,9 @@ __all__ = [
 ]
 
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
-READ_SIZE = 65536  # bytes asked of the socket at once; what is there is returned, however little
-ERROR_BODY = 65536  # bytes of an error answer that are looked at
 RETRIED = {408, 409, 429, *range(500, 600)}  # as the provider's own SDKs do
 MAX_RETRY_AFTER = 60.0  # seconds; a server that asks for more is not waited for
 MAX_BACKOFF = 60.0  # seconds between two attempts of an event source that cannot connect
-
-
-class Truncated(StreamError):
-    """The stream was cut off: what came is not the whole answer."""
-
-    outcome = "truncated"
 
 
 class HTTPStatusError(StreamError):
@@ -89,319 +84,6 @@ class HTTPStatusError(StreamError):
     def __init__(self, message: str, status: int | None = None) -> None:
         super().__init__(message)
         self.status = status
-
-
-class StreamTimeout(StreamError):
-    """Nothing came within the idle timeout, or the answer took longer than the total limit."""
-
-    outcome = "timeout"
-
-
-# ---- HTTP: the parts of urllib that a stream needs otherwise -----------------------------------------------------------
-
-
-@dataclass
-class _Limits:
-    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever)."""
-
-    idle: float | None
-    total: float | None = None
-    began: float = field(default_factory=time.monotonic)
-    heard: bool = False  # a byte of an answer has come
-    sock: socket.socket | None = None  # of the connection in use
-    response: http.client.HTTPResponse | None = None  # what it is being read as
-
-    def next_wait(self) -> float | None:
-        """How long the next read may take. Raises ``StreamTimeout`` if there is no time left."""
-        if self.total is None:
-            return self.idle
-        left = self.began + self.total - time.monotonic()
-        if left <= 0:
-            raise self.passed()
-        return left if self.idle is None else min(left, self.idle)
-
-    def passed(self) -> StreamTimeout:
-        if self.total is not None and time.monotonic() >= self.began + self.total - 0.01:
-            return StreamTimeout(f"the answer took longer than {self.total:g} s")
-        if self.idle is None:
-            return StreamTimeout("the connection timed out")
-        return StreamTimeout(f"nothing came for {self.idle:g} s")
-
-
-class _TimedReader(io.RawIOBase):
-    """The bytes of a response, each read within the limits: heads and the bodies of redirects, too."""
-
-    def __init__(self, raw: Any, limits: _Limits) -> None:
-        self.raw = raw
-        self.limits = limits
-
-    def readable(self) -> bool:
-        return True
-
-    def readinto(self, buffer: Any) -> int:
-        assert self.limits.sock is not None
-        self.limits.sock.settimeout(self.limits.next_wait())
-        try:
-            size: int = self.raw.readinto(buffer)
-        except TimeoutError:
-            raise self.limits.passed() from None
-        self.limits.heard = self.limits.heard or size > 0
-        return size
-
-    def close(self) -> None:
-        self.raw.close()
-        super().close()
-
-
-class _Response(http.client.HTTPResponse):
-    """A response that is read within limits, and that passes over all 1xx answers, not only 100."""
-
-    def __init__(self, sock: socket.socket, *args: Any, limits: _Limits, **options: Any) -> None:
-        super().__init__(sock, *args, **options)
-        limits.sock, limits.response = sock, self
-        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), limits))
-        self.interim = 0
-
-    def _read_status(self) -> tuple[str, int, str]:
-        while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
-            if not 100 <= status < 200:
-                return version, status, reason
-            self.interim += 1
-            if self.interim > 100:
-                raise http.client.HTTPException("more than a hundred interim answers")
-            if status == 100:
-                return version, status, reason  # http.client passes over this one itself
-            http.client.parse_headers(self.fp)
-
-
-class _Request(urllib.request.Request):
-    def __init__(self, *args: Any, limits: _Limits, **options: Any) -> None:
-        super().__init__(*args, **options)
-        self.limits = limits
-
-
-def _connections(kind: Any, limits: _Limits) -> Callable[..., Any]:
-    """What ``do_open`` makes connections with."""
-
-    def connect(*args: Any, **options: Any) -> Any:
-        connection = kind(*args, **options)
-        connection.response_class = functools.partial(_Response, limits=limits)
-        return connection
-
-    return connect
-
-
-class _Handler(urllib.request.HTTPHandler):
-    def http_open(self, request: Any) -> Any:
-        return self.do_open(_connections(http.client.HTTPConnection, request.limits), request)
-
-
-class _SecureHandler(urllib.request.HTTPSHandler):
-    def https_open(self, request: Any) -> Any:
-        connections = _connections(http.client.HTTPSConnection, request.limits)
-        return self.do_open(connections, request, context=self._context)  # type: ignore[attr-defined]
-
-
-class _Redirects(urllib.request.HTTPRedirectHandler):
-    """Follows 307 and 308 with method and body; never turns a POST into a GET, and never takes a key to another host."""
-
-    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
-        if req.get_method() != "GET" and code not in (307, 308):
-            return None
-        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
-            return None
-        kept = dict(req.headers)
-        if _origin(newurl) != _origin(req.full_url):
-            if req.data is not None:
-                return None
-            kept = {name: value for name, value in kept.items() if name.lower() in HARMLESS_HEADERS}
-        return _Request(newurl, req.data, kept, req.origin_req_host, True, req.get_method(), limits=req.limits)
-
-
-HARMLESS_HEADERS = {"accept", "cache-control", "last-event-id", "user-agent"}
-
-
-def _origin(url: str) -> tuple[str, str]:
-    parts = urllib.parse.urlsplit(url)
-    return parts.scheme, parts.netloc.rpartition("@")[2]
-
-
-def _make_opener() -> urllib.request.OpenerDirector:
-    """As ``build_opener`` makes it, but without files, FTP and data URLs."""
-    opener = urllib.request.OpenerDirector()
-    for handler in (
-        urllib.request.ProxyHandler(),
-        _Handler(),
-        _SecureHandler(),
-        _Redirects(),
-        urllib.request.HTTPDefaultErrorHandler(),
-        urllib.request.HTTPErrorProcessor(),
-        urllib.request.UnknownHandler(),
-    ):
-        opener.add_handler(handler)
-    return opener
-
-
-_opener = _make_opener()
-
-
-def _open(url: str, data: bytes | None, headers: Mapping[str, str], limits: _Limits) -> _Response:
-    """Send a request; raises ``HTTPError``, ``OSError``, ``HTTPException`` or ``ValueError`` as urllib does."""
-    request = _Request(url, data, dict(headers), method="POST" if data is not None else "GET", limits=limits)
-    response: _Response = _opener.open(request, timeout=limits.next_wait())
-    return response
-
-
-# ---- The body --------------------------------------------------------------------------------------------------------
-
-
-class ChunkedDecoder:
-    """Undoes the chunked transfer coding (RFC 9112, 7.1); extensions and trailers are passed over.
-
-    >>> decoder = ChunkedDecoder()
-    >>> list(decoder.feed(b"5\\r\\nhel")), list(decoder.feed(b"lo\\r\\n0\\r\\n\\r\\n")), decoder.finished
-    ([b'hel'], [b'lo'], True)
-    """
-
-    def __init__(self) -> None:
-        self.finished = False
-        self._line = bytearray()  # a size line, or the CRLF after a chunk, that is not complete yet
-        self._left = 0  # bytes of the current chunk still to come
-        self._state = "size"  # then "data", "end" of a chunk, and at last "trailers"
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the pieces of the body in these bytes, none longer than its chunk. Raises ``ProtocolError``."""
-        position = 0
-        while position < len(data) and not self.finished:
-            if self._state == "data":
-                piece = data[position : position + self._left]
-                position += len(piece)
-                self._left -= len(piece)
-                if not self._left:
-                    self._state = "end"
-                yield piece
-                continue
-            end = data.find(b"\n", position) + 1 or len(data)
-            self._line += data[position:end]
-            position = end
-            if self._line.endswith(b"\n"):
-                self._take_line(bytes(self._line).rstrip(b"\r\n"))
-                self._line.clear()
-            elif len(self._line) > 8192 or (self._state == "end" and len(self._line) > 1):
-                raise ProtocolError("the chunked coding is broken: a line does not end")
-
-    def _take_line(self, line: bytes) -> None:
-        if self._state == "size":
-            size = line.partition(b";")[0].strip()
-            if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", size):
-                raise ProtocolError(f"the chunked coding is broken: {line[:40]!r} is no chunk size")
-            self._left = int(size, 16)
-            self._state = "data" if self._left else "trailers"
-        elif self._state == "end":
-            if line:
-                raise ProtocolError("the chunked coding is broken: a chunk is longer than its size")
-            self._state = "size"
-        elif not line:
-            self.finished = True
-
-
-class _Watcher:
-    """What the body's reading tells those who want to see the wire; this one looks away."""
-
-    def head(self, response: _Response) -> None: ...
-
-    def read(self, data: bytes) -> None: ...
-
-    def piece(self, data: bytes) -> None: ...
-
-    def end(self) -> None: ...
-
-
-def _body(response: _Response, watcher: _Watcher) -> Iterator[bytes]:
-    """Yield the body as it comes. Raises ``Truncated``, ``ProtocolError`` or ``StreamTimeout``; ends only if it is whole.
-
-    A body without length or chunks ends with the connection: whether that was a cut, HTTP cannot say.
-    """
-    unpack = _unpacker(response.headers.get("Content-Encoding", ""))
-    chunks, left = _framing(response)
-    while not (chunks and chunks.finished) and left != 0:
-        try:
-            data = response.fp.read1(READ_SIZE)
-        except OSError as error:
-            raise Truncated(f"the connection broke: {_reason(error)}") from None
-        if not data:
-            if chunks:
-                raise Truncated("the connection was closed in the middle of a chunked body")
-            if left:
-                raise Truncated(f"the connection was closed {left} bytes before the end of the body")
-            break
-        watcher.read(data)
-        for piece in chunks.feed(data) if chunks else [data if left is None else data[:left]]:
-            watcher.piece(piece)
-            try:
-                yield unpack(piece)
-            except zlib.error as error:
-                raise ProtocolError(f"the compressed body is broken: {error}") from None
-        if left is not None:
-            left = max(0, left - len(data))
-    watcher.end()
-
-
-def _framing(response: _Response) -> tuple[ChunkedDecoder | None, int | None]:
-    """How the body ends (RFC 9112, 6.3): by its chunks, after so many bytes, or, with neither, by closing.
-
-    http.client would read "chunked, chunked" or two lengths as neither, and a cut body as a whole one.
-    """
-    if response.status == 204:
-        return None, 0
-    codings = _listed(response, "Transfer-Encoding")
-    if codings:
-        if [coding.lower() for coding in codings] != ["chunked"]:
-            raise ProtocolError(f"the transfer coding is {', '.join(codings)!r}, not chunked")
-        return ChunkedDecoder(), None
-    lengths = set(_listed(response, "Content-Length"))
-    if not lengths:
-        return None, None
-    (length,) = lengths if len(lengths) == 1 else ("several",)
-    if not re.fullmatch(r"[0-9]{1,18}", length):
-        raise ProtocolError(f"the length of the body is given as {', '.join(sorted(lengths))!r}")
-    return None, int(length)
-
-
-def _listed(response: _Response, name: str) -> list[str]:
-    """The members of a header that is a list, over all its lines."""
-    return [
-        member.strip() for line in response.headers.get_all(name, []) for member in line.split(",") if member.strip()
-    ]
-
-
-def _unpacker(coding: str) -> Callable[[bytes], bytes]:
-    """Undo a content coding. None was asked for, but some servers compress all the same."""
-    match coding.strip().lower():
-        case "" | "identity":
-            return bytes
-        case "gzip" | "x-gzip" | "deflate":
-            return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS).decompress
-    raise ProtocolError(f"the body is coded as {coding!r}, which was not asked for")
-
-
-def _error_body(response: _Response) -> bytes:
-    """What can be had of the body of an answer that is no event stream."""
-    body = b""
-    with contextlib.suppress(StreamError):
-        for piece in _body(response, _Watcher()):
-            body += piece
-            if len(body) >= ERROR_BODY:
-                break
-    return body[:ERROR_BODY]
-
-
-def _reason(error: BaseException) -> str:
-    """The words of an error, without numbers and brackets."""
-    cause = getattr(error, "reason", error)
-    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
-    return str(text)
 
 
 # ---- Chat streams ----------------------------------------------------------------------------------------------------
@@ -508,7 +190,7 @@ class ChatStream:
         self.max_event_size = max_event_size
         self.any_content_type = any_content_type
         self.on_event = on_event
-        self.watcher: Any = watcher or _Watcher()
+        self.watcher: Any = watcher or Watcher()
 
         self.outcome: str | None = None
         self.choices: dict[int, Choice] = {}
@@ -519,7 +201,7 @@ class ChatStream:
         self.arrivals: list[float] = []  # when each piece with something in it came
         self._reader = self.dialect.reader()
         self._notes: list[str] = []
-        self._limits = _Limits(timeout, total_timeout)
+        self._limits = Limits(timeout, total_timeout)
         self._pieces = self._run()
 
     # ---- What has come ----
@@ -604,7 +286,7 @@ class ChatStream:
         decoder = SSEDecoder(max_event_size=self.max_event_size)
         beginning = b""
         events = 0
-        for data in _body(response, self.watcher):
+        for data in read_body(response, self.watcher):
             if not events:
                 beginning = (beginning + data)[:200]
             too_large = None
@@ -646,11 +328,11 @@ class ChatStream:
             case Fragment():
                 choice.tool_calls[piece.index]._arguments.pieces.append(piece.arguments)
 
-    def _check_type(self, response: _Response) -> None:
+    def _check_type(self, response: Response) -> None:
         kind = response.headers.get_content_type() if "Content-Type" in response.headers else "nothing"
         if response.status == 204 or (kind != "text/event-stream" and not self.any_content_type):
-            message = self.dialect.read_error(_error_body(response))
-            said = f": {_first_line(message)}" if message else ""
+            message = self.dialect.read_error(read_error_body(response))
+            said = f": {first_line(message)}" if message else ""
             raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{said}")
 
     def _check_end(self, decoder: SSEDecoder, events: int, beginning: bytes) -> None:
@@ -663,38 +345,38 @@ class ChatStream:
         if self._reader.done:
             raise Truncated("the end mark came before a finish reason")
         if not events and not decoder.pending:
-            said = f": {_first_line(beginning.decode('utf-8', 'replace'))}" if beginning.strip() else ""
+            said = f": {first_line(beginning.decode('utf-8', 'replace'))}" if beginning.strip() else ""
             raise ProtocolError(f"the event stream held no event{said}")
         raise Truncated(f"the stream ended {'inside an event' if decoder.pending else 'before a finish reason'}")
 
     # ---- Connecting ----
 
-    def _connect(self, limits: _Limits) -> _Response:
+    def _connect(self, limits: Limits) -> Response:
         """Send the request, and again if the server says so or was not there; never after a byte of an answer."""
         while True:
             self.attempts += 1
             limits.heard = False
             try:
-                return _open(self.url, self.body, self.headers, limits)
+                return open_response(self.url, self.body, self.headers, limits)
             except urllib.error.HTTPError as error:
                 with error:
-                    message = self.dialect.read_error(_error_body(error.fp)) or error.reason  # type: ignore[arg-type]
-                failure = HTTPStatusError(f"{error.code}: {_first_line(str(message))}", error.code)
+                    message = self.dialect.read_error(read_error_body(error.fp)) or error.reason  # type: ignore[arg-type]
+                failure = HTTPStatusError(f"{error.code}: {first_line(str(message))}", error.code)
                 wait = _retry_wait(error.headers, self.attempts) if error.code in RETRIED else None
             except TimeoutError:
                 raise limits.passed() from None
             except ValueError as error:  # a URL that urllib cannot use: ours, or one that a redirect names
-                raise HTTPStatusError(f"the URL cannot be used: {_first_line(str(error))}") from None
+                raise HTTPStatusError(f"the URL cannot be used: {first_line(str(error))}") from None
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(getattr(error, "reason", None), TimeoutError):
                     raise limits.passed() from None
                 if isinstance(error, http.client.HTTPException) and not isinstance(
                     error, http.client.RemoteDisconnected
                 ):
-                    raise ProtocolError(f"the answer is not HTTP: {_first_line(repr(error))}") from None
+                    raise ProtocolError(f"the answer is not HTTP: {first_line(repr(error))}") from None
                 if limits.heard:
-                    raise Truncated(f"the connection broke in the head of the answer: {_reason(error)}") from None
-                failure = HTTPStatusError(f"no answer from {_origin(self.url)[1]}: {_reason(error)}")
+                    raise Truncated(f"the connection broke in the head of the answer: {reason_of(error)}") from None
+                failure = HTTPStatusError(f"no answer from {origin(self.url)[1]}: {reason_of(error)}")
                 wait = _backoff(self.attempts)
             if wait is None or self.attempts > self.retries:
                 raise failure from None
@@ -725,12 +407,6 @@ def _number(text: str | None) -> float | None:
 def _backoff(attempt: int) -> float:
     """Half a second, doubled with each attempt up to eight, less up to a quarter so that clients spread."""
     return float(min(8.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.75, 1.0))
-
-
-def _first_line(text: str) -> str:
-    """The beginning of a text, fit for one line of a terminal."""
-    text = re.sub(r"[\0-\x1f\x7f-\x9f]+", " ", text).strip()
-    return text if len(text) <= 200 else text[:200] + "..."
 
 
 # ---- Event sources ---------------------------------------------------------------------------------------------------
@@ -785,7 +461,7 @@ class EventSource:
         self.max_failures = max_failures
         self.ready_state = self.CONNECTING
         self._closing = threading.Event()
-        self._limits = _Limits(timeout)
+        self._limits = Limits(timeout)
 
     def __iter__(self) -> Iterator[ServerSentEvent]:
         failures = 0
@@ -819,21 +495,21 @@ class EventSource:
             with contextlib.suppress(OSError):
                 sock.shutdown(socket.SHUT_RDWR)
 
-    def _connect(self) -> _Response | None:
+    def _connect(self) -> Response | None:
         """One attempt: the response of an event stream, None for 204. Raises ``_Lost`` where another is worth it."""
         headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **self.headers}
         if self.last_event_id:
             # The header carries the id as UTF-8, and http.client writes strings as Latin-1.
             headers["Last-Event-ID"] = self.last_event_id.encode().decode("latin-1")
         try:
-            response = _open(self.url, None, headers, self._limits)
+            response = open_response(self.url, None, headers, self._limits)
         except urllib.error.HTTPError as error:
             error.close()
-            raise HTTPStatusError(f"{error.code}: {_first_line(str(error.reason))}", error.code) from None
+            raise HTTPStatusError(f"{error.code}: {first_line(str(error.reason))}", error.code) from None
         except ValueError as error:
-            raise HTTPStatusError(f"the URL cannot be used: {_first_line(str(error))}") from None
+            raise HTTPStatusError(f"the URL cannot be used: {first_line(str(error))}") from None
         except (OSError, http.client.HTTPException, StreamTimeout) as error:
-            raise _Lost(f"no answer from {_origin(self.url)[1]}: {_reason(error)}") from None
+            raise _Lost(f"no answer from {origin(self.url)[1]}: {reason_of(error)}") from None
         if response.status == 204:
             return None
         if response.status != 200:
@@ -843,10 +519,10 @@ class EventSource:
         self.ready_state = self.OPEN
         return response
 
-    def _events(self, response: _Response) -> Iterator[ServerSentEvent]:
+    def _events(self, response: Response) -> Iterator[ServerSentEvent]:
         decoder = SSEDecoder(last_event_id=self.last_event_id)
         try:
-            for data in _body(response, _Watcher()):
+            for data in read_body(response, Watcher()):
                 events = decoder.feed(data)
                 if decoder.reconnection_time is not None:
                     self.reconnection_time = decoder.reconnection_time
@@ -918,11 +594,11 @@ def main(arguments: list[str] | None = None) -> int:
         return error.status
     # What a server says may hold anything: nothing but printable characters goes to standard error.
     if problem:
-        print(f"sse_ref.client: {_first_line(problem)}", file=sys.stderr)
+        print(f"sse_ref.client: {first_line(problem)}", file=sys.stderr)
     if stream.arrivals:
         print(_summary(stream, details=options.stats), file=sys.stderr)
     for warning in stream.warnings:
-        print(f"warning: {_first_line(warning)}", file=sys.stderr)
+        print(f"warning: {first_line(warning)}", file=sys.stderr)
     return status
 
 
@@ -962,7 +638,7 @@ def _summary(stream: ChatStream, *, details: bool) -> str:
     parts = [f"{stream.time_to_first_token:.2f} s to the first token"]
     if stream.tokens_per_second:
         parts.append(f"{stream.tokens_per_second:.1f} tokens/s")
-    parts.append(f"finish reason {_first_line(stream.finish_reason or 'none')}")
+    parts.append(f"finish reason {first_line(stream.finish_reason or 'none')}")
     if stream.usage:
         parts.append(f"{stream.usage.prompt_tokens} + {stream.usage.completion_tokens} tokens")
     lines = [", ".join(parts)]
@@ -975,7 +651,7 @@ def _summary(stream: ChatStream, *, details: bool) -> str:
     return "\n".join(lines)
 
 
-class _Show(_Watcher):
+class _Show(Watcher):
     """Prints the text as it comes."""
 
     def event(self, event: ServerSentEvent) -> None: ...
@@ -1056,12 +732,12 @@ class _ShowWire(_ShowEvents):
         self.decoder = SSEDecoder()
         self.last = self.began
 
-    def head(self, response: _Response) -> None:
+    def head(self, response: Response) -> None:
         self.stamp("head")
         version = "HTTP/1.1" if response.version == 11 else "HTTP/1.0"
-        self.put(f"    {version} {response.status} {_first_line(response.reason)}\n")
+        self.put(f"    {version} {response.status} {first_line(response.reason)}\n")
         for name, value in response.headers.items():
-            self.put(f"    {_first_line(name)}: {_first_line(value)}\n")
+            self.put(f"    {first_line(name)}: {first_line(value)}\n")
 
     def read(self, data: bytes) -> None:
         self.stamp(f"read {len(data)} bytes")

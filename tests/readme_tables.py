@@ -24,6 +24,7 @@ READING_ORDER = (
     ("dialects/openai.py", "chat completions: requests, chunks, errors, in both directions"),
     ("pacing.py", "the loop that sends what is due on all open connections"),
     ("server.py", "HTTP around them: `python -m sse_ref.server`"),
+    ("transport.py", "one HTTP response, read without being fooled"),
     ("client.py", "chat streams and event sources: `python -m sse_ref.client`"),
 )
 

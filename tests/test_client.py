@@ -38,7 +38,6 @@ from sse_ref import client
 from sse_ref.client import (
     ApiError,
     ChatStream,
-    ChunkedDecoder,
     EventSource,
     HTTPStatusError,
     ProtocolError,
@@ -48,6 +47,7 @@ from sse_ref.client import (
 )
 from sse_ref.model import Message, Prompt, Text, Usage
 from sse_ref.server import running
+from sse_ref.transport import ChunkedDecoder
 
 GOOD = HELLO + STOP + DONE
 

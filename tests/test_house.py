@@ -58,6 +58,7 @@ for module in ("sse_ref.dialects.common", "sse_ref.dialects.openai"):
     ALLOWED[module].discard("sse_ref.dialects")
 ALLOWED["sse_ref.client"] -= {"sse_ref.server", "sse_ref.pacing"}
 ALLOWED["sse_ref.pacing"] = set()
+ALLOWED["sse_ref.transport"] = {"sse_ref.dialects"}
 
 
 def imports(module: str) -> Iterator[str]:

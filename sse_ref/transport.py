@@ -1,0 +1,378 @@
+"""One HTTP response, read without being fooled: the parts of ``urllib`` that a stream needs otherwise.
+
+In:   a URL, headers, perhaps a body to send; how long to wait.
+Out:  the bytes of the response's body as they come, and an end only if the body is whole.
+
+``urllib`` and ``http.client`` send the request and read the head of the response. The body is read here, because
+``http.client`` hides what matters about a stream: its line iteration takes a cut chunked body for a finished one, and any
+read reports a body shorter than its ``Content-Length`` as complete. So the chunked transfer coding (RFC 9112, 7.1) is
+undone in the open, by ``ChunkedDecoder``. Redirects, interim answers and time-outs are treated here, too: retrying, and
+what the bytes mean, is the client's business.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import http.client
+import io
+import re
+import socket
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+import zlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from sse_ref.dialects import ProtocolError, StreamError
+
+__all__ = [
+    "ChunkedDecoder",
+    "Limits",
+    "Response",
+    "StreamTimeout",
+    "Truncated",
+    "Watcher",
+    "first_line",
+    "open_response",
+    "origin",
+    "read_body",
+    "read_error_body",
+    "reason_of",
+]
+
+READ_SIZE = 65536  # bytes asked of the socket at once; what is there is returned, however little
+ERROR_BODY = 65536  # bytes of an error answer that are looked at
+
+
+class Truncated(StreamError):
+    """The stream was cut off: what came is not the whole answer."""
+
+    outcome = "truncated"
+
+
+class StreamTimeout(StreamError):
+    """Nothing came within the idle timeout, or the answer took longer than the total limit."""
+
+    outcome = "timeout"
+
+
+# ---- Sending the request, reading the head -----------------------------------------------------------------------------
+
+
+@dataclass
+class Limits:
+    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever)."""
+
+    idle: float | None
+    total: float | None = None
+    began: float = field(default_factory=time.monotonic)
+    heard: bool = False  # a byte of an answer has come
+    sock: socket.socket | None = None  # of the connection in use
+    response: http.client.HTTPResponse | None = None  # what it is being read as
+
+    def next_wait(self) -> float | None:
+        """How long the next read may take. Raises ``StreamTimeout`` if there is no time left."""
+        if self.total is None:
+            return self.idle
+        left = self.began + self.total - time.monotonic()
+        if left <= 0:
+            raise self.passed()
+        return left if self.idle is None else min(left, self.idle)
+
+    def passed(self) -> StreamTimeout:
+        if self.total is not None and time.monotonic() >= self.began + self.total - 0.01:
+            return StreamTimeout(f"the answer took longer than {self.total:g} s")
+        if self.idle is None:
+            return StreamTimeout("the connection timed out")
+        return StreamTimeout(f"nothing came for {self.idle:g} s")
+
+
+class _TimedReader(io.RawIOBase):
+    """The bytes of a response, each read within the limits: heads and the bodies of redirects, too."""
+
+    def __init__(self, raw: Any, limits: Limits) -> None:
+        self.raw = raw
+        self.limits = limits
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        assert self.limits.sock is not None
+        self.limits.sock.settimeout(self.limits.next_wait())
+        try:
+            size: int = self.raw.readinto(buffer)
+        except TimeoutError:
+            raise self.limits.passed() from None
+        self.limits.heard = self.limits.heard or size > 0
+        return size
+
+    def close(self) -> None:
+        self.raw.close()
+        super().close()
+
+
+class Response(http.client.HTTPResponse):
+    """A response that is read within limits, and that passes over all 1xx answers, not only 100."""
+
+    def __init__(self, sock: socket.socket, *args: Any, limits: Limits, **options: Any) -> None:
+        super().__init__(sock, *args, **options)
+        limits.sock, limits.response = sock, self
+        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), limits))
+        self.interim = 0
+
+    def _read_status(self) -> tuple[str, int, str]:
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 <= status < 200:
+                return version, status, reason
+            self.interim += 1
+            if self.interim > 100:
+                raise http.client.HTTPException("more than a hundred interim answers")
+            if status == 100:
+                return version, status, reason  # http.client passes over this one itself
+            http.client.parse_headers(self.fp)
+
+
+class _Request(urllib.request.Request):
+    def __init__(self, *args: Any, limits: Limits, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.limits = limits
+
+
+def _connections(kind: Any, limits: Limits) -> Callable[..., Any]:
+    """What ``do_open`` makes connections with."""
+
+    def connect(*args: Any, **options: Any) -> Any:
+        connection = kind(*args, **options)
+        connection.response_class = functools.partial(Response, limits=limits)
+        return connection
+
+    return connect
+
+
+class _Handler(urllib.request.HTTPHandler):
+    def http_open(self, request: Any) -> Any:
+        return self.do_open(_connections(http.client.HTTPConnection, request.limits), request)
+
+
+class _SecureHandler(urllib.request.HTTPSHandler):
+    def https_open(self, request: Any) -> Any:
+        connections = _connections(http.client.HTTPSConnection, request.limits)
+        return self.do_open(connections, request, context=self._context)  # type: ignore[attr-defined]
+
+
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows 307 and 308 with method and body; never turns a POST into a GET, and never takes a key to another host."""
+
+    def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        if req.get_method() != "GET" and code not in (307, 308):
+            return None
+        if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
+            return None
+        kept = dict(req.headers)
+        if origin(newurl) != origin(req.full_url):
+            if req.data is not None:
+                return None
+            kept = {name: value for name, value in kept.items() if name.lower() in HARMLESS_HEADERS}
+        return _Request(newurl, req.data, kept, req.origin_req_host, True, req.get_method(), limits=req.limits)
+
+
+HARMLESS_HEADERS = {"accept", "cache-control", "last-event-id", "user-agent"}
+
+
+def origin(url: str) -> tuple[str, str]:
+    """Scheme and host of a URL, without a user's name and password.
+
+    >>> origin("https://me:secret@example.com:8443/v1")
+    ('https', 'example.com:8443')
+    """
+    parts = urllib.parse.urlsplit(url)
+    return parts.scheme, parts.netloc.rpartition("@")[2]
+
+
+def _make_opener() -> urllib.request.OpenerDirector:
+    """As ``build_opener`` makes it, but without files, FTP and data URLs."""
+    opener = urllib.request.OpenerDirector()
+    for handler in (
+        urllib.request.ProxyHandler(),
+        _Handler(),
+        _SecureHandler(),
+        _Redirects(),
+        urllib.request.HTTPDefaultErrorHandler(),
+        urllib.request.HTTPErrorProcessor(),
+        urllib.request.UnknownHandler(),
+    ):
+        opener.add_handler(handler)
+    return opener
+
+
+_opener = _make_opener()
+
+
+def open_response(url: str, data: bytes | None, headers: Mapping[str, str], limits: Limits) -> Response:
+    """Send a request; raises ``HTTPError``, ``OSError``, ``HTTPException`` or ``ValueError`` as urllib does."""
+    request = _Request(url, data, dict(headers), method="POST" if data is not None else "GET", limits=limits)
+    response: Response = _opener.open(request, timeout=limits.next_wait())
+    return response
+
+
+# ---- The body --------------------------------------------------------------------------------------------------------
+
+
+class ChunkedDecoder:
+    """Undoes the chunked transfer coding (RFC 9112, 7.1); extensions and trailers are passed over.
+
+    >>> decoder = ChunkedDecoder()
+    >>> list(decoder.feed(b"5\\r\\nhel")), list(decoder.feed(b"lo\\r\\n0\\r\\n\\r\\n")), decoder.finished
+    ([b'hel'], [b'lo'], True)
+    """
+
+    def __init__(self) -> None:
+        self.finished = False
+        self._line = bytearray()  # a size line, or the CRLF after a chunk, that is not complete yet
+        self._left = 0  # bytes of the current chunk still to come
+        self._state = "size"  # then "data", "end" of a chunk, and at last "trailers"
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield the pieces of the body in these bytes, none longer than its chunk. Raises ``ProtocolError``."""
+        position = 0
+        while position < len(data) and not self.finished:
+            if self._state == "data":
+                piece = data[position : position + self._left]
+                position += len(piece)
+                self._left -= len(piece)
+                if not self._left:
+                    self._state = "end"
+                yield piece
+                continue
+            end = data.find(b"\n", position) + 1 or len(data)
+            self._line += data[position:end]
+            position = end
+            if self._line.endswith(b"\n"):
+                self._take_line(bytes(self._line).rstrip(b"\r\n"))
+                self._line.clear()
+            elif len(self._line) > 8192 or (self._state == "end" and len(self._line) > 1):
+                raise ProtocolError("the chunked coding is broken: a line does not end")
+
+    def _take_line(self, line: bytes) -> None:
+        if self._state == "size":
+            size = line.partition(b";")[0].strip()
+            if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", size):
+                raise ProtocolError(f"the chunked coding is broken: {line[:40]!r} is no chunk size")
+            self._left = int(size, 16)
+            self._state = "data" if self._left else "trailers"
+        elif self._state == "end":
+            if line:
+                raise ProtocolError("the chunked coding is broken: a chunk is longer than its size")
+            self._state = "size"
+        elif not line:
+            self.finished = True
+
+
+class Watcher:
+    """What the body's reading tells those who want to see the wire; this one looks away."""
+
+    def head(self, response: Response) -> None: ...
+
+    def read(self, data: bytes) -> None: ...
+
+    def piece(self, data: bytes) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def read_body(response: Response, watcher: Watcher) -> Iterator[bytes]:
+    """Yield the body as it comes. Raises ``Truncated``, ``ProtocolError`` or ``StreamTimeout``; ends only if it is whole.
+
+    A body without length or chunks ends with the connection: whether that was a cut, HTTP cannot say.
+    """
+    unpack = _unpacker(response.headers.get("Content-Encoding", ""))
+    chunks, left = _framing(response)
+    while not (chunks and chunks.finished) and left != 0:
+        try:
+            data = response.fp.read1(READ_SIZE)
+        except OSError as error:
+            raise Truncated(f"the connection broke: {reason_of(error)}") from None
+        if not data:
+            if chunks:
+                raise Truncated("the connection was closed in the middle of a chunked body")
+            if left:
+                raise Truncated(f"the connection was closed {left} bytes before the end of the body")
+            break
+        watcher.read(data)
+        for piece in chunks.feed(data) if chunks else [data if left is None else data[:left]]:
+            watcher.piece(piece)
+            try:
+                yield unpack(piece)
+            except zlib.error as error:
+                raise ProtocolError(f"the compressed body is broken: {error}") from None
+        if left is not None:
+            left = max(0, left - len(data))
+    watcher.end()
+
+
+def _framing(response: Response) -> tuple[ChunkedDecoder | None, int | None]:
+    """How the body ends (RFC 9112, 6.3): by its chunks, after so many bytes, or, with neither, by closing.
+
+    http.client would read "chunked, chunked" or two lengths as neither, and a cut body as a whole one.
+    """
+    if response.status == 204:
+        return None, 0
+    codings = _listed(response, "Transfer-Encoding")
+    if codings:
+        if [coding.lower() for coding in codings] != ["chunked"]:
+            raise ProtocolError(f"the transfer coding is {', '.join(codings)!r}, not chunked")
+        return ChunkedDecoder(), None
+    lengths = set(_listed(response, "Content-Length"))
+    if not lengths:
+        return None, None
+    (length,) = lengths if len(lengths) == 1 else ("several",)
+    if not re.fullmatch(r"[0-9]{1,18}", length):
+        raise ProtocolError(f"the length of the body is given as {', '.join(sorted(lengths))!r}")
+    return None, int(length)
+
+
+def _listed(response: Response, name: str) -> list[str]:
+    """The members of a header that is a list, over all its lines."""
+    return [
+        member.strip() for line in response.headers.get_all(name, []) for member in line.split(",") if member.strip()
+    ]
+
+
+def _unpacker(coding: str) -> Callable[[bytes], bytes]:
+    """Undo a content coding. None was asked for, but some servers compress all the same."""
+    match coding.strip().lower():
+        case "" | "identity":
+            return bytes
+        case "gzip" | "x-gzip" | "deflate":
+            return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS).decompress
+    raise ProtocolError(f"the body is coded as {coding!r}, which was not asked for")
+
+
+def read_error_body(response: Response) -> bytes:
+    """What can be had of the body of an answer that is no event stream."""
+    body = b""
+    with contextlib.suppress(StreamError):
+        for piece in read_body(response, Watcher()):
+            body += piece
+            if len(body) >= ERROR_BODY:
+                break
+    return body[:ERROR_BODY]
+
+
+def reason_of(error: BaseException) -> str:
+    """The words of an error, without numbers and brackets."""
+    cause = getattr(error, "reason", error)
+    text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
+    return str(text)
+
+
+def first_line(text: str) -> str:
+    """The beginning of a text, fit for one line of a terminal."""
+    text = re.sub(r"[\0-\x1f\x7f-\x9f]+", " ", text).strip()
+    return text if len(text) <= 200 else text[:200] + "..."
