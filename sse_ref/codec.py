@@ -229,7 +229,7 @@ class SSEDecoder:
                 self._look_at_start = True
             else:
                 left_open = lines.pop()
-        if lines and self._line:
+        if self._line and lines:
             self._line.append(lines[0])
             lines[0] = b"".join(self._line)
             self._line.clear()

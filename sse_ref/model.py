@@ -352,7 +352,7 @@ def _choice(prompt: Prompt, choice: int) -> Iterator[Piece]:
 
 def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterator[Piece]:
     """The text layer: holds back what is no whole character yet, and what may become a stop string."""
-    with_chances = prompt.top_logprobs is not None
+    limit, with_chances = prompt.max_tokens, prompt.top_logprobs is not None
     stops = [_Stop(text) for text in prompt.stop]
     held: list[Text] = []  # whole characters, but perhaps the beginning of a stop string
     length = 0  # of the text of the held pieces
@@ -360,7 +360,7 @@ def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterato
     chances: tuple[TokenChance, ...] = ()
     reason = "stop"
     for number, token in enumerate(tokens):
-        if number == prompt.max_tokens:
+        if number == limit:
             reason = "length"
             break
         part += token.token

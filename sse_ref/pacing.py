@@ -75,8 +75,7 @@ class Stream:
         self.last_sent = self.began
         self.next: Frame | None = next(frames, None)
         # What has been sent so far, without heartbeats.
-        self.tokens_sent = 0
-        self.events_sent = 0
+        self.sent = Frame(0.0, 0, 0, b"")  # the last frame
         self.bytes_sent = 0
         self.first_sent: float | None = None  # seconds after it began
 
@@ -305,8 +304,7 @@ class Loop:
         """All of a frame has gone: look for the next."""
         if stream.first_sent is None:
             stream.first_sent = now - stream.began
-        stream.tokens_sent = frame.tokens
-        stream.events_sent = frame.events
+        stream.sent = frame
         stream.bytes_sent += len(frame.payload)
         stream.last_sent = now
         try:
@@ -404,7 +402,7 @@ class Loop:
                 continue
             if entry.unsent is None and stream.next is not None:
                 # Where nothing but the end of the body is left, the stream is complete, and that end is the better farewell.
-                whole = stream.next.events == stream.events_sent > 0
+                whole = stream.next.events == stream.sent.events > 0
                 with contextlib.suppress(OSError):
                     entry.connection.socket.send(stream.next.payload if whole else stream.farewell())
             self.end(entry, "stopped")

@@ -206,7 +206,7 @@ class Record:
     def as_json(self) -> dict[str, Any]:
         """Times in seconds, ``at`` in Unix seconds; ``left_at_token`` is the number of tokens sent when the client left."""
         stream = self.stream
-        tokens = stream.tokens_sent if stream else 0
+        tokens = stream.sent.tokens if stream else 0
         return {
             "id": self.id,
             "at": self.at,
@@ -218,7 +218,7 @@ class Record:
             "status": self.status,
             "outcome": self.outcome,
             "tokens": tokens,
-            "events": stream.events_sent if stream else 0,
+            "events": stream.sent.events if stream else 0,
             "bytes": stream.bytes_sent if stream else 0,
             "first_byte_s": round(stream.first_sent, 4) if stream and stream.first_sent is not None else None,
             "duration_s": round(self.duration, 4) if self.duration is not None else None,
@@ -226,7 +226,7 @@ class Record:
         }
 
     def __str__(self) -> str:
-        tokens = self.stream.tokens_sent if self.stream else 0
+        tokens = self.stream.sent.tokens if self.stream else 0
         how = {
             "client_left": f"client left at token {tokens}",
             "crashed": "the server broke down",

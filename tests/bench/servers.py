@@ -75,7 +75,9 @@ def full_speed(rounds: int) -> list[tuple[str, str, float]]:
     print(f"{'full speed':32}{'sse_ref':>16}{'sse-starlette':>16}{'ratio':>8}")
     with serving(OURS, "--tps=0", "--ttft=0") as (ours, _), serving(PEER) as (peer, _):
         for port in (ours, peer):
-            load(port, one_by_one=50)  # warm up
+            for _ in range(3):  # warm up
+                load(port, one_by_one=50)
+                load(port, streams=1, tokens=20_000)
         firsts = [[load(port, one_by_one=200)["first_token_p50_ms"] for port in (ours, peer)] for _ in range(rounds)]
         row("1 stream, first token, ms", firsts, better="less")
         for streams, tokens in ((1, 20_000), (64, 1000), (256, 250)):
@@ -134,7 +136,7 @@ def start() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--save", action="store_true", help="keep the figures for the README")
     options = parser.parse_args()
     ratios = full_speed(options.rounds)
