@@ -347,7 +347,8 @@ def read_partial(text: str) -> Any:
     """
     closers: list[str] = []  # what would have to follow to close what is open
     name_comes = False  # in an object, before the colon
-    certain, ending = 0, ""  # how far the text is certain, and what would make it valid JSON there
+    certain = 0  # how far the text is certain: closing what is open there makes it valid JSON
+    quotation_mark = ""
     position = 0
     while match := _TOKEN.match(text, position):
         position = match.end()
@@ -358,7 +359,7 @@ def read_partial(text: str) -> Any:
             raise ValueError(f"{closer} at character {position - 1} closes nothing")
         ends_value = literal or (string and not name_comes) or (number and position < len(text))
         if opener or closer or ends_value:
-            certain, ending = position, "".join(reversed(closers))
+            certain = position
         if opener or comma:
             name_comes = bool(closers) and closers[-1] == "}"
         elif colon:
@@ -367,12 +368,14 @@ def read_partial(text: str) -> Any:
     if rest.startswith('"') and not name_comes:
         begun = _OPEN_STRING.match(rest)
         assert begun  # it starts with a quotation mark
-        certain, ending = position + begun.end(), '"' + "".join(reversed(closers))
+        certain, quotation_mark = position + begun.end(), '"'
     elif (
         rest and not rest.startswith('"') and not any(word.startswith(rest) for word in ("true", "false", "null", "-"))
     ):
         raise ValueError(f"no JSON at character {position}")
+    if not certain:
+        return None
     try:
-        return json.loads(text[:certain] + ending, strict=False) if certain else None
+        return json.loads(text[:certain] + quotation_mark + "".join(reversed(closers)), strict=False)
     except RecursionError:
         raise ValueError("nested too deeply") from None
