@@ -167,7 +167,7 @@ class ChatStream:
         max_event_size: int | None = 64 * 2**20,
         any_content_type: bool = False,
         on_event: Callable[[ServerSentEvent], None] | None = None,
-        watcher: Any = None,
+        watcher: Watcher | None = None,
     ) -> None:
         self.dialect = DIALECTS[dialect] if isinstance(dialect, str) else dialect
         if isinstance(request, str):
@@ -190,7 +190,7 @@ class ChatStream:
         self.max_event_size = max_event_size
         self.any_content_type = any_content_type
         self.on_event = on_event
-        self.watcher: Any = watcher or Watcher()
+        self.watcher: Watcher = watcher or Watcher()
 
         self.outcome: str | None = None
         self.choices: dict[int, Choice] = {}
@@ -286,7 +286,8 @@ class ChatStream:
         decoder = SSEDecoder(max_event_size=self.max_event_size)
         beginning = b""
         events = 0
-        for data in read_body(response, self.watcher):
+        body = read_body(response, self.watcher)
+        for data in body:
             if not events:
                 beginning = (beginning + data)[:200]
             too_large = None
@@ -299,10 +300,19 @@ class ChatStream:
                 yield from self._take(event)
                 if self._reader.done:
                     self._check_end(decoder, events, beginning)
+                    self._watch_rest(body)
                     return
             if too_large:
                 raise ProtocolError(str(too_large))
         self._check_end(decoder, events, beginning)
+
+    def _watch_rest(self, body: Iterator[bytes]) -> None:
+        """For somebody who watches the wire: what comes after the end mark, for half a second at most."""
+        if type(self.watcher) is not Watcher:
+            self._limits.total = time.monotonic() - self._limits.began + 0.5
+            with contextlib.suppress(StreamError):
+                for _ in body:
+                    pass
 
     def _take(self, event: ServerSentEvent) -> Iterator[Piece]:
         if self.on_event:

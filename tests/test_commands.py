@@ -224,8 +224,17 @@ def test_wire_shows_every_byte_of_the_body() -> None:
     assert "".join(wire).replace("......", "").replace("...", "") == body.decode().replace("\r", "\\r").replace(
         "\n", "\\n"
     )
+    assert shown.rstrip().endswith("end of the body")
     assert "= event: [DONE]" in shown and "chunk, 30 bytes" in shown and re.search(r"[0-9.]+ s  \+[0-9.]+  read", shown)
     assert "\x1b" not in shown
+
+
+def test_wire_does_not_wait_long_for_what_follows_the_end_mark() -> None:
+    body = HELLO + delta(finish="stop") + b"data: [DONE]\n\n"
+    with playing([head(), chunk(body), Hold()]) as server:
+        began = time.monotonic()
+        result = run("hi", "--url", server.url, "--wire")
+    assert result.returncode == 0 and time.monotonic() - began < 8
 
 
 @pytest.mark.parametrize(
