@@ -184,8 +184,6 @@ class ChatStream:
             **(self.dialect.write_key(api_key) if api_key else {}),
             **(headers or {}),
         }
-        self.timeout = timeout
-        self.total_timeout = total_timeout
         self.retries = retries
         self.max_event_size = max_event_size
         self.any_content_type = any_content_type
@@ -467,7 +465,6 @@ class EventSource:
         self.last_event_id = last_event_id
         self.reconnection_time = reconnection_time
         """Milliseconds to wait before reconnecting; the server may change it."""
-        self.timeout = timeout
         self.max_failures = max_failures
         self.ready_state = self.CONNECTING
         self._closing = threading.Event()

@@ -505,8 +505,7 @@ class Connection(BaseHTTPRequestHandler):
         elif name in objects:
             self.send(self.json_response(HTTPStatus.OK, objects[name]))
         else:
-            problem = f"the model does not exist; there are {', '.join(MODELS)}"
-            raise RequestError(404, problem, param="model", code="model_not_found")
+            raise unknown_model()
 
     def answer_journal(self) -> None:
         self.check_key(DIALECTS["openai"])
@@ -837,13 +836,16 @@ def read_query(text: str) -> dict[str, list[str]]:
         raise RequestError(400, "the query has too many fields") from None
 
 
+def unknown_model() -> RequestError:
+    problem = f"the model does not exist; there are {', '.join(MODELS)}"
+    return RequestError(404, problem, param="model", code="model_not_found")
+
+
 def event_prompt(query: Mapping[str, list[str]]) -> Prompt:
     """The prompt of ``/events``: prompt, model, seed, max_tokens."""
     model = query.get("model", ["toy"])[-1]
     if model not in MODELS:
-        raise RequestError(
-            404, f"the model does not exist; there are {', '.join(MODELS)}", param="model", code="model_not_found"
-        )
+        raise unknown_model()
     text = query.get("prompt", ["Tell me a story"])[-1]
     max_tokens = read_number(query, "max_tokens", 0) or None
     return Prompt(model, (Message("user", text),), max_tokens=max_tokens, seed=read_number(query, "seed", 0))
@@ -967,50 +969,58 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to bind to (default: %(default)s, this machine only)")
-    add("--port", type=port, default=8000, help="port, 0 for any free one (default: %(default)s)")
-    add("--ttft", type=seconds, default=0.3, metavar="S", help="seconds to the first token (default: %(default)s)")
-    add("--tps", type=seconds, default=30, metavar="N", help="tokens per second, 0 for no pace (default: %(default)s)")
-    add("--jitter", type=share, default=0.0, metavar="F", help="unevenness of the pace, 0 to 1 (default: %(default)s)")
+    add("--port", type=number(int, 0, 65535), default=8000, help="port, 0 for any free one (default: %(default)s)")
+    add(
+        "--ttft",
+        type=number(float, 0, 1e9),
+        default=0.3,
+        metavar="S",
+        help="seconds to the first token (default: %(default)s)",
+    )
+    add(
+        "--tps",
+        type=number(float, 0, 1e9),
+        default=30,
+        metavar="N",
+        help="tokens per second, 0 for no pace (default: %(default)s)",
+    )
+    add(
+        "--jitter",
+        type=number(float, 0, 1),
+        default=0.0,
+        metavar="F",
+        help="unevenness of the pace, 0 to 1 (default: %(default)s)",
+    )
     add(
         "--heartbeat",
-        type=seconds,
+        type=number(float, 0, 1e9),
         default=15.0,
         metavar="S",
         help="silence before a comment is sent (default: %(default)s)",
     )
     add("--api-key", metavar="K", help="answer only requests that carry this key")
-    add("--max-streams", type=streams, default=2048, metavar="N", help="more than that get 429 (default: %(default)s)")
+    add(
+        "--max-streams",
+        type=number(int, 1, 1e9),
+        default=2048,
+        metavar="N",
+        help="more than that get 429 (default: %(default)s)",
+    )
     add("--show-wire", action="store_true", help="print every byte that is sent")
     add("--quiet", action="store_true", help="no line for each stream")
     return parser.parse_args(arguments)
 
 
-def port(text: str) -> int:
-    number = int(text)
-    if not 0 <= number <= 65535:
-        raise argparse.ArgumentTypeError("a port is 0 to 65535")
-    return number
+def number(kind: Callable[[str], Any], least: float, most: float) -> Callable[[str], Any]:
+    """A type for options: a number of this kind within bounds."""
 
+    def checked(text: str) -> Any:
+        value = kind(text)
+        if not least <= value <= most:
+            raise argparse.ArgumentTypeError(f"must be from {least:g} to {most:g}")
+        return value
 
-def seconds(text: str) -> float:
-    number = float(text)
-    if not 0 <= number < 1e9:
-        raise argparse.ArgumentTypeError("must be a number from 0 up")
-    return number
-
-
-def share(text: str) -> float:
-    number = float(text)
-    if not 0 <= number <= 1:
-        raise argparse.ArgumentTypeError("must be from 0 to 1")
-    return number
-
-
-def streams(text: str) -> int:
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError("must be 1 or more")
-    return number
+    return checked
 
 
 if __name__ == "__main__":
