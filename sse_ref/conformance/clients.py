@@ -1,0 +1,364 @@
+"""Judges clients: each case starts the client once, with the URL of a hostile server.
+
+In:   a vector of the client corpus, and a command. The URL is its last argument and SSE_CONFORMANCE_URL.
+Out:  a result, by what the client printed and by what the server saw.
+
+The client prints lines of JSON: ``{"delta": text}`` as text comes, or ``{"event": …, "data": …, "id": …}`` for a plain
+event stream, and one last ``{"end": …}``. Time decides only where it must: nothing may come too early, and what should
+happen "at once" must happen while the server still waits for it.
+"""
+
+from __future__ import annotations
+
+import json
+import queue
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import IO, Any
+
+from sse_ref.conformance.corpus import Vector, text_of
+from sse_ref.conformance.programs import KEPT_STDERR, kill, start
+from sse_ref.conformance.scripts import HOLD_SECONDS, HostileServer, Session
+from sse_ref.conformance.verdicts import Result
+
+__all__ = ["ENDS", "REQUEST", "Printed", "judge"]
+
+ENDS = ("complete", "truncated", "api_error", "protocol_error", "http_error", "timeout", "cancelled")
+"""The outcomes that a client's last line may name."""
+
+REQUEST = {"model": "judge", "messages": [{"role": "user", "content": "Say hello"}], "stream": True}
+"""The request body that every case of ``openai-chat`` begins with."""
+
+IDLE_S = 10.0  # seconds of silence that a client should stand, unless a case is about it
+MAX_OUTPUT = 64 * 2**20  # bytes
+MAX_LINES = 200_000
+TRIES = 3  # of a case whose own pauses came late, because the machine was busy
+
+
+@dataclass
+class Printed:
+    """What the client printed, and how its process ended."""
+
+    deltas: list[str] = field(default_factory=list)
+    events: list[dict[str, Any]] = field(default_factory=list)
+    end: dict[str, Any] | None = None
+    skip: str | None = None
+    trouble: str = ""  # why there is nothing to judge
+    stderr: str = ""
+    lines: list[str] = field(default_factory=list)
+
+    @property
+    def text(self) -> str:
+        """The text of the last line, else the deltas put together."""
+        told = self.end.get("text") if self.end else None
+        return told if isinstance(told, str) else "".join(self.deltas)
+
+
+def judge(vector: Vector, server: HostileServer, command: Sequence[str], timeout: float, scale: float) -> Result:
+    """Start the client on the case, and compare; again if our own pauses came late."""
+    began = time.perf_counter()
+    for attempt in range(TRIES):
+        session = server.open(vector)
+        printed = _run(vector, session, command, timeout * scale)
+        patience = vector.body.get("idle_s", IDLE_S) / 4
+        if session.late <= patience or attempt == TRIES - 1:
+            break
+    verdict, reason = compare(vector, printed, session)
+    result = Result(vector, verdict, reason, stderr=printed.stderr, ms=1000 * (time.perf_counter() - began))
+    result.expected = vector.body["expect"]
+    result.actual = {"end": printed.end, "text": printed.text, "events": printed.events}
+    if verdict not in ("pass", "skip"):
+        result.shown = {"server": session.timeline[:40], "client": [line[:200] for line in printed.lines[:40]]}
+    return result
+
+
+# ---- Running it ------------------------------------------------------------------------------------------------------
+
+
+def _environment(vector: Vector, base: str) -> dict[str, str]:
+    environment = {
+        "SSE_CONFORMANCE_URL": base,
+        "SSE_CONFORMANCE_CASE": vector.id,
+        "SSE_CONFORMANCE_IDLE_S": f"{vector.body.get('idle_s', IDLE_S):g}",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+    if vector.profile == "openai-chat":
+        environment["SSE_CONFORMANCE_BODY"] = json.dumps({**REQUEST, **vector.body.get("request", {})})
+    if "cancel_after" in vector.body:
+        environment["SSE_CONFORMANCE_CANCEL_AFTER"] = str(vector.body["cancel_after"])
+    return environment
+
+
+def _run(vector: Vector, session: Session, command: Sequence[str], timeout: float) -> Printed:
+    """Start the client and read what it prints, until it ends, has said its last line, or the time is up."""
+    printed = Printed()
+    process = start([*command, session.base], _environment(vector, session.base))
+    assert process.stdin and process.stdout and process.stderr
+    process.stdin.close()
+    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    errors: list[bytes] = []
+    threads = [
+        threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True),
+        threading.Thread(target=_read_errors, args=(process.stderr, errors), daemon=True),
+    ]
+    for thread in threads:
+        thread.start()
+    wait = _Wait(vector, session, timeout)
+    try:
+        while True:
+            try:
+                line = lines.get(timeout=0.05)
+            except queue.Empty:
+                if wait.over():
+                    printed.trouble = wait.trouble
+                    break
+                continue
+            if line is None:
+                printed.trouble = _how_it_ended(process, printed)
+                break
+            _take(line, printed, session)
+            if printed.trouble or printed.skip is not None:
+                break
+            if printed.end is not None:
+                _let_it_end(process)
+                break
+    finally:
+        session.over.set()
+        kill(process)
+        for thread in threads:
+            thread.join()
+        printed.stderr = b"".join(errors)[-KEPT_STDERR:].decode("utf-8", "replace")
+    return printed
+
+
+class _Wait:
+    """When to stop waiting for a client that prints nothing."""
+
+    def __init__(self, vector: Vector, session: Session, timeout: float) -> None:
+        self.session = session
+        self.quiet = vector.body["expect"].get("quiet_for") if isinstance(vector.body["expect"], dict) else None
+        self.deadline = time.monotonic() + timeout + vector.body.get("takes_s", 0.0)
+        self.timeout = timeout
+        self.trouble = ""
+
+    def over(self) -> bool:
+        now = time.monotonic()
+        if self.quiet and self.session.requests and now - self.session.requests[0].at > self.quiet:
+            return True  # nothing was to happen, and nothing did
+        if now < self.deadline:
+            return False
+        self.trouble = f"timeout: no end after {self.timeout:g} s"
+        return True
+
+
+def _read_lines(pipe: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
+    total = 0
+    try:
+        while (line := pipe.readline(MAX_OUTPUT)) and total < MAX_OUTPUT and lines.qsize() < MAX_LINES:
+            total += len(line)
+            lines.put(line)
+        if line:
+            lines.put(b"\0flood")
+    except (OSError, ValueError):
+        pass
+    lines.put(None)
+
+
+def _read_errors(pipe: IO[bytes], errors: list[bytes]) -> None:
+    try:
+        while data := pipe.read1(65536):  # type: ignore[attr-defined]
+            errors.append(data)
+            del errors[:-8]
+    except (OSError, ValueError):
+        pass
+
+
+def _take(line: bytes, printed: Printed, session: Session) -> None:
+    """Read one line of output."""
+    if line == b"\0flood":
+        printed.trouble = "it floods its output"
+        return
+    if not line.strip():
+        return
+    printed.lines.append(line.decode("utf-8", "replace").rstrip())
+    try:
+        said = json.loads(line)
+    except (ValueError, RecursionError):
+        said = None
+    if not isinstance(said, dict):
+        printed.trouble = f"it printed a line that is no JSON object: {line[:60]!r}"
+    elif "end" in said:
+        printed.end = said
+        if said["end"] not in ENDS:
+            printed.trouble = f"its end {said['end']!r} is none of {', '.join(ENDS)}"
+    elif "skip" in said:
+        printed.skip = str(said["skip"])
+    elif isinstance(said.get("delta"), str):
+        if said["delta"]:
+            printed.deltas.append(said["delta"])
+            session.delta_seen.set()
+            session.note(f"the client printed {said['delta'][:40]!r}")
+    elif isinstance(said.get("data"), str):
+        event = {"event": said.get("event") or "message", "data": said["data"], "id": said.get("id") or ""}
+        printed.events.append(event)
+        session.delta_seen.set()
+        session.note(f"the client printed {event}")
+
+
+def _how_it_ended(process: subprocess.Popen[bytes], printed: Printed) -> str:
+    if printed.end is not None:
+        return ""
+    try:
+        status = process.wait(timeout=2.0)
+    except subprocess.TimeoutExpired:
+        return "it closed its output without an end"
+    return f"it ended with exit status {status} and printed no end" if status >= 0 else "it was ended by a signal"
+
+
+def _let_it_end(process: subprocess.Popen[bytes]) -> None:
+    """The last line is out; what it has open is closed by its end, which the server sees."""
+    try:
+        process.wait(timeout=3.0)
+    except subprocess.TimeoutExpired:
+        pass
+    time.sleep(0.05)
+
+
+# ---- The judgment ----------------------------------------------------------------------------------------------------
+
+
+def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, str]:
+    """The verdict on a run of a case, and its reason."""
+    if printed.skip is not None:
+        return "skip", printed.skip
+    if printed.trouble:
+        return "error", printed.trouble
+    expect = vector.body["expect"]
+    wanted = expect if isinstance(expect, list) else [expect]
+    reasons = []
+    for alternative in wanted:
+        for member in vector.needs:
+            if printed.end is not None and member not in printed.end and printed.end["end"] in alternative.get("end", ()):
+                return "skip", f"its end does not tell {member}"
+        reason = _differs(alternative, printed, session)
+        if not reason:
+            return "pass", ""
+        reasons.append(reason)
+    reason = reasons[0] if len(set(reasons)) == 1 else "; or ".join(dict.fromkeys(reasons))
+    if vector.level == "may":
+        return "pass", f"this is left open; here: {reason}"
+    return "fail", reason
+
+
+def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> str:
+    """Say in what the run differs from the expectation, or ""."""
+    end = printed.end or {}
+    if "end" in expect and end.get("end") not in expect["end"]:
+        text = f" with {printed.text[:40]!r}" if printed.text else ""
+        told = f" ({str(end['error'])[:80]})" if end.get("error") else ""
+        return f"the client says {end.get('end')}{text}{told}, not {' or '.join(expect['end'])}"
+    if "text" in expect:
+        texts = expect["text"] if isinstance(expect["text"], list) else [expect["text"]]
+        if printed.text not in [text_of(text) for text in texts]:
+            return f"the text is {_brief(printed.text)}, not {' or '.join(_brief(text_of(t)) for t in texts)}"
+    for member in ("finish_reason", "status"):
+        if member in expect and member in end and end[member] != expect[member]:
+            return f"the {member} is {end[member]!r}, not {expect[member]!r}"
+    if "usage" in expect and "usage" in end:
+        usage = end["usage"] if isinstance(end["usage"], dict) else {}
+        if {name: usage.get(name) for name in expect["usage"]} != expect["usage"]:
+            return f"the usage is {_brief(end['usage'])}, not {_brief(expect['usage'])}"
+    if "tool_calls" in expect and "tool_calls" in end and (reason := _calls_differ(end["tool_calls"], expect)):
+        return reason
+    if "error_contains" in expect and expect["error_contains"] not in str(end.get("error")):
+        return f"the error is {_brief(end.get('error'))} and does not tell {expect['error_contains']!r}"
+    if "events" in expect and (reason := _events_differ(printed.events, expect["events"])):
+        return reason
+    return _server_saw_otherwise(expect, session)
+
+
+def _calls_differ(got: Any, expect: Mapping[str, Any]) -> str:
+    calls = [
+        {"name": call.get("name"), "arguments": call.get("arguments")}
+        for call in (got if isinstance(got, list) else [])
+        if isinstance(call, dict)
+    ]
+    wanted = [{name: call[name] for name in ("name", "arguments")} for call in expect["tool_calls"]]
+    if [_parsed(call) for call in calls] != [_parsed(call) for call in wanted]:
+        return f"the tool calls are {_brief(calls)}, not {_brief(wanted)}"
+    ids = [call["id"] for call in expect["tool_calls"] if "id" in call]
+    if ids and [call.get("id") for call in got] != ids:
+        return f"the ids of the tool calls are {[call.get('id') for call in got]}, not {ids}"
+    return ""
+
+
+def _parsed(call: dict[str, Any]) -> dict[str, Any]:
+    """Arguments as values: a client may give them as text or as what the text means."""
+    try:
+        return {**call, "arguments": json.loads(call["arguments"])}
+    except (TypeError, ValueError):
+        return call
+
+
+def _events_differ(got: list[dict[str, Any]], want: list[dict[str, Any]]) -> str:
+    wanted = [{"event": "message", "id": "", **event} for event in want]
+    if got == wanted:
+        return ""
+    return f"the events are {_brief(got)}, not {_brief(wanted)}"
+
+
+def _server_saw_otherwise(expect: Mapping[str, Any], session: Session) -> str:
+    """Say in what the requests differ from the expectation, or ""."""
+    requests = session.requests
+    least, most = expect.get("requests", (1, 1_000_000))
+    if not least <= len(requests) <= most:
+        return f"the server saw {len(requests)} requests, not {least if least == most else f'{least} to {most}'}"
+    for number, (heard, want) in enumerate(zip(requests, expect.get("each", []), strict=False), 1):
+        if reason := _request_differs(heard, want):
+            return f"request {number}: {reason}"
+    if "gap_s" in expect and len(requests) > 1:
+        gap = requests[1].at - requests[0].at
+        if gap < 0.9 * expect["gap_s"]:
+            return f"the second request came after {gap:.2f} s, before the {expect['gap_s']:g} s that were asked for"
+    if expect.get("left") and any(heard.held_to_the_end for heard in requests):
+        return f"it did not leave while the connection was held for {HOLD_SECONDS:g} s"
+    if expect.get("prompt") and any(heard.awaited is False for heard in requests):
+        return "it printed no text before the stream had ended"
+    if "after_s" in expect and session.requests:
+        waited = time.monotonic() - requests[0].at
+        if waited < 0.7 * expect["after_s"]:
+            return f"it gave up after {waited:.2f} s, before the {expect['after_s']:g} s that it was told"
+    return ""
+
+
+def _request_differs(heard: Any, want: Mapping[str, Any]) -> str:
+    if "method" in want and heard.method != want["method"]:
+        return f"the method is {heard.method}, not {want['method']}"
+    for name, value in want.get("headers", {}).items():
+        got = heard.header(name)
+        if got is None or value.lower() not in got.lower():
+            return f"the header {name} is {got!r}, and does not have {value!r}"
+    for name, value in want.get("exact", {}).items():
+        if heard.header(name) != value:
+            return f"the header {name} is {heard.header(name)!r}, not {value!r}"
+    for name in want.get("without", []):
+        if heard.header(name) is not None:
+            return f"the header {name} is there: {heard.header(name)!r}"
+    if "body" in want:
+        try:
+            body = json.loads(heard.body)
+        except ValueError:
+            return f"the body is not JSON: {heard.body[:60]!r}"
+        for name, value in want["body"].items():
+            if not isinstance(body, dict) or body.get(name) != value:
+                return f"the body's {name} is not {_brief(value)}"
+    return ""
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 200 else f"{text[:150]}... ({len(text)} characters)"

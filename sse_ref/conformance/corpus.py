@@ -1,0 +1,134 @@
+"""The corpus: every vector with a permanent id, one sentence of fact, its level and its basis.
+
+In:   the JSON files in ``corpus/``; their form is described by ``schema/vector.json``.
+Out:  ``Vector`` objects, selected by glob, level, tag and corpus version; and the bytes and texts that their parts stand for.
+
+Levels follow RFC 2119: ``must`` (the standard says so, or programs in use break), ``should`` (good practice), ``may`` (the
+standard leaves it open: such a vector informs, and never fails).
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from importlib import resources
+from typing import Any
+
+__all__ = ["LEVELS", "TARGETS", "Vector", "bytes_of", "load", "matching", "text_of", "versions"]
+
+TARGETS = ("decoder", "encoder", "client", "server")
+LEVELS = ("must", "should", "may")
+
+
+@dataclass(frozen=True)
+class Vector:
+    """One fact to hold a program against; ``body`` is what the judge of its target reads (``schema/vector.json``)."""
+
+    id: str
+    target: str
+    title: str
+    level: str
+    basis: dict[str, Any]
+    since: str
+    body: dict[str, Any]
+
+    @property
+    def clause(self) -> str:
+        """Where the fact comes from: the standard's clause, else the vendor's document, else our decision."""
+        return str(self.basis.get("spec") or self.basis.get("vendor") or self.basis.get("decision"))
+
+    @property
+    def profile(self) -> str | None:
+        """``openai-chat`` or ``sse`` for vectors of clients and servers, None for the others."""
+        return self.body.get("profile")
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The group of the id, then what the vector declares."""
+        return (self.id.partition("/")[0], *self.body.get("tags", ()))
+
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Features without which the program under test cannot be held against this vector."""
+        return tuple(self.body.get("needs", ()))
+
+    def as_json(self) -> dict[str, Any]:
+        """The vector as it stands in the file, with its target."""
+        named = {"id": self.id, "target": self.target, "title": self.title, "level": self.level}
+        return {**named, "basis": self.basis, "since": self.since, **self.body}
+
+
+@cache
+def document(target: str) -> dict[str, Any]:
+    """The corpus file of one target, as JSON."""
+    path = resources.files("sse_ref.conformance") / "corpus" / f"{target}.json"
+    loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return loaded
+
+
+@cache
+def load(target: str) -> tuple[Vector, ...]:
+    """Every vector of a target (``decoder``, ``encoder``, ``client`` or ``server``), in the order of the file.
+
+    >>> [vector.title for vector in load("decoder")][:2]
+    ['An empty stream holds no event.', 'A blank line dispatches the data before it.']
+    """
+    return tuple(vector_of(target, entry) for entry in document(target)["vectors"])
+
+
+def vector_of(target: str, entry: dict[str, Any]) -> Vector:
+    """Make a vector of its JSON object."""
+    named = ("id", "title", "level", "basis", "since")
+    return Vector(target=target, **{n: entry[n] for n in named}, body={k: v for k, v in entry.items() if k not in named})
+
+
+def versions() -> list[str]:
+    """The versions of the corpus, oldest first: every ``since`` of a vector is one."""
+    return sorted({vector.since for target in TARGETS for vector in load(target)})
+
+
+def matching(vectors: Iterable[Vector], patterns: Iterable[str]) -> Iterator[Vector]:
+    """Yield the vectors whose id matches one of the globs; ``*`` crosses slashes.
+
+    >>> [vector.id for vector in matching(load("decoder"), ["eol/lf", "bom/dou*"])]
+    ['eol/lf', 'bom/double-second-kept']
+    """
+    patterns = list(patterns)
+    return (vector for vector in vectors if any(fnmatch.fnmatchcase(vector.id, pattern) for pattern in patterns))
+
+
+# ---- What parts stand for --------------------------------------------------------------------------------------------
+
+
+def bytes_of(parts: Iterable[dict[str, Any]], n: int = 1) -> bytes:
+    """The bytes of a list of parts: ``{"text": …}`` or ``{"hex": …}``, each with an optional ``repeat``.
+
+    A ``repeat`` of "N" stands for ``n``: the linear vectors come in two sizes.
+
+    >>> bytes_of([{"text": "data: "}, {"hex": "ff", "repeat": 2}])
+    b'data: \\xff\\xff'
+    """
+    return b"".join(_once(part) * _times(part, n) for part in parts)
+
+
+def _once(part: dict[str, Any]) -> bytes:
+    return bytes.fromhex(part["hex"]) if "hex" in part else part["text"].encode()
+
+
+def _times(part: dict[str, Any], n: int) -> int:
+    times = part.get("repeat", 1)
+    return n if times == "N" else int(times)
+
+
+def text_of(value: str | dict[str, Any], n: int = 1) -> str:
+    """The text of an expectation: a string, or ``{"text": …, "repeat": …, "join": …}``.
+
+    >>> text_of({"text": "x", "repeat": 3, "join": "-"})
+    'x-x-x'
+    """
+    if isinstance(value, str):
+        return value
+    return str(value.get("join", "")).join([value["text"]] * _times(value, n))

@@ -1,0 +1,343 @@
+"""Judges decoders: bytes in several cuttings to them, events back.
+
+In:   a vector of the decoder corpus, and a program that answers ``{"op": "decode", "chunks": [hex, …]}``.
+Out:  a result: whether the events, their ids and the reconnection time are those of the standard, in every cutting.
+
+The cuttings are made here: the whole stream, every byte alone, and two parts at every interesting place (around line ends,
+inside characters and the byte order mark, around the colon and the space after it). How a stream is cut has no meaning in
+the standard, so each must give the same events.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sse_ref.conformance.corpus import Vector, bytes_of, text_of
+from sse_ref.conformance.programs import Died, Program, run_raw
+from sse_ref.conformance.verdicts import Result
+
+__all__ = ["FEATURES", "PROBE", "Expected", "cuttings", "expected_of", "judge", "judge_raw"]
+
+FEATURES = ("event", "id", "retry", "last_event_id")
+"""What a decoder is taken to have, unless its ``hello`` or ``--without`` says otherwise."""
+
+PROBE = {"v": 1, "id": "hello", "op": "decode", "chunks": []}
+
+WHOLE_CUTS = 2048  # bytes: longer streams are not cut bytewise, unless a vector says so
+MAX_CUTS = 24  # two-part cuts for one stream
+
+Ask = Callable[[Sequence[Mapping[str, Any]], float | None], list[dict[str, Any]]]
+
+
+@dataclass
+class Expected:
+    """What the standard makes of a stream."""
+
+    events: list[dict[str, Any]]
+    last_event_id: str = ""
+    retry: Any = None  # milliseconds, None, or {"at_least": n}: that or more, or None
+    or_error: bool = False  # refusing with an error is allowed
+
+
+@dataclass
+class Cutting:
+    """One way to cut a stream."""
+
+    name: str
+    chunks: list[bytes]
+    request: dict[str, Any] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.request = {"v": 1, "id": "", "op": "decode", "chunks": [chunk.hex() for chunk in self.chunks]}
+
+
+# ---- What is put to the program --------------------------------------------------------------------------------------
+
+
+def expected_of(vector: Vector, n: int = 1) -> Expected:
+    """What the vector expects; ``n`` is the size of a linear vector.
+
+    >>> from sse_ref.conformance.corpus import load, matching
+    >>> expected_of(next(matching(load("decoder"), ["id/persists"]))).events[1]
+    {'event': 'message', 'data': 'b', 'id': '1'}
+    """
+    expect = vector.body["expect"]
+    events: list[dict[str, Any]] = []
+    for event in expect["events"]:
+        whole = {
+            "event": event.get("event", "message"),
+            "data": text_of(event["data"], n),
+            "id": text_of(event.get("id", "")),
+        }
+        if "chunk" in event:
+            whole["chunk"] = event["chunk"]
+        events += [whole] * (n if event.get("repeat") == "N" else 1)
+    last = expect.get("last_event_id", events[-1]["id"] if events else "")
+    return Expected(events, last, expect.get("retry"), expect.get("or_error", False))
+
+
+def cuttings(vector: Vector, n: int = 1) -> list[Cutting]:
+    """Every way in which the stream of the vector is cut, each once."""
+    body = vector.body
+    if "chunks" in body:
+        return [Cutting("as given", [bytes_of(parts) for parts in body["chunks"]])]
+    stream = bytes_of(body["input"], n)
+    if "chunk_size" in body:
+        size = body["chunk_size"]
+        chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
+        return [Cutting(f"in chunks of {size} bytes", chunks)]
+    made = [Cutting("whole", [stream])]
+    if body.get("whole"):
+        return made
+    if 1 < len(stream) <= WHOLE_CUTS:
+        made.append(Cutting("byte by byte", [stream[at : at + 1] for at in range(len(stream))]))
+    made += [Cutting("cut as listed", list(_parts(stream, lengths))) for lengths in body.get("cuts", [])]
+    made += [Cutting(f"cut after byte {at}", [stream[:at], stream[at:]]) for at in _cut_points(stream)]
+    unique = {tuple(cutting.chunks): cutting for cutting in reversed(made)}
+    return [cutting for cutting in made if unique[tuple(cutting.chunks)] is cutting]
+
+
+def _parts(stream: bytes, lengths: Sequence[int]) -> Iterator[bytes]:
+    at = 0
+    for length in lengths:
+        yield stream[at : at + length]
+        at += length
+
+
+def _cut_points(stream: bytes) -> list[int]:
+    """Where a cut is interesting, evenly thinned out to ``MAX_CUTS``."""
+    places: set[int] = set()
+    window = stream if len(stream) <= WHOLE_CUTS else stream[:64] + b"\0" * (len(stream) - 128) + stream[-64:]
+    for at, byte in enumerate(window):
+        if byte in b"\r\n:":
+            places |= {at, at + 1}
+        elif byte >= 0x80 or window[at - 1 : at] == b":":
+            places.add(at + 1)
+    wanted = sorted(place for place in places if 0 < place < len(stream))
+    step = max(len(wanted) / MAX_CUTS, 1.0)
+    return [wanted[int(number * step)] for number in range(min(len(wanted), MAX_CUTS))]
+
+
+# ---- The judgment ----------------------------------------------------------------------------------------------------
+
+
+def judge(vector: Vector, program: Program | Any, features: set[str]) -> Result:
+    """Put every cutting of the vector to the program, and compare."""
+    lacking = [name for name in vector.needs if name not in features and name != "chunk"]
+    if lacking:
+        return Result(vector, "skip", f"the decoder has no {' and no '.join(lacking)}")
+    if "linear" in vector.body:
+        return _judge_linear(vector, program, features)
+    expected = expected_of(vector)
+    began = time.perf_counter()
+    wanted = cuttings(vector)
+    for cutting in wanted:
+        cutting.request["id"] = vector.id
+    try:
+        replies = program.ask([cutting.request for cutting in wanted])
+    except Died as error:
+        return _result(vector, "error", str(error), wanted[0], expected, None, program, began)
+    for cutting, reply in zip(wanted, replies, strict=True):
+        verdict, reason = compare(vector, expected, reply, features)
+        if verdict != "pass":
+            reason = reason if cutting.name in ("whole", "as given") else f"{reason} ({cutting.name})"
+            return _result(vector, verdict, reason, cutting, expected, reply, program, began)
+    return _result(vector, "pass", "", wanted[0], expected, replies[0], program, began)
+
+
+def compare(vector: Vector, expected: Expected, reply: Mapping[str, Any], features: set[str]) -> tuple[str, str]:
+    """The verdict on one reply, and its reason.
+
+    ``may`` vectors pass whatever the reply, with a note of what was chosen.
+    """
+    verdict, reason = _compare(vector, expected, reply, features)
+    if vector.level == "may" and verdict == "fail":
+        return "pass", f"the standard leaves this open; here: {reason}"
+    return verdict, reason
+
+
+def _compare(vector: Vector, expected: Expected, reply: Mapping[str, Any], features: set[str]) -> tuple[str, str]:
+    if "skip" in reply:
+        return "skip", str(reply["skip"])
+    if "error" in reply:
+        return ("pass", "") if expected.or_error else ("fail", f"no input is an error, but: {reply['error']}")
+    for member in vector.needs:
+        if member in ("retry", "last_event_id") and member not in reply:
+            return "skip", f"the reply does not tell {member}"
+    try:
+        events = normalised(reply)
+    except ValueError as error:
+        return "error", str(error)
+    compared = ["data", *(name for name in ("event", "id") if name in features)]
+    if "chunk" in vector.needs:
+        if any("chunk" not in event for event in events):
+            return "skip", "the events do not tell the chunk that brought them"
+        compared.append("chunk")
+    if (got := [_only(event, compared) for event in events]) != (
+        want := [_only(event, compared) for event in expected.events]
+    ):
+        return "fail", _difference(got, want)
+    if "last_event_id" in features and "last_event_id" in reply:
+        last = reply["last_event_id"] or ""
+        if last != expected.last_event_id:
+            return "fail", f"the last event ID is {_brief(last)} at the end, not {_brief(expected.last_event_id)}"
+    if "retry" in features and "retry" in reply and not _retry_agrees(expected.retry, reply["retry"]):
+        return "fail", f"the reconnection time is {_brief(reply['retry'])}, not {_brief(expected.retry)}"
+    return "pass", ""
+
+
+def normalised(reply: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The events of a reply, with type and id filled in. Raises ``ValueError`` for what is no list of events.
+
+    >>> normalised({"events": [{"data": "x", "id": None}]})
+    [{'event': 'message', 'data': 'x', 'id': ''}]
+    """
+    events = reply.get("events")
+    if not isinstance(events, list):
+        raise ValueError('the reply has neither "events" nor "error" nor "skip"')
+    filled = []
+    for event in events:
+        if not isinstance(event, dict) or not isinstance(event.get("data"), str):
+            raise ValueError(f"an event must be an object with text as data, not {_brief(event)}")
+        kind, id = event.get("event"), event.get("id")
+        whole = {"event": kind or "message", "data": event["data"], "id": id or ""}
+        if not all(isinstance(value, str) for value in whole.values()):
+            raise ValueError(f"type and id of an event must be text or null: {_brief(event)}")
+        if isinstance(event.get("chunk"), int):
+            whole["chunk"] = event["chunk"]
+        filled.append(whole)
+    return filled
+
+
+def _only(event: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    return {name: event[name] for name in names if name in event}
+
+
+def _retry_agrees(expected: Any, got: Any) -> bool:
+    if isinstance(expected, dict):
+        return got is None or (isinstance(got, int | float) and got >= expected["at_least"])
+    return bool(got == expected) and not isinstance(got, bool)
+
+
+def _difference(got: list[dict[str, Any]], want: list[dict[str, Any]]) -> str:
+    """Say in one sentence how two lists of events differ."""
+    for number, (one, other) in enumerate(zip(got, want, strict=False), 1):
+        for name, value in other.items():
+            if one.get(name) != value:
+                if name == "chunk":
+                    when = "late" if one["chunk"] > value else "before its blank line"
+                    return f"event {number} came {when}: with chunk {one['chunk']}, not {value}"
+                return f"the {name} of event {number} is {_brief(one.get(name))}, not {_brief(value)}"
+    more, fewer = len(got) - len(want), len(want) - len(got)
+    if more > 0:
+        return f"{_events(more)} too many; the first is {_brief(got[len(want)])}"
+    return f"{_events(fewer)} missing; the first is {_brief(want[len(got)])}"
+
+
+def _events(number: int) -> str:
+    return "one event" if number == 1 else f"{number} events"
+
+
+def _brief(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:60]}... ({len(text)} characters)"
+
+
+# ---- Linear time -----------------------------------------------------------------------------------------------------
+
+FAST = 2.0  # seconds: below it nobody notices, whatever the growth
+GROWTH = 8.0  # times longer for four times the input: 4 is linear, 16 is quadratic
+LINEAR_TIMEOUT = 20.0  # seconds
+
+
+def _judge_linear(vector: Vector, program: Program | Any, features: set[str]) -> Result:
+    """Four times the input must not take eight times as long, unless it is fast anyway.
+
+    The smaller input is timed only if the larger was slow, and each again if the first look is bad: a busy machine can
+    make one measurement long, but hardly three of them in the same way.
+    """
+    sizes = vector.body["linear"]
+    began = time.perf_counter()
+    cutting = cuttings(vector, sizes["large"])[0]
+    expected = expected_of(vector, sizes["large"])
+    shown = Cutting(cutting.name, [b"".join(cutting.chunks)[:64] + b"..."])
+
+    def timed(n: int) -> tuple[float, dict[str, Any] | None]:
+        request = {**(cutting if n == sizes["large"] else cuttings(vector, n)[0]).request, "id": vector.id}
+        start = time.perf_counter()
+        try:
+            reply = program.ask([request], timeout=LINEAR_TIMEOUT)[0]
+        except Died as error:
+            if str(error).startswith("timeout"):
+                return LINEAR_TIMEOUT, None
+            raise
+        return time.perf_counter() - start, reply
+
+    try:
+        large, reply = timed(sizes["large"])
+        if reply is not None:
+            verdict, reason = compare(vector, expected, reply, features)
+            if verdict != "pass" or large < FAST:
+                return _result(vector, verdict, reason, shown, None, None, program, began)
+        small = min(timed(sizes["small"])[0] for _ in range(2))
+        if reply is not None and large >= GROWTH * small:
+            large = min(large, *(timed(sizes["large"])[0] for _ in range(2)))
+    except Died as error:
+        return _result(vector, "error", str(error), shown, None, None, program, began)
+    times = f"{small:.1f} s for a quarter of the input, {'over ' if large >= LINEAR_TIMEOUT else ''}{large:.1f} s for all"
+    if large >= FAST and large >= GROWTH * small:
+        return _result(vector, "fail", f"the time grows faster than the input: {times}", shown, None, None, program, began)
+    if reply is None:
+        return _result(vector, "error", f"timeout: {times}", shown, None, None, program, began)
+    return _result(vector, "pass", "", shown, None, None, program, began)
+
+
+# ---- Bytes instead of requests ---------------------------------------------------------------------------------------
+
+
+def judge_raw(vector: Vector, command: Sequence[str], features: set[str], timeout: float) -> Result:
+    """Judge a program that reads the stream itself from its standard input, and prints a line of JSON for each event."""
+    if "chunks" in vector.body or "linear" in vector.body:
+        return Result(vector, "not-run", "needs chunks, and a pipe does not keep them")
+    if missing := {"retry", "last_event_id"} & set(vector.needs):
+        return Result(vector, "not-run", f"needs {' and '.join(sorted(missing))}, which events do not tell")
+    if missing := set(vector.needs) - features:
+        return Result(vector, "skip", f"the decoder has no {' and no '.join(sorted(missing))}")
+    expected = expected_of(vector)
+    began = time.perf_counter()
+    cutting = Cutting("whole", [bytes_of(vector.body["input"])])
+    try:
+        events, stderr = run_raw(command, cutting.chunks[0], timeout)
+    except Died as error:
+        return _result(vector, "error", str(error), cutting, expected, None, None, began)
+    verdict, reason = compare(vector, expected, {"events": events}, features)
+    result = _result(vector, verdict, reason, cutting, expected, {"events": events}, None, began)
+    result.stderr = stderr
+    return result
+
+
+def _result(
+    vector: Vector,
+    verdict: str,
+    reason: str,
+    cutting: Cutting,
+    expected: Expected | None,
+    reply: Mapping[str, Any] | None,
+    program: Program | None,
+    began: float,
+) -> Result:
+    wanted = expected and {"events": expected.events, "last_event_id": expected.last_event_id, "retry": expected.retry}
+    return Result(
+        vector,
+        verdict,
+        reason,
+        input=[chunk.hex() for chunk in cutting.chunks],
+        expected=wanted,
+        actual=None if reply is None else {name: value for name, value in reply.items() if name != "id"},
+        stderr=program.stderr if program else "",
+        ms=1000 * (time.perf_counter() - began),
+    )

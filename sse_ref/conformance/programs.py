@@ -1,0 +1,331 @@
+"""A program under test: lines of JSON to its standard input, one line of JSON back for each.
+
+In:   a command, and requests.
+Out:  replies, or what happened instead: it could not be started, crashed, hung, flooded its output or wrote garbage.
+
+A program may be started anew for each vector or kept (``persistent``); the requests are the same. Whatever it does costs
+the vector in hand and nothing else: it is ended, and started again for the next one. What it writes to standard error is
+kept for the report, and never decides.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from typing import IO, Any
+
+from sse_ref.conformance.verdicts import Usage
+
+__all__ = ["Died", "Program", "ask_features", "kill", "run_raw", "start"]
+
+MAX_REPLY = 256 * 2**20  # bytes in one line; the largest one expected is that of a 4 MiB event
+MAX_AHEAD = 10_000  # lines that nobody has asked for yet: more is a flood
+KEPT_STDERR = 8192  # bytes
+
+class Died(Exception):
+    """The program gave no usable reply; the message says what it did instead."""
+
+
+def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
+    """Start a command with pipes, in a process group of its own. Raises ``Usage`` if it cannot be started."""
+    try:
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=None if environment is None else {**os.environ, **environment},
+            start_new_session=True,
+        )
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise Usage(f"the command {command[0]!r} cannot be started: {reason}") from None
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """End a process and those it started."""
+    try:
+        if hasattr(os, "killpg"):
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+    except (ProcessLookupError, PermissionError):
+        pass
+    process.wait()
+    for pipe in (process.stdin, process.stdout, process.stderr):
+        if pipe:
+            try:
+                pipe.close()
+            except OSError:
+                pass
+
+
+class _Running:
+    """One started process: threads write to it and read from it, so that neither side can block the other."""
+
+    def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
+        self.process = start(command, environment)
+        assert self.process.stdin and self.process.stdout and self.process.stderr
+        self.lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.unwritten: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        self.errors = b""
+        self.flooded = False
+        threads = (
+            (self._write, self.process.stdin),
+            (self._read, self.process.stdout),
+            (self._read_errors, self.process.stderr),
+        )
+        self.threads = [threading.Thread(target=target, args=(pipe,), daemon=True) for target, pipe in threads]
+        for thread in self.threads:
+            thread.start()
+
+    def _write(self, pipe: IO[bytes]) -> None:
+        try:
+            while (data := self.unwritten.get()) is not None:
+                pipe.write(data)
+                pipe.flush()
+            pipe.close()
+        except (OSError, ValueError):
+            pass  # it does not read any more; that it ended is seen on its output
+
+    def _read(self, pipe: IO[bytes]) -> None:
+        try:
+            while line := pipe.readline(MAX_REPLY):
+                self.lines.put(line)
+                if len(line) >= MAX_REPLY or self.lines.qsize() > MAX_AHEAD:
+                    self.flooded = True
+                    break
+        except (OSError, ValueError):
+            pass
+        self.lines.put(None)
+
+    def _read_errors(self, pipe: IO[bytes]) -> None:
+        try:
+            while data := os.read(pipe.fileno(), 65536):
+                self.errors = (self.errors + data)[-KEPT_STDERR:]
+        except (OSError, ValueError):
+            pass
+
+    def send(self, requests: Sequence[bytes], *, last: bool) -> None:
+        for request in requests:
+            self.unwritten.put(request)
+        if last:
+            self.unwritten.put(None)
+
+    def line(self, seconds: float) -> bytes:
+        """The next line of output; raises ``Died`` if there is none in time, or ever."""
+        try:
+            line = self.lines.get(timeout=max(seconds, 0.0))
+        except queue.Empty:
+            raise Died(f"timeout: no reply within {seconds:g} s") from None
+        if line is None:
+            raise Died(self.why())
+        return line
+
+    def why(self) -> str:
+        """What a program whose output has ended did."""
+        if self.flooded:
+            return "it floods its output"
+        try:
+            status = self.process.wait(timeout=1.0)
+        except subprocess.TimeoutExpired:
+            return "it closed its output without a reply"
+        if status < 0:
+            return f"it was ended by {signal.Signals(-status).name} before it replied"
+        return f"it ended with exit status {status} before it replied"
+
+    def stop(self) -> None:
+        self.unwritten.put(None)
+        kill(self.process)
+        for thread in self.threads:
+            thread.join()
+
+
+class Program:
+    """A program under test, started when it is needed and again when it has ended.
+
+    ``timeout`` is in seconds, for each reply. After three replies that did not come in time, a fifth of it has to do: what
+    hangs on everything should not hold up the run for an hour.
+    """
+
+    def __init__(self, command: Sequence[str], *, persistent: bool = False, timeout: float = 10.0) -> None:
+        self.command = command
+        self.persistent = persistent
+        self.timeout = timeout
+        self.stderr = ""  # of the last exchange
+        self.answered = False  # it has given at least one reply
+        self.silent_starts = 0  # processes in a row that gave none, while no other has
+        self._hangs = 0
+        self._running: _Running | None = None
+
+    @property
+    def hopeless(self) -> bool:
+        """True when it was started three times and has never replied: there is no point in going on."""
+        return not self.answered and self.silent_starts >= 3
+
+    def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
+        """Put several requests at once, and return the reply to each. Raises ``Died`` if one does not come."""
+        lines = [json.dumps(request, separators=(",", ":")).encode() + b"\n" for request in requests]
+        replies: list[dict[str, Any]] = []
+        while len(replies) < len(lines):
+            had = len(replies)
+            try:
+                self._exchange(requests, lines, replies, timeout or self.timeout)
+            except Died:
+                # A program may answer one request and end; it is started again for the next.
+                if len(replies) == had or self._ended_badly():
+                    self.stop()
+                    raise
+                self.stop()
+        if not self.persistent:
+            self.stop()
+        return replies
+
+    def _exchange(
+        self,
+        requests: Sequence[Mapping[str, Any]],
+        lines: Sequence[bytes],
+        replies: list[dict[str, Any]],
+        timeout: float,
+    ) -> None:
+        if self._running is None:
+            self._running = _Running(self.command)
+            if not self.answered:
+                self.silent_starts += 1
+        running = self._running
+        running.errors = b""
+        try:
+            self._refuse_unasked(running)
+            running.send(lines[len(replies) :], last=not self.persistent)
+            for request in requests[len(replies) :]:
+                replies.append(self._reply(running, request, timeout))
+        finally:
+            self.stderr = running.errors.decode("utf-8", "replace")
+
+    def _refuse_unasked(self, running: _Running) -> None:
+        """What was printed after the last reply belongs to nothing."""
+        if running.lines.empty():
+            return
+        line = running.lines.get()
+        if line is not None and line.strip():
+            raise Died(f"it printed a line that nobody asked for: {_shown(line)}")
+        if line is None:
+            raise Died(running.why())
+
+    def _reply(self, running: _Running, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+        if self._hangs >= 3:
+            timeout /= 5
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                line = running.line(deadline - time.monotonic())
+            except Died as error:
+                if str(error).startswith("timeout"):
+                    self._hangs += 1
+                    raise Died(f"timeout: no reply within {timeout:g} s") from None
+                raise
+            if line.strip():
+                break
+        reply = _parsed(line)
+        if reply.get("id") != request["id"]:
+            raise Died(f"the reply is to another request: id {reply.get('id')!r} instead of {request['id']!r}")
+        self.answered = True
+        return reply
+
+    def _ended_badly(self) -> bool:
+        running = self._running
+        if running is None:
+            return True
+        try:
+            return running.process.wait(timeout=0.2) != 0
+        except subprocess.TimeoutExpired:
+            return True
+
+    def hello(self, probe: Mapping[str, Any]) -> dict[str, Any]:
+        """What the program says of itself: name, version, features; {} if it does not know the question.
+
+        ``probe`` is a request with the id "hello" that follows at once, so that a program that ignores the question is
+        not waited for.
+        """
+        first = {"v": 1, "op": "hello"}
+        self._running = running = _Running(self.command)
+        running.send([json.dumps(request).encode() + b"\n" for request in (first, probe)], last=not self.persistent)
+        said: dict[str, Any] = {}
+        try:
+            reply = _parsed(running.line(self.timeout))
+            if reply.get("id") != "hello":
+                said = reply
+                reply = _parsed(running.line(self.timeout))
+            self.answered = True
+            if self.persistent:
+                return said
+        except Died:
+            pass
+        self.stop()
+        return said
+
+    def stop(self) -> None:
+        """End the process, if there is one."""
+        if self._running is not None:
+            self._running.stop()
+            self.stderr = self._running.errors.decode("utf-8", "replace")
+            self._running = None
+
+
+def _parsed(line: bytes) -> dict[str, Any]:
+    try:
+        reply = json.loads(line)
+    except (ValueError, RecursionError):
+        raise Died(f"it printed a line that is not JSON: {_shown(line)}") from None
+    if not isinstance(reply, dict):
+        raise Died(f"it printed a line that is no JSON object: {_shown(line)}")
+    return reply
+
+
+def _shown(line: bytes) -> str:
+    return repr(line[:60].decode("utf-8", "replace").rstrip("\n")) + ("..." if len(line) > 60 else "")
+
+
+def ask_features(program: Program, probe: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
+    """Ask a program what it is: ``name`` and ``version`` (may be empty) and the set of its ``features``.
+
+    ``known`` are the features of one that does not say.
+    """
+    said = program.hello(probe)
+    features = said.get("features")
+    declared = isinstance(features, list) and all(isinstance(name, str) for name in features)
+    names = set(features) if declared else set(known)  # type: ignore[arg-type]
+    name, version = (said.get(member) for member in ("name", "version"))
+    return {
+        "name": name if isinstance(name, str) else "",
+        "version": str(version) if isinstance(version, str | int | float) else "",
+        "features": names,
+    }
+
+
+def run_raw(command: Sequence[str], data: bytes, timeout: float) -> tuple[list[Any], str]:
+    """Give a program bytes, then the end of its input; returns the JSON lines it printed, and its standard error.
+
+    Raises ``Died`` if it does not end in time, ends with another status than 0, or prints something else.
+    """
+    running = _Running(command)
+    running.send([data], last=True)
+    deadline = time.monotonic() + timeout
+    values = []
+    try:
+        while (line := running.lines.get(timeout=max(deadline - time.monotonic(), 0.0))) is not None:
+            if line.strip():
+                values.append(_parsed(line))
+        if running.flooded or running.process.wait(timeout=max(deadline - time.monotonic(), 0.1)) != 0:
+            raise Died(running.why().replace(" before it replied", ""))
+    except (queue.Empty, subprocess.TimeoutExpired):
+        raise Died(f"timeout: it did not end within {timeout:g} s") from None
+    finally:
+        running.stop()
+    return values, running.errors.decode("utf-8", "replace")

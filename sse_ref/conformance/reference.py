@@ -1,0 +1,111 @@
+"""Our own decoder, encoder and client as programs under test: ``python -m sse_ref.conformance.reference decoder``.
+
+In:   what the protocol says (README.md beside this file): requests as lines of JSON; for a client, a URL.
+Out:  replies as lines of JSON. They show how small an adapter is.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+from sse_ref.client import ChatStream, EventSource
+from sse_ref.codec import SSEDecoder, encode_comment, encode_event
+from sse_ref.dialects import StreamError
+from sse_ref.model import Text
+
+__all__ = ["chat", "decode", "encode", "main", "source"]
+
+FEATURES = ["event", "id", "retry", "last_event_id", "comment"]
+
+
+def decode(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer a decode request.
+
+    >>> decode({"id": "x", "chunks": ["646174613a20610d", "0a0d0a"]})["events"]
+    [{'event': 'message', 'data': 'a', 'id': '', 'chunk': 1}]
+    """
+    decoder = SSEDecoder()
+    events = []
+    for number, chunk in enumerate(request["chunks"]):
+        for event in decoder.feed(bytes.fromhex(chunk)):
+            events.append({"event": event.event, "data": event.data, "id": event.id, "chunk": number})
+    return {"events": events, "retry": decoder.reconnection_time, "last_event_id": decoder.last_event_id}
+
+
+def encode(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Answer an encode request; raises ``ValueError`` or ``TypeError`` for what cannot be written.
+
+    >>> encode({"id": "x", "events": [{"data": "a", "event": None, "id": None, "retry": None}]})
+    {'bytes': '646174613a20610a0a'}
+    """
+    stream = b""
+    for event in request["events"]:
+        if "comment" in event:
+            stream += encode_comment(event["comment"])
+        else:
+            stream += encode_event(event["data"], event=event["event"], id=event["id"], retry=event["retry"])
+    return {"bytes": stream.hex()}
+
+
+def chat(url: str) -> None:
+    """One case of a chat client: stream, print what comes, and say how it ended."""
+    request = json.loads(os.environ["SSE_CONFORMANCE_BODY"])
+    cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
+    stream = ChatStream(request, url=url, timeout=float(os.environ["SSE_CONFORMANCE_IDLE_S"]))
+    end: dict[str, Any] = {}
+    deltas = 0
+    try:
+        for piece in stream:
+            if isinstance(piece, Text) and piece.choice == 0:
+                say({"delta": piece.text})
+                deltas += 1
+            if cancel_after and deltas >= cancel_after:
+                stream.close()
+    except StreamError as error:
+        end = {"error": str(error), "status": getattr(error, "status", None)}
+    calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in stream.tool_calls]
+    usage = stream.usage
+    numbers = usage and {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
+    told = {"text": stream.text, "finish_reason": stream.finish_reason, "usage": numbers, "tool_calls": calls}
+    say({"end": stream.outcome, **told, **end})
+
+
+def source(url: str) -> None:
+    """One case of an event source: print events until the server ends it."""
+    try:
+        for event in EventSource(url):
+            say({"event": event.event, "data": event.data, "id": event.id})
+        say({"end": "complete"})
+    except StreamError as error:
+        say({"end": error.outcome, "status": getattr(error, "status", None), "error": str(error)})
+
+
+def say(value: Mapping[str, Any]) -> None:
+    """Print one line, at once."""
+    print(json.dumps(value), flush=True)
+
+
+def main(arguments: list[str]) -> int:
+    """``decoder`` and ``encoder`` answer requests until their input ends; ``client PROFILE URL`` plays one case."""
+    if arguments[0] == "client":
+        {"openai-chat": chat, "sse": source}[arguments[1]](arguments[2])
+        return 0
+    answer = {"decoder": decode, "encoder": encode}[arguments[0]]
+    for line in sys.stdin:
+        request = json.loads(line)
+        if request["op"] == "hello":
+            say({"name": "sse_ref", "features": FEATURES})
+            continue
+        try:
+            say({"id": request["id"], **answer(request)})
+        except (ValueError, TypeError) as error:
+            say({"id": request["id"], "error": str(error)})
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

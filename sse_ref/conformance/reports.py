@@ -1,0 +1,346 @@
+"""What is printed and written of a run: text, JSON, JUnit, TAP, Markdown, a badge, annotations.
+
+In:   a ``Run``: the program, the results, and how it was called.
+Out:  text. Nothing here decides anything.
+
+A failure is shown with its reason, the bytes with their chunks marked, a diff, and the line that repeats it. Whatever a
+program under test printed may hold anything, so control characters are shown escaped.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import shlex
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+from xml.etree import ElementTree
+
+from sse_ref.conformance.corpus import LEVELS
+from sse_ref.conformance.verdicts import VERDICTS, Result, conformance, count
+
+__all__ = [
+    "Run",
+    "annotations",
+    "as_badge",
+    "as_json",
+    "as_junit",
+    "as_markdown",
+    "as_tap",
+    "hexdump",
+    "show_failure",
+    "summary",
+]
+
+COMMAND = "python -m sse_ref.conformance"
+SHOWN_BYTES = 512  # of one input; the rest is counted
+SHOWN_STRING = 300  # characters of one string in a report
+BAD = ("fail", "error", "xpass")
+
+
+@dataclass
+class Run:
+    """One run of the judge over one program."""
+
+    target: str
+    program: str  # the command line, or the URL
+    results: list[Result]
+    corpus: str
+    tool: str  # version of this package
+    profile: str | None = None
+    name: str = ""
+    version: str = ""
+    features: list[str] = field(default_factory=list)
+    options: list[str] = field(default_factory=list)  # to repeat it
+    as_of: str | None = None
+    strict: bool = False
+
+    @property
+    def title(self) -> str:
+        """Name and version of the program, or how it was started."""
+        return f"{self.name} {self.version}".strip() or self.program
+
+    def again(self, result: Result) -> list[str]:
+        """The lines that put the same vector to the same program again."""
+        id = result.vector.id
+        if self.target == "server":
+            call = shlex.join([self.target, id, "-v", *self.options]) + f" {shlex.quote(self.program)}"
+            return [f"{COMMAND} {call}"]
+        lines = [f"{COMMAND} {shlex.join([self.target, id, '-v', *self.options])} -- {self.program}"]
+        if self.target == "client":
+            where = "http://127.0.0.1:8090/case/" + id
+            lines.append(f"{COMMAND} serve --port 8090  # and then: curl -sN --raw {where}")
+        elif "chunks" not in result.vector.body and "linear" not in result.vector.body and self.target == "decoder":
+            lines.append(f"{COMMAND} show {id} --bytes | ...  # the stream itself")
+        return lines
+
+
+# ---- Text ------------------------------------------------------------------------------------------------------------
+
+
+def summary(run: Run) -> str:
+    """The closing lines: how many of each verdict, by level, and what it comes to.
+
+    All verdicts are named, so that a skip is never taken for a pass.
+    """
+    counts = count(run.results)
+    lines = [f"{run.target}  {run.title}  (corpus {run.as_of or run.corpus})"]
+    for level in LEVELS:
+        own = count(result for result in run.results if result.vector.level == level)
+        if any(own.values()):
+            lines.append(f"  {level:<7}" + ", ".join(f"{own[v]} {v}" for v in VERDICTS if own[v] or v in ("pass", "fail")))
+    lines.append("  all    " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS))
+    new = sum(not result.scored for result in run.results)
+    if new:
+        lines.append(f"  new, not scored: {new}, later than {run.as_of}")
+    lines.append(f"  conformant: {conformance(run.results)}")
+    return "\n".join(lines)
+
+
+def one_line(result: Result) -> str:
+    """The verdict of a vector in one line."""
+    vector = result.vector
+    new = "" if result.scored else "new, not scored: "
+    reason = f": {escaped(result.reason)}" if result.reason else ""
+    return f"{result.verdict.upper():<7} {vector.id}  [{vector.level}]  {new}{escaped(vector.title)}{reason}"
+
+
+def show_failure(run: Run, result: Result, *, colour: bool = False) -> str:
+    """Everything about one result: the fact, the reason, the bytes, a diff, and how to repeat it."""
+    vector = result.vector
+    verdict = result.verdict.upper()
+    head = f"{verdict} {vector.target} {vector.id}  [{vector.level}]  {vector.clause}"
+    lines = [f"\x1b[1;31m{head}\x1b[0m" if colour and result.verdict in BAD else head]
+    blocks: dict[str, list[str]] = {"fact": [vector.title]}
+    if result.reason:
+        blocks["here"] = [result.reason]
+    if why := vector.body.get("why"):
+        blocks["why"] = [why]
+    if practice := vector.body.get("practice"):
+        blocks["note"] = [practice]
+    if result.input:
+        blocks["bytes" if vector.target == "decoder" else "input"] = list(_input(result))
+    if result.verdict in ("fail", "xfail") and vector.target in ("decoder", "encoder"):
+        blocks["diff"] = list(_diff(result))
+    blocks |= result.shown
+    if result.stderr.strip() and result.verdict != "pass":
+        blocks["stderr"] = result.stderr.strip().splitlines()[-12:]
+    if result.verdict != "pass":
+        blocks["again"] = run.again(result)
+    for name, block in blocks.items():
+        for number, line in enumerate(block):
+            label = name if number == 0 else ""
+            lines.append(f"  {label:<8} {escaped(line)}".rstrip())
+    return "\n".join(lines)
+
+
+def _input(result: Result) -> Iterator[str]:
+    if result.vector.target != "decoder":
+        yield from (line if len(line) <= 200 else f"{line[:150]}... ({len(line)} characters)" for line in result.input)
+        return
+    offset = 0
+    for number, chunk in enumerate(result.input, 1):
+        data = bytes.fromhex(chunk)
+        if offset >= SHOWN_BYTES or number > 32:
+            total = sum(len(other) // 2 for other in result.input)
+            yield f"... {total - offset} more bytes in {len(result.input) - number + 1} chunks"
+            return
+        yield from hexdump(data[:SHOWN_BYTES], offset, f"chunk {number}")
+        if len(data) > SHOWN_BYTES:
+            yield f"... {len(data) - SHOWN_BYTES} more bytes in this chunk"
+        offset += len(data)
+
+
+def hexdump(data: bytes, offset: int = 0, mark: str = "") -> Iterator[str]:
+    """Bytes as lines of sixteen: offset, hex, printable characters, and ``mark`` after the first line.
+
+    >>> print(*hexdump(b"data: a\\n\\n", mark="chunk 1"))
+    00000000  64 61 74 61 3a 20 61 0a  0a                       |data: a..|        chunk 1
+    """
+    for at in range(0, len(data) or 1, 16):
+        row = data[at : at + 16]
+        halves = f"{row[:8].hex(' '):<23}  {row[8:].hex(' '):<23}"
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in row)
+        yield f"{offset + at:08x}  {halves}  |{text}|{' ' * (16 - len(row))}  {mark if at == 0 else ''}".rstrip()
+
+
+def _diff(result: Result) -> Iterator[str]:
+    actual = result.actual if isinstance(result.actual, dict) else {}
+    expected = result.expected
+    if isinstance(expected, list):  # an encoder's outcomes: the first is the one to be compared with
+        expected = next((outcome for outcome in expected if isinstance(outcome, dict)), None)
+    if "bytes" in actual:
+        yield from (line for line in hexdump(bytes.fromhex(actual["bytes"])[:SHOWN_BYTES], mark="written"))
+    if not isinstance(expected, dict) or "events" not in actual:
+        return
+    want, got = (_event_lines(side) for side in (expected, actual))
+    diff = list(difflib.unified_diff(want, got, "expected", "got", lineterm="", n=2))
+    yield from diff[:40]
+    if len(diff) > 40:
+        yield f"... {len(diff) - 40} more lines"
+
+
+def _event_lines(side: dict[str, Any]) -> list[str]:
+    lines = []
+    for event in side["events"]:
+        if isinstance(event, dict):
+            event = {"event": event.get("event") or "message", **event, "id": event.get("id") or ""}
+        lines.append(json.dumps(trimmed(event), sort_keys=True))
+    lines += [f"{name}: {json.dumps(trimmed(side[name]))}" for name in ("retry", "last_event_id") if name in side]
+    return lines
+
+
+def escaped(text: str) -> str:
+    """The text with control characters and lone surrogates shown, so that it harms no terminal."""
+    return re.sub(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda c: ascii(c[0])[1:-1], text)
+
+
+# ---- JSON ------------------------------------------------------------------------------------------------------------
+
+
+def trimmed(value: Any) -> Any:
+    """The value with long strings cut and counted: a report is read by people, too."""
+    if isinstance(value, str) and len(value) > SHOWN_STRING:
+        return f"{value[:100]}... ({len(value)} characters)"
+    if isinstance(value, list):
+        return [trimmed(item) for item in value[:1000]]
+    if isinstance(value, dict):
+        return {name: trimmed(item) for name, item in value.items()}
+    return value
+
+
+def as_json(run: Run) -> dict[str, Any]:
+    """The report as JSON; its form is described by ``schema/report.json``."""
+    return {
+        "report": 1,
+        "tool": {"name": "sse_ref", "version": run.tool},
+        "corpus": run.corpus,
+        "as_of": run.as_of,
+        "target": run.target,
+        "profile": run.profile,
+        "program": {"run": run.program, "name": run.name, "version": run.version, "features": run.features},
+        "conformant": conformance(run.results),
+        "counts": count(run.results),
+        "results": [_result_json(result) for result in run.results],
+    }
+
+
+def _result_json(result: Result) -> dict[str, Any]:
+    vector = result.vector
+    return {
+        "id": vector.id,
+        "title": vector.title,
+        "level": vector.level,
+        "basis": vector.clause,
+        "verdict": result.verdict,
+        "scored": result.scored,
+        "reason": result.reason,
+        "known": result.known,
+        "ms": round(result.ms, 1),
+        "input": [trimmed(chunk) for chunk in result.input[:64]],
+        "expected": trimmed(result.expected),
+        "actual": trimmed(result.actual),
+        "shown": result.shown,
+        "stderr": result.stderr,
+    }
+
+
+# ---- Other forms -----------------------------------------------------------------------------------------------------
+
+
+def as_junit(run: Run) -> str:
+    """The report as JUnit XML: failures, errors and skips as CI systems know them."""
+    suite = ElementTree.Element("testsuite", name=f"sse_ref {run.target}: {run.title}")
+    bad = skipped = errors = 0
+    for result in run.results:
+        case = ElementTree.SubElement(
+            suite, "testcase", classname=f"{run.target}.{result.vector.tags[0]}", name=result.vector.id
+        )
+        case.set("time", f"{result.ms / 1000:.3f}")
+        text = _xml(show_failure(run, result))
+        if result.verdict in ("fail", "xpass") and result.counts:
+            bad += 1
+            ElementTree.SubElement(case, "failure", message=_xml(result.reason)).text = text
+        elif result.verdict == "error" and result.counts:
+            errors += 1
+            ElementTree.SubElement(case, "error", message=_xml(result.reason)).text = text
+        elif result.verdict != "pass":
+            skipped += 1
+            ElementTree.SubElement(case, "skipped", message=_xml(f"{result.verdict}: {result.reason}"))
+    numbers = {"tests": len(run.results), "failures": bad, "errors": errors, "skipped": skipped}
+    for name, number in numbers.items():
+        suite.set(name, str(number))
+    ElementTree.indent(suite)
+    return ElementTree.tostring(suite, encoding="unicode", xml_declaration=True) + "\n"
+
+
+def _xml(text: str) -> str:
+    """Text without the characters that XML 1.0 cannot hold."""
+    return re.sub(r"[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]", "\ufffd", text)
+
+
+def as_tap(run: Run) -> str:
+    """The report in the Test Anything Protocol, version 13."""
+    lines = ["TAP version 13", f"1..{len(run.results)}"]
+    for number, result in enumerate(run.results, 1):
+        ok = "ok" if result.verdict not in BAD or not result.counts else "not ok"
+        directive = {"skip": " # SKIP ", "not-run": " # SKIP ", "xfail": " # TODO "}.get(result.verdict, "")
+        if result.verdict == "xfail":
+            ok = "not ok"  # a TODO that fails is expected
+        reason = escaped(result.reason).replace("#", "\\#")
+        lines.append(f"{ok} {number} - {result.vector.id}{directive + reason if directive else ''}".rstrip())
+        if ok == "not ok" and not directive:
+            lines += ["  ---", f"  message: {json.dumps(result.reason)}", f"  level: {result.vector.level}", "  ..."]
+    return "\n".join(lines) + "\n"
+
+
+def as_markdown(run: Run) -> str:
+    """The report as Markdown: counts, and a table of what did not pass."""
+    counts = count(run.results)
+    lines = [f"### {run.target}: {_cell(run.title)}", ""]
+    lines += ["| " + " | ".join(VERDICTS) + " | conformant |", "|--:" * len(VERDICTS) + "|---|"]
+    lines += ["| " + " | ".join(str(counts[v]) for v in VERDICTS) + f" | **{conformance(run.results)}** |", ""]
+    notable = [result for result in run.results if result.verdict != "pass"]
+    if notable:
+        lines += ["| verdict | level | vector | fact | here |", "|---|---|---|---|---|"]
+        for result in notable:
+            vector = result.vector
+            cells = (result.verdict, vector.level, f"`{vector.id}`", _cell(vector.title), _cell(result.reason))
+            lines.append("| " + " | ".join(cells) + " |")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", escaped(text))
+
+
+def as_badge(run: Run) -> dict[str, Any]:
+    """The endpoint JSON of shields.io: how many of the ``must`` vectors passed."""
+    must = [result for result in run.results if result.vector.level == "must" and result.scored]
+    passed = sum(result.verdict in ("pass", "xpass") for result in must)
+    colour = {"yes": "brightgreen", "incomplete": "yellow", "no": "red"}[conformance(run.results)]
+    return {"schemaVersion": 1, "label": f"SSE {run.target}", "message": f"{passed}/{len(must)}", "color": colour}
+
+
+MAX_ANNOTATIONS = 10  # errors of one step that GitHub shows
+
+
+def annotations(run: Run) -> list[str]:
+    """Workflow commands for GitHub Actions: nine errors, and one that counts the rest."""
+    bad = [result for result in run.results if result.verdict in BAD and result.counts]
+    shown: Sequence[Result] = bad if len(bad) <= MAX_ANNOTATIONS else bad[: MAX_ANNOTATIONS - 1]
+    lines = []
+    for result in shown:
+        title = _command(f"{result.verdict} {result.vector.id}", property=True)
+        lines.append(f"::error title={title}::{_command(f'{result.vector.title} Here: {result.reason}')}")
+    if len(bad) > len(shown):
+        lines.append(f"::error title=sse_ref::and {len(bad) - len(shown)} more; the summary of the step lists them all")
+    return lines
+
+
+def _command(text: str, *, property: bool = False) -> str:
+    text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+    return text.replace(":", "%3A").replace(",", "%2C") if property else text

@@ -1,0 +1,436 @@
+"""The hostile server: it plays the script of a client case, byte for byte, on a real socket.
+
+In:   the vectors of clients. A script is data: for each connection a head, the parts of a body, and how it ends.
+Out:  bytes, pauses and endings for whoever asks below ``/case/ID``, and a record of what was asked and when who left.
+
+Each part of a body is one write and, where the framing is chunked, one chunk. A cut or a reset comes only after the bytes
+before it have been taken by the other side's kernel, so that a client has every chance to read them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import email.utils
+import json
+import socket
+import struct
+import threading
+import time
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from sse_ref.conformance.corpus import Vector, bytes_of, document, load, matching
+
+__all__ = ["HOLD_SECONDS", "Heard", "HostileServer", "Session", "Step", "steps_of"]
+
+HOLD_SECONDS = 8.0  # how long a connection is held open for a client that should leave
+IDLE_SECONDS = 20.0  # after which a connection without a request is closed
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing a script does: send ``data``, or ``do`` something with ``seconds``."""
+
+    do: str  # send, pause, await, hold, reset, close
+    data: bytes = b""
+    seconds: float = 0.0
+
+    def as_json(self) -> dict[str, Any]:
+        """The step for other runners."""
+        if self.do == "send":
+            return {"send": self.data.hex()}
+        return {self.do: self.seconds} if self.seconds else {self.do: True}
+
+
+@dataclass
+class Heard:
+    """One request as the server saw it."""
+
+    method: str
+    path: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    at: float  # time.monotonic() when it was complete
+    left: bool = False  # the client left while the connection was held
+    held_to_the_end: bool = False
+    awaited: bool | None = None  # a delta was seen while the stream was open; None: nobody waited for one
+
+    def header(self, name: str) -> str | None:
+        """The value of a header, its bytes read as UTF-8."""
+        values = [value for other, value in self.headers if other.lower() == name.lower()]
+        return ", ".join(values) if values else None
+
+
+# ---- From data to steps ----------------------------------------------------------------------------------------------
+
+
+def steps_of(vector: Vector, base: str, accept_encoding: str = "") -> list[list[Step]]:
+    """The script of a case: the steps of each connection. ``{base}`` in it becomes the URL of the case.
+
+    >>> steps_of(next(matching(load("client"), ["wire/baseline"])), "")[0][1].data[-7:]
+    b'l}]}\\n\\n\\r\\n'
+    """
+    return [_connection(one, base, accept_encoding) for one in vector.body["connections"]]
+
+
+def _connection(script: dict[str, Any], base: str, accept_encoding: str) -> list[Step]:
+    if "raw" in script:
+        return [*_moves(script["raw"]), *(Step(do, seconds=HOLD_SECONDS) for do in script.get("end", ["close"]))]
+    bodies = [part if "pause" in part or "await" in part else _bytes(part) for part in _unfolded(script["body"])]
+    if newline := script.get("line_end"):
+        bodies = [part.replace(b"\n", newline.encode()) if isinstance(part, bytes) else part for part in bodies]
+    gzip = script.get("gzip") and "gzip" in accept_encoding.lower()
+    if gzip:
+        bodies = list(_compressed(bodies))
+    if script.get("bytewise"):
+        bodies = [part[at : at + 1] for part in bodies if isinstance(part, bytes) for at in range(len(part))]
+    length = sum(len(part) for part in bodies if isinstance(part, bytes)) + script.get("missing", 0)
+    framing = script.get("framing", "chunked")
+    steps = [Step("send", _before(script) + _head(script, framing, length, base, gzip=bool(gzip)))]
+    for part, form in zip(bodies, _forms(script, len(bodies)), strict=True):
+        if isinstance(part, bytes):
+            steps.append(Step("send", _chunk(part, form) if framing == "chunked" and form != "raw" else part))
+        else:
+            steps += _moves([part])
+    ends = script.get("end", ["last-chunk"] if framing == "chunked" else [] if framing == "length" else ["close"])
+    for end in ends:
+        if end == "last-chunk":
+            steps.append(Step("send", bytes_of(script["last"]) if "last" in script else b"0\r\n\r\n"))
+        else:
+            steps.append(Step(end, seconds=HOLD_SECONDS))
+    if script.get("together"):
+        steps = [Step("send", b"".join(step.data for step in steps))]
+    return steps
+
+
+def _unfolded(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    pieces = document("client")["pieces"]
+    for part in parts:
+        for name in part.get("use", []):
+            yield from pieces[name]
+        if "use" not in part:
+            yield from [part] * (part.get("times", 1))
+
+
+def _bytes(part: dict[str, Any]) -> bytes:
+    """The bytes of a part of a body: text, hex, or an event of JSON."""
+    if "text" in part or "hex" in part:
+        return bytes_of([part])
+    value = part.get("json")
+    if "delta" in part or "finish" in part:
+        choice = {"index": part.get("index", 0), "delta": part.get("delta", {}), "finish_reason": part.get("finish")}
+        value = {**document("client")["chunk"], "choices": [choice], **part.get("also", {})}
+    elif "choices" in part:
+        value = {**document("client")["chunk"], **part}
+    pad = {"pad": "p" * part["padding"]} if "padding" in part else {}
+    return b"data: " + json.dumps({**value, **pad} if pad else value).encode() + b"\n\n"
+
+
+def _forms(script: dict[str, Any], number: int) -> list[str]:
+    """How each part is framed; a script names those that are not plain chunks by their position."""
+    forms = ["chunk"] * number
+    for position, form in script.get("forms", {}).items():
+        forms[int(position)] = form
+    return forms
+
+
+def _chunk(data: bytes, form: str) -> bytes:
+    extension = b";note=1" if form == "extension" else b""
+    return b"%x%b\r\n%b\r\n" % (len(data), extension, data) if data else b""
+
+
+def _moves(parts: list[dict[str, Any]]) -> list[Step]:
+    steps = []
+    for part in parts:
+        if "pause" in part:
+            steps.append(Step("pause", seconds=part["pause"]))
+        elif "await" in part:
+            steps.append(Step("await", seconds=HOLD_SECONDS))
+        else:
+            steps.append(Step("send", bytes_of([part])))
+    return steps
+
+
+def _before(script: dict[str, Any]) -> bytes:
+    return bytes_of(script.get("before", []))
+
+
+def _head(script: dict[str, Any], framing: str, length: int, base: str, *, gzip: bool) -> bytes:
+    lines = [f"HTTP/{script.get('version', '1.1')} {script.get('status', '200 OK')}"]
+    kind = script.get("type", "text/event-stream")
+    if kind is not None:
+        lines.append(f"Content-Type: {kind}")
+    if framing == "chunked":
+        lines.append("Transfer-Encoding: chunked")
+    elif framing == "length":
+        lines.append(f"Content-Length: {length}")
+    if gzip:
+        lines.append("Content-Encoding: gzip")
+    for header in script.get("headers", []):
+        later = email.utils.formatdate(time.time() + 3, usegmt=True)
+        lines.append(header.replace("{base}", base).replace("{in 3 seconds}", later))
+    lines.append("Access-Control-Allow-Origin: *")
+    return "\r\n".join([*lines, "", ""]).encode()
+
+
+def _compressed(bodies: list[Any]) -> Iterator[Any]:
+    """Gzip with a flush after each part; the end of the compressed stream comes with the last."""
+    packer = zlib.compressobj(wbits=31)
+    last = max(at for at, part in enumerate(bodies) if isinstance(part, bytes))
+    for at, part in enumerate(bodies):
+        if isinstance(part, bytes):
+            packed = packer.compress(part) + packer.flush(zlib.Z_FINISH if at == last else zlib.Z_SYNC_FLUSH)
+            yield packed
+        else:
+            yield part
+
+
+# ---- The server ------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Session:
+    """One run of one case: what was heard, and what happened when."""
+
+    vector: Vector
+    base: str
+    cycling: bool = False  # after the last connection's script comes the first again, not the last
+    requests: list[Heard] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
+    timeline: list[str] = field(default_factory=list)
+    late: float = 0.0  # the most by which a pause was longer than it should be, in seconds
+    delta_seen: threading.Event = field(default_factory=threading.Event)
+    over: threading.Event = field(default_factory=threading.Event)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def note(self, text: str) -> None:
+        """Add a line to the timeline."""
+        self.timeline.append(f"{1000 * (time.monotonic() - self.began):8.1f} ms  {text}")
+
+    def script(self, heard: Heard) -> tuple[int, list[Step]]:
+        """The number of this request, and the steps that answer it."""
+        with self.lock:
+            self.requests.append(heard)
+            number = len(self.requests)
+        scripts = steps_of(self.vector, self.base, heard.header("accept-encoding") or "")
+        at = (number - 1) % len(scripts) if self.cycling else min(number, len(scripts)) - 1
+        return number, scripts[at]
+
+
+class HostileServer:
+    """Plays the cases that are open, each below ``/case/ID``, on 127.0.0.1.
+
+    ``play_all`` opens every case at once, for work by hand. Use it in a ``with`` block.
+    """
+
+    def __init__(self, port: int = 0, *, play_all: bool = False) -> None:
+        try:
+            self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
+        except OSError as error:
+            from sse_ref.conformance.verdicts import Usage
+
+            raise Usage(f"port {port} cannot be used: {error.strerror}") from None
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self._sessions: dict[str, Session] = {}
+        self._stopping = threading.Event()
+        if play_all:
+            for vector in load("client"):
+                self.open(vector).cycling = True
+
+    def __enter__(self) -> HostileServer:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._stopping.set()
+        for session in list(self._sessions.values()):
+            session.over.set()
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+
+    def open(self, vector: Vector) -> Session:
+        """Begin a run of a case."""
+        session = Session(vector, f"{self.url}/case/{vector.id}")
+        self._sessions[vector.id] = session
+        return session
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, _ = self._listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
+
+    def _serve(self, connection: socket.socket) -> None:
+        """Answer the requests of one connection, until it is closed by one side."""
+        with connection, contextlib.suppress(OSError):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+            reader = _Reader(connection)
+            while not self._stopping.is_set():
+                connection.settimeout(IDLE_SECONDS)
+                heard = reader.request()
+                if heard is None or not self._answer(connection, heard):
+                    return
+
+    def _answer(self, connection: socket.socket, heard: Heard) -> bool:
+        """Play the script for one request; True if the connection may be used again."""
+        session = self._session(heard.path)
+        if session is None or heard.method == "OPTIONS":
+            connection.sendall(_not_a_case(heard))
+            return True
+        number, steps = session.script(heard)
+        session.note(f"request {number}: {heard.method} {heard.path}")
+        for step in steps:
+            if not play(connection, step, heard, session):
+                return False
+        return True
+
+    def _session(self, path: str) -> Session | None:
+        """The open case whose id the path begins with; the longest, if several do."""
+        path = path.partition("?")[0].removeprefix("/case/")
+        ids = [id for id in self._sessions if path == id or path.startswith(id + "/")]
+        return self._sessions[max(ids, key=len)] if ids else None
+
+
+def play(connection: socket.socket, step: Step, heard: Heard, session: Session) -> bool:
+    """Do one step; False if it was the last of this connection."""
+    if step.do == "send":
+        connection.settimeout(IDLE_SECONDS)
+        connection.sendall(step.data)
+        session.note(f"sent {len(step.data)} bytes: {step.data[:48]!r}{'...' if len(step.data) > 48 else ''}")
+        return True
+    if step.do == "pause":
+        began = time.monotonic()
+        session.over.wait(step.seconds)
+        session.late = max(session.late, time.monotonic() - began - step.seconds)
+        return True
+    if step.do == "await":
+        heard.awaited = session.delta_seen.wait(step.seconds)
+        session.note("a delta was printed while the stream is open" if heard.awaited else "no delta was printed")
+        return True
+    if step.do == "hold":
+        _hold(connection, step.seconds, heard, session)
+        return False
+    _wait_until_taken(connection)
+    if step.do == "reset":
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection.close()
+        session.note("reset the connection")
+    else:
+        session.note("closed the connection")
+        _close(connection)
+    return False
+
+
+def _hold(connection: socket.socket, seconds: float, heard: Heard, session: Session) -> None:
+    """Keep the connection open in silence until the client leaves, the case is over, or the time is up."""
+    session.note("holds the connection open")
+    end = time.monotonic() + seconds
+    connection.settimeout(0.02)
+    while time.monotonic() < end:
+        try:
+            if not connection.recv(65536):
+                break
+        except TimeoutError:
+            if session.over.is_set():
+                return
+            continue
+        except OSError:
+            break
+    else:
+        heard.held_to_the_end = True
+        session.note("held it for long enough")
+        return
+    heard.left = True
+    session.note("the client left")
+
+
+def _wait_until_taken(connection: socket.socket) -> None:
+    """Wait until the other side has the bytes, and a moment for the client to read them."""
+    try:
+        import fcntl
+        import termios
+
+        unsent = b"\0\0\0\1"
+        end = time.monotonic() + 5.0
+        while unsent != b"\0\0\0\0" and time.monotonic() < end:
+            unsent = fcntl.ioctl(connection.fileno(), termios.TIOCOUTQ, b"\0\0\0\0")
+            time.sleep(0.005)
+    except (ImportError, OSError):
+        pass
+    time.sleep(0.15)
+
+
+def _close(connection: socket.socket) -> None:
+    """End our side, and read what still comes, so that no reset destroys what was sent."""
+    with contextlib.suppress(OSError):
+        connection.shutdown(socket.SHUT_WR)
+        connection.settimeout(1.0)
+        while connection.recv(65536):
+            pass
+
+
+def _not_a_case(heard: Heard) -> bytes:
+    if heard.method == "OPTIONS":
+        allow = "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: *\r\nAccess-Control-Allow-Methods: *\r\n"
+        return f"HTTP/1.1 204 No Content\r\n{allow}\r\n".encode()
+    body = b'{"error": {"message": "no case is played here; the URL is /case/ID", "type": "not_found"}}\n'
+    head = f"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+class _Reader:
+    """Reads requests from a connection."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.buffer = b""
+
+    def request(self) -> Heard | None:
+        """The next request; None if the client has left, or sends what is none."""
+        try:
+            head = self._until(b"\r\n\r\n").decode("utf-8", "replace")
+            first, *lines = head.split("\r\n")
+            method, path, _ = first.split(" ", 2)
+            pairs = [(name.strip(), value.strip(" \t")) for name, _, value in (line.partition(":") for line in lines)]
+            lower = {name.lower(): value for name, value in pairs}
+            if lower.get("expect", "").lower() == "100-continue":
+                self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if "chunked" in lower.get("transfer-encoding", "").lower():
+                body = self._chunked()
+            else:
+                body = self._exactly(int(lower.get("content-length", "0")))
+        except (EOFError, ValueError, OSError):
+            return None
+        return Heard(method, path, pairs, body, time.monotonic())
+
+    def _until(self, mark: bytes) -> bytes:
+        while mark not in self.buffer:
+            self._more()
+        taken, _, self.buffer = self.buffer.partition(mark)
+        return taken
+
+    def _exactly(self, size: int) -> bytes:
+        while len(self.buffer) < size:
+            self._more()
+        taken, self.buffer = self.buffer[:size], self.buffer[size:]
+        return taken
+
+    def _chunked(self) -> bytes:
+        body = b""
+        while size := int(self._until(b"\r\n").partition(b";")[0], 16):
+            body += self._exactly(size)
+            self._exactly(2)
+        while self._until(b"\r\n"):
+            pass
+        return body
+
+    def _more(self) -> None:
+        data = self.connection.recv(65536)
+        if not data or len(self.buffer) > 2**24:
+            raise EOFError
+        self.buffer += data

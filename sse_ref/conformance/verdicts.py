@@ -1,0 +1,151 @@
+"""What a run comes to: a verdict for each vector, the known failures, and the exit status.
+
+In:   results, and the text of a known-failure file.
+Out:  counts, whether the program is conformant, and 0, 1 or 2.
+
+    pass      as the vector says (also: a ``may`` vector whose choice was left open)
+    fail      not as the vector says
+    error     no answer to judge: a crash, a timeout, garbage
+    skip      the program says that it lacks the feature, or a model could not be made to do what is judged
+    not-run   the way of running cannot put this vector to the program
+    xfail     a failure that the known-failure file names
+    xpass     a pass that the known-failure file does not expect: the file is out of date
+"""
+
+from __future__ import annotations
+
+import collections
+import fnmatch
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sse_ref.conformance.corpus import Vector
+
+__all__ = ["VERDICTS", "Known", "Result", "Usage", "conformance", "count", "exit_status", "read_known", "write_known"]
+
+VERDICTS = ("pass", "fail", "error", "skip", "not-run", "xfail", "xpass")
+
+
+class Usage(Exception):
+    """The run cannot be made as it was asked for; the message says what to change. Exit status 2."""
+
+
+@dataclass
+class Result:
+    """What one vector came to. ``shown`` is what a failure prints beside its reason: titled blocks of lines."""
+
+    vector: Vector
+    verdict: str
+    reason: str = ""
+    shown: dict[str, list[str]] = field(default_factory=dict)
+    input: list[str] = field(default_factory=list)  # hex of what was sent, chunk by chunk
+    expected: Any = None
+    actual: Any = None
+    stderr: str = ""
+    ms: float = 0.0
+    known: str = ""  # why a known failure is known
+    scored: bool = True  # False: newer than the version asked for
+
+    @property
+    def counts(self) -> bool:
+        """True if this result may decide the exit status: it is scored, and its level allows a failure."""
+        return self.scored and self.vector.level != "may"
+
+
+# ---- Known failures --------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Known:
+    """One line of a known-failure file: a glob, why, and whether it fails only sometimes."""
+
+    pattern: str
+    reason: str = ""
+    flaky: bool = False
+
+
+def read_known(text: str, vectors: Sequence[Vector]) -> list[Known]:
+    """Read a known-failure file: one glob a line, a reason after ``#``, ``~`` before what fails only sometimes.
+
+    Raises ``Usage`` for a pattern that matches no id of ``vectors``: a list that is never cleaned up hides failures.
+
+    >>> from sse_ref.conformance.corpus import load
+    >>> read_known("~bom/*  # to be fixed in 2.0", load("decoder"))
+    [Known(pattern='bom/*', reason='to be fixed in 2.0', flaky=True)]
+    """
+    known = []
+    for number, line in enumerate(text.splitlines(), 1):
+        pattern, _, reason = line.partition("#")
+        pattern = pattern.strip()
+        if not pattern:
+            continue
+        flaky = pattern.startswith("~")
+        pattern = pattern.removeprefix("~").strip()
+        if not any(fnmatch.fnmatchcase(vector.id, pattern) for vector in vectors):
+            raise Usage(f"known failures, line {number}: no vector matches {pattern!r}")
+        known.append(Known(pattern, reason.strip(), flaky))
+    return known
+
+
+def apply_known(results: Iterable[Result], known: Sequence[Known]) -> None:
+    """Turn the failures that are known into ``xfail``, and unexpected passes into ``xpass``."""
+    for result in results:
+        entry = next((k for k in known if fnmatch.fnmatchcase(result.vector.id, k.pattern)), None)
+        if entry is None:
+            continue
+        result.known = entry.reason or "known"
+        if result.verdict in ("fail", "error"):
+            result.verdict = "xfail"
+        elif result.verdict == "pass" and not entry.flaky and result.vector.level != "may":
+            result.verdict = "xpass"
+            result.reason = "expected to fail, but passed: take it out of the known failures"
+
+
+def write_known(results: Iterable[Result]) -> str:
+    """The text of a known-failure file that names what failed, each with its reason."""
+    lines = ["# Known failures: one glob a line, ~ before what fails only sometimes. A line that passes fails the run."]
+    failed = [result for result in results if result.verdict in ("fail", "error", "xfail") and result.counts]
+    lines += [f"{result.vector.id}  # {result.known or _one_line(result.reason)}" for result in failed]
+    return "\n".join(lines) + "\n"
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+# ---- The whole -------------------------------------------------------------------------------------------------------
+
+
+def count(results: Iterable[Result]) -> dict[str, int]:
+    """How many results have each verdict; all verdicts are there, also those with none."""
+    counted = collections.Counter(result.verdict for result in results)
+    return {verdict: counted[verdict] for verdict in VERDICTS}
+
+
+def conformance(results: Sequence[Result]) -> str:
+    """``yes`` if every ``must`` vector passed, ``no`` if one failed, ``incomplete`` if one could not be judged."""
+    verdicts = {result.verdict for result in results if result.vector.level == "must" and result.scored}
+    if verdicts & {"fail", "error", "xfail"}:
+        return "no"
+    return "yes" if verdicts and verdicts <= {"pass", "xpass"} else "incomplete"
+
+
+def exit_status(
+    results: Sequence[Result], *, strict: bool = False, strict_skips: bool = False, allow_xpass: bool = False
+) -> int:
+    """0 if nothing was unexpected, else 1; never a count.
+
+    A ``should`` vector counts when ``strict``; a skipped ``must`` when ``strict_skips``.
+    """
+    for result in results:
+        level = result.vector.level
+        if not result.counts:
+            continue
+        if result.verdict in ("fail", "error") and (level == "must" or strict):
+            return 1
+        if result.verdict == "xpass" and not allow_xpass:
+            return 1
+        if result.verdict in ("skip", "not-run") and strict_skips and level == "must":
+            return 1
+    return 0
