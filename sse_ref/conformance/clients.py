@@ -49,6 +49,7 @@ class Printed:
     trouble: str = ""  # why there is nothing to judge
     stderr: str = ""
     lines: list[str] = field(default_factory=list)
+    closed: bool = True  # before it was ended, the client had closed every connection that was held
 
     @property
     def text(self) -> str:
@@ -125,6 +126,7 @@ def _run(vector: Vector, session: Session, command: Sequence[str], timeout: floa
                 break
             if printed.end is not None:
                 _let_it_end(process)
+                printed.closed = all(heard.left or not heard.held for heard in session.requests)
                 break
     finally:
         session.over.set()
@@ -278,6 +280,8 @@ def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> s
         return f"the error is {_brief(end.get('error'))} and does not tell {expect['error_contains']!r}"
     if "events" in expect and (reason := _events_differ(printed.events, expect["events"])):
         return reason
+    if expect.get("closes") and not printed.closed:
+        return "it left the connection open"
     return _server_saw_otherwise(expect, session)
 
 

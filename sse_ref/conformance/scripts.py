@@ -53,7 +53,8 @@ class Heard:
     headers: list[tuple[str, str]]
     body: bytes
     at: float  # time.monotonic() when it was complete
-    left: bool = False  # the client left while the connection was held
+    held: bool = False  # the connection was held open, in silence
+    left: bool = False  # the client left meanwhile
     held_to_the_end: bool = False
     awaited: bool | None = None  # a delta was seen while the stream was open; None: nobody waited for one
 
@@ -328,6 +329,7 @@ def play(connection: socket.socket, step: Step, heard: Heard, session: Session) 
 
 def _hold(connection: socket.socket, seconds: float, heard: Heard, session: Session) -> None:
     """Keep the connection open in silence until the client leaves, the case is over, or the time is up."""
+    heard.held = True
     session.note("holds the connection open")
     end = time.monotonic() + seconds
     connection.settimeout(0.02)

@@ -1,0 +1,627 @@
+"""A client with one fault: ``python client.py PROFILE FAULT URL``. With the fault "none" it is correct.
+
+It shares nothing with the package: sockets, chunks, lines and fields are read here in another way. Each fault stands at
+the place where a client would have it.
+"""
+
+import json
+import os
+import re
+import select
+import socket
+import sys
+import time
+import urllib.parse
+
+PROFILE, FAULT, URL = sys.argv[1:4]
+IDLE = float(os.environ["SSE_CONFORMANCE_IDLE_S"])
+CANCEL = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
+TIMEOUT = {"no-timeout": None, "timeout-early": IDLE / 4}.get(FAULT, IDLE)
+BODY = os.environ.get("SSE_CONFORMANCE_BODY", "")
+
+
+class Cut(Exception):
+    """The transport ended early."""
+
+
+class Wrong(Exception):
+    """The server sent something else than it should."""
+
+
+class Status(Exception):
+    def __init__(self, status, message):
+        super().__init__(message)
+        self.status = status
+
+
+class Failure(Exception):
+    """An error inside the stream."""
+
+
+def say(**value):
+    print(json.dumps(value), flush=True)
+
+
+# ---- HTTP ------------------------------------------------------------------------------------------------------------
+
+
+class Wire:
+    def __init__(self, url):
+        parts = urllib.parse.urlsplit(url)
+        self.host = parts.netloc
+        self.socket = socket.create_connection((parts.hostname, parts.port), timeout=TIMEOUT)
+        self.buffer = b""
+
+    def more(self):
+        if FAULT == "total-timeout":
+            self.socket.settimeout(max(IDLE - (time.monotonic() - BEGAN), 0.001))
+        data = self.socket.recv(65536)
+        self.buffer += data
+        return bool(data)
+
+    def until(self, mark):
+        while mark not in self.buffer:
+            if not self.more():
+                raise Cut("the connection ended")
+        taken, _, self.buffer = self.buffer.partition(mark)
+        return taken
+
+
+def request(url, method, body, headers):
+    parts = urllib.parse.urlsplit(url)
+    wire = Wire(url)
+    lines = [f"{method} {parts.path or '/'} HTTP/1.1", f"Host: {wire.host}", *headers]
+    if body:
+        lines.append(f"Content-Length: {len(body)}")
+    wire.socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
+    while True:
+        first, *pairs = wire.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        status = int(first.split()[1])
+        if status >= 200 or (FAULT == "interim" and status != 100) or (FAULT == "interim-100" and status == 100):
+            break
+    return wire, status, {k.strip().lower(): v.strip() for k, _, v in (pair.partition(":") for pair in pairs)}
+
+
+def body_of(wire, headers):
+    """Yield the bytes of a body as they come; raises Cut if it ends early."""
+    if "chunked" in headers.get("transfer-encoding", "") and FAULT != "no-chunks":
+        yield from chunks(wire, headers)
+    elif FAULT == "needs-chunks":
+        raise Wrong("not chunked")
+    elif "content-length" in headers:
+        left = int(headers["content-length"])
+        while left:
+            if not wire.buffer and not wire.more():
+                if FAULT == "short-length-ok":
+                    return
+                raise Cut("the body is short")
+            data, wire.buffer = wire.buffer[:left], wire.buffer[left:]
+            left -= len(data)
+            yield data
+    else:
+        if FAULT == "needs-framing":
+            raise Wrong("no framing")
+        while wire.buffer or wire.more():
+            data, wire.buffer = wire.buffer, b""
+            yield data
+
+
+def chunks(wire, headers):
+    tolerant = FAULT == "chunk-cut-ok" or (FAULT == "chunk-cut-ok-with-close" and "close" in headers.get("connection", ""))
+    try:
+        while True:
+            line = wire.until(b"\r\n")
+            if FAULT != "no-extensions":
+                line = line.partition(b";")[0]
+            try:
+                size = int(line, 16)
+            except ValueError:
+                if FAULT in ("bad-chunk-ok", "chunk-size-zero"):
+                    return
+                raise Wrong("a chunk size is no number") from None
+            if not size:
+                return
+            while len(wire.buffer) < size + 2:
+                if not wire.more():
+                    raise Cut("a chunk is short")
+            data, end, wire.buffer = wire.buffer[:size], wire.buffer[size : size + 2], wire.buffer[size + 2 :]
+            if end != b"\r\n" and FAULT != "bad-chunk-ok":
+                raise Wrong("a chunk is too long")
+            yield data
+    except ConnectionResetError:
+        if FAULT == "reset-ok":
+            return
+        raise Cut("reset") from None
+    except Cut:
+        if tolerant:
+            return
+        raise
+
+
+# ---- Events ----------------------------------------------------------------------------------------------------------
+
+
+class Lines:
+    """Bytes to lines, and lines to events."""
+
+    def __init__(self, last_id=""):
+        self.text = ""
+        self.tail = b""
+        self.first = True
+        self.data, self.kind, self.id, self.last_id = [], "", last_id, last_id
+        self.retry = None
+        self.seen = False
+
+    def feed(self, data):
+        if FAULT == "utf8-per-chunk":
+            self.text += data.decode("utf-8", "replace")
+        elif FAULT == "strict-utf8":
+            self.tail += data
+            try:
+                self.text += self.tail.decode()
+                self.tail = b""
+            except UnicodeDecodeError as error:
+                if error.reason != "unexpected end of data":
+                    raise
+        elif FAULT == "latin1":
+            self.text += data.decode("latin-1")
+        else:
+            self.tail += data
+            cut = next((k for k in (1, 2, 3) if len(self.tail) >= k and self.tail[-k] >= 0xC0), 0)
+            if cut and cut < {0xC: 2, 0xD: 2, 0xE: 3}.get(self.tail[-cut] >> 4, 4):
+                self.text += self.tail[:-cut].decode("utf-8", "replace")
+                self.tail = self.tail[-cut:]
+            else:
+                self.text += self.tail.decode("utf-8", "replace")
+                self.tail = b""
+        if self.first and self.text:
+            self.first = False
+            if FAULT != "keeps-bom":
+                self.text = self.text.removeprefix("\ufeff")
+        yield from self.events()
+
+    def events(self):
+        pattern = {"lf-only": "\n", "no-lone-cr": "\r\n|\n", "unicode-lines": "\r\n|[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"}
+        if FAULT == "blank-line-split":
+            while "\n\n" in self.text:
+                block, _, self.text = self.text.partition("\n\n")
+                yield from self.block(block.split("\n"))
+            return
+        while match := re.search(pattern.get(FAULT, "\r\n|\n|\r"), self.text):
+            if match[0] == "\r" and match.end() == len(self.text) and FAULT != "crlf-split":
+                break  # an LF may follow
+            line, self.text = self.text[: match.start()], self.text[match.end() :]
+            if line:
+                self.line(line)
+            else:
+                yield from self.dispatch()
+
+    def block(self, lines):
+        for line in lines:
+            self.line(line)
+        yield from self.dispatch()
+
+    def line(self, line):
+        if FAULT == "line-limit" and len(line) > 65536 or FAULT == "line-limit-silent" and len(line) > 65536:
+            if FAULT == "line-limit":
+                raise OverflowError("line too long")
+            return
+        if FAULT == "comments-crash" and line[0] == ":":
+            raise ValueError(line)
+        if FAULT == "comment-is-data" and line[0] == ":" and len(line) > 1:
+            line = "data" + line
+        name, colon, value = line.partition(":")
+        if FAULT == "space-required" and colon and value[:1] != " ":
+            return
+        value = value.strip() if FAULT == "strips" else value[1:] if value[:1] == " " else value
+        if FAULT == "case-insensitive":
+            name = name.lower()
+        if FAULT == "unknown-fields-crash" and name not in ("", "data", "event", "id", "retry"):
+            raise ValueError(name)
+        self.seen = self.seen or name in ("event", "id", "retry")
+        if name == "data":
+            if FAULT == "single-data-line":
+                self.data = [value]
+            else:
+                self.data.append(value)
+        elif name == "event":
+            self.kind = value
+        elif name == "id" and ("\0" not in value or FAULT == "nul-ids"):
+            self.id = value
+        elif name == "retry" and re.fullmatch("[0-9]+", value):
+            self.retry = int(value)
+            if FAULT == "retry-int32":
+                self.retry = 1 if self.retry > 2**31 else self.retry
+
+    def dispatch(self):
+        if FAULT != "ids-lost-without-data" or self.data:
+            self.last_id = self.id
+        phantom = FAULT == "phantoms" and (self.seen or self.id)
+        phantom = phantom or (FAULT == "event-phantom" and self.kind) or (FAULT == "blank-phantom")
+        if self.data or phantom:
+            yield self.kind or "message", "\n".join(self.data), self.last_id
+        self.data, self.kind, self.seen = [], "", False
+
+    def end(self):
+        """A CR at the end ends its line; the event that was cut is dropped, but for a fault."""
+        if self.text == "\r":
+            self.text = ""
+            yield from self.dispatch()
+        if FAULT == "flush-at-end" and (self.text or self.data):
+            if self.text:
+                self.line(self.text)
+            yield from self.dispatch()
+
+
+# ---- Chat ------------------------------------------------------------------------------------------------------------
+
+
+class Answer:
+    def __init__(self):
+        self.texts, self.finish, self.usage, self.calls, self.deltas = {}, {}, None, [], 0
+        self.done = False
+        self.chunks = 0
+
+    @property
+    def text(self):
+        return "".join(self.texts.values()) if FAULT == "merges-choices" else self.texts.get(0, "")
+
+    def take(self, kind, data):
+        mark = "[DONE]" in data if FAULT == "done-anywhere" else data == "[DONE]"
+        if mark and FAULT == "done-needs-message" and kind != "message":
+            return
+        if mark:
+            self.done = True
+            return
+        if FAULT == "unknown-type-crash" and kind not in ("message", "error"):
+            raise Wrong(f"unknown event {kind}")
+        if not data and FAULT not in ("empty-data-crash", "phantoms", "event-phantom", "blank-phantom"):
+            return
+        try:
+            chunk = json.loads(data)
+            if not isinstance(chunk, dict):
+                raise ValueError
+        except ValueError:
+            if FAULT == "bad-json-skipped":
+                return
+            raise Wrong(f"not JSON: {data[:40]}") from None
+        error = chunk.get("error")
+        if FAULT == "error-key-present" and "error" in chunk:
+            raise Failure("error")
+        if FAULT == "errors-ignored":
+            error = None
+        if FAULT == "named-errors-ignored" and kind == "error":
+            return
+        if FAULT == "error-objects-only" and not isinstance(error, dict):
+            error = None
+        if FAULT == "late-errors-only" and not self.chunks:
+            error = None
+        if FAULT == "error-with-choices-ignored" and chunk.get("choices"):
+            error = None
+        if error:
+            if FAULT == "error-loses-text":
+                self.texts = {}
+            raise Failure(error.get("message", str(error)) if isinstance(error, dict) and FAULT != "error-message-lost" else
+                          error if FAULT != "error-message-lost" else "error")
+        self.chunks += 1
+        if FAULT == "loses-chunks" and self.chunks % 100 == 99:
+            return
+        if FAULT == "id-must-not-change":
+            self.id = getattr(self, "id", chunk.get("id"))
+            if chunk.get("id") != self.id:
+                raise Wrong("another id")
+        usage = chunk.get("usage")
+        if usage and FAULT != "usage-ignored":
+            if FAULT == "usage-summed" and self.usage:
+                usage = {name: self.usage[name] + usage[name] for name in self.usage}
+            self.usage = usage
+        elif "usage" in chunk and FAULT == "usage-null-crash":
+            len(usage)
+        if FAULT == "escapes-lost":
+            chunk = json.loads(re.sub(r"\\u00[01].", "", data))
+        if FAULT == "first-choice-assumed":
+            chunk["choices"][0]  # raises IndexError for the usage chunk
+        if FAULT == "known-members-only" and set(chunk) - {"id", "object", "created", "model", "choices", "usage"}:
+            raise Wrong("unknown member")
+        for choice in chunk.get("choices") or []:
+            self.choice(choice)
+
+    def choice(self, choice):
+        index = choice["index"]
+        delta = choice["delta"] if FAULT == "delta-required" else choice.get("delta") or {}
+        if FAULT == "role-required" and not self.texts and not delta.get("role"):
+            raise Wrong("no role")
+        if FAULT == "role-once" and delta.get("role") and self.texts:
+            raise Wrong("a second role")
+        content = delta.get("content") if FAULT != "content-required" or choice.get("finish_reason") else delta["content"]
+        if FAULT == "none-printed":
+            content = str(content) if "content" in delta else None
+        if FAULT == "empty-content-ends" and content == "" and self.deltas:
+            self.done = True
+        if FAULT == "finish-content-dropped" and choice.get("finish_reason"):
+            content = None
+        if FAULT == "content-after-finish-crash" and self.finish.get(index) and content:
+            raise RuntimeError("content after finish")
+        if content:
+            self.texts[index] = self.texts.get(index, "") + content
+            if FAULT == "merges-choices":
+                self.texts = {0: self.texts.get(0, "") + content} if index else self.texts
+            self.deltas += 1
+            if index == 0 and FAULT != "prints-at-the-end":
+                if FAULT == "prints-utf8":
+                    content.encode()
+                say(delta=content)
+        reason = choice.get("finish_reason")
+        if reason:
+            if FAULT == "finish-reasons-joined":
+                reason = self.finish.get(index, "") + reason
+            if FAULT == "known-reasons-only" and reason not in ("stop", "length", "tool_calls"):
+                raise Wrong(f"finish reason {reason}")
+            self.finish[index] = "stop" if FAULT == "finish-always-stop" else reason
+            if FAULT == "ends-at-finish":
+                self.done = True
+        for fragment in delta.get("tool_calls") or []:
+            if FAULT == "text-or-calls":
+                self.texts = {}
+            self.call(fragment)
+
+    def call(self, fragment):
+        if FAULT == "calls-ignored":
+            return
+        function = fragment.get("function") or {}
+        index = fragment.get("index")
+        if index is None:
+            index = len(self.calls) if fragment.get("id") else len(self.calls) - 1
+            if FAULT == "no-index-dropped":
+                return
+        known = [call for call in self.calls if call["key"] == index]
+        if FAULT == "one-call":
+            known = self.calls[:1]
+        id, name = fragment.get("id"), function.get("name")
+        if known and id and known[-1]["id"] and id != known[-1]["id"] and FAULT not in ("same-index-merged", "one-call"):
+            known = []
+        if FAULT == "last-call" and known:
+            known = self.calls[-1:]
+        if known:
+            call = known[-1]
+            if FAULT == "names-repeated" and name:
+                call["name"] += name
+        else:
+            if FAULT == "id-required" and not id or FAULT == "index-from-zero" and index != len(self.calls):
+                return
+            call = {"key": index, "id": id, "name": name, "arguments": ""}
+            self.calls.append(call)
+            if FAULT == "first-arguments-dropped":
+                return
+        call["arguments"] += function.get("arguments") or ""
+
+    def whole(self):
+        """True if every choice has its finish reason."""
+        return bool(self.finish) and set(self.finish) >= set(self.texts)
+
+
+def chat():
+    answer = Answer()
+    lines = Lines()
+    try:
+        outcome = stream(answer, lines)
+    except Status as error:
+        return end("http_error", answer, status=error.status, error=str(error))
+    except Failure as error:
+        return end("api_error", answer, error=str(error))
+    except Wrong as error:
+        return end("protocol_error", answer, error=str(error))
+    except (Cut, ConnectionError) as error:
+        if FAULT == "cut-is-complete":
+            return end("complete", answer)
+        if FAULT == "resends-after-cut":
+            return chat()
+        if FAULT == "cut-loses-text":
+            answer.texts = {}
+        return end("truncated", answer, error=str(error))
+    except TimeoutError:
+        return end("complete" if FAULT == "timeout-is-complete" else "timeout", answer)
+    return end(outcome, answer)
+
+
+def end(outcome, answer, **more):
+    calls = [{"id": c["id"], "name": c["name"], "arguments": c["arguments"]} for c in answer.calls]
+    text = answer.text
+    if FAULT == "prints-at-the-end" and text:
+        say(delta=text)
+    reason = answer.finish.get(0)
+    if FAULT == "finish-invented" and outcome == "complete" and not reason:
+        reason = "stop"
+    if FAULT == "status-lost":
+        more.pop("status", None)
+        more["status"] = None
+    if FAULT == "error-lost" and outcome == "http_error":
+        more["error"] = "request failed"
+    say(end=outcome, text=text, finish_reason=reason, usage=answer.usage, tool_calls=calls, **more)
+
+
+def stream(answer, lines):
+    wire, headers = connect()
+    opened = wire
+    kind = headers.get("content-type", "").partition(";")[0].strip()
+    if (kind if FAULT == "type-exact" else kind.lower()) != "text/event-stream":
+        if FAULT == "type-silent":
+            return "complete"
+        if FAULT != "any-type":
+            raise Wrong(f"the type is {kind}: {wire.buffer[-200:]!r}")
+    if FAULT == "type-strict" and headers.get("content-type") != "text/event-stream":
+        raise Wrong("type")
+    for data in body_of(wire, headers) if FAULT != "reads-to-the-end" else [b"".join(body_of(wire, headers))]:
+        for event in lines.feed(data):
+            answer.take(*event[:2])
+            if answer.done and FAULT not in ("waits-for-the-end", "reads-on"):
+                if FAULT == "finish-invented" or answer.whole():
+                    return "complete"
+                raise Cut("no finish reason")
+            if answer.done and FAULT == "waits-for-the-end":
+                answer.take = lambda *event: None
+            if CANCEL and answer.deltas >= CANCEL and FAULT != "never-cancels":
+                if FAULT != "cancel-leaves-open":
+                    opened.socket.close()
+                else:
+                    say(end="cancelled", text=answer.text)
+                    time.sleep(20)
+                if FAULT == "cancel-loses-text":
+                    answer.texts = {}
+                return "cancelled" if FAULT != "cancel-is-complete" else "complete"
+        if FAULT == "chunk-per-read":
+            lines.text, lines.data, lines.tail = "", [], b""
+    for event in lines.end():
+        answer.take(*event[:2])
+    if FAULT == "eof-is-complete" or (FAULT == "eof-is-complete-after-text" and answer.text):
+        return "complete"
+    if not answer.chunks and not lines.text and not lines.data:
+        if FAULT in ("no-event-is-complete", "empty-answer-ok"):
+            return "complete"
+        raise Wrong("no event came")
+    if FAULT == "done-required" and not answer.done:
+        raise Cut("no end mark")
+    if answer.whole():
+        return "complete"
+    raise Cut("no finish reason")
+
+
+def connect():
+    url, method, tries = URL + "/chat/completions", "POST", 0
+    body = BODY.encode()
+    if FAULT == "no-stream":
+        body = json.dumps({**json.loads(BODY), "stream": False}).encode()
+    headers = ["Content-Type: application/json", "Accept: text/event-stream"]
+    if FAULT == "asks-for-gzip":
+        headers.append("Accept-Encoding: gzip")
+    while True:
+        tries += 1
+        try:
+            wire, status, got = request(url, method, body, headers)
+        except Cut:
+            if FAULT == "empty-answer-ok":
+                return FakeWire(), {"content-type": "text/event-stream", "content-length": "0"}
+            raise
+        if status in (307, 308) and "location" in got and FAULT not in ("no-redirects",):
+            url = got["location"]
+            if FAULT == "redirect-loses-body":
+                body = b"{}"
+            continue
+        if status in (301, 302, 303) and FAULT == "redirect-to-get":
+            url, method, body = got["location"], "GET", b""
+            continue
+        if FAULT == "server-errors-are-cuts" and status >= 500:
+            raise Cut("server error")
+        if status == 429 and ((FAULT == "retries-for-ever" and tries < 30) or (FAULT == "retries-at-once" and tries < 3)):
+            time.sleep(0.01)
+            continue
+        if status == 204 and FAULT == "empty-answer-ok":
+            return FakeWire(), {"content-type": "text/event-stream", "content-length": "0"}
+        if status != 200 and FAULT != "status-ignored":
+            message = b"".join(body_of(wire, got)).decode("utf-8", "replace")
+            if FAULT == "error-objects-only-http":
+                try:
+                    message = json.loads(message)["error"]["message"]
+                except (ValueError, TypeError, KeyError):
+                    message = "error"
+            raise Status(status, message)
+        return wire, got
+
+
+class FakeWire:
+    """A body that holds one finished chunk: a client that makes an answer up."""
+
+    buffer = b""
+
+
+# ---- Event sources ---------------------------------------------------------------------------------------------------
+
+
+def source():
+    url, last_id, retry, failures = URL, "", 3000, 0
+    lines = None
+    while failures < 3:
+        headers = ["Accept: text/event-stream", "Cache-Control: no-store"]
+        if FAULT == "no-accept":
+            headers[0] = "Accept: */*"
+        if FAULT == "cached":
+            del headers[1]
+        if (last_id or FAULT == "empty-id-sent") and FAULT != "no-last-event-id":
+            sent = last_id.encode("ascii", "replace").decode() if FAULT == "ascii-ids" else last_id
+            headers.append(f"Last-Event-ID: {sent}")
+        if FAULT == "id-invented" and not last_id:
+            headers.append("Last-Event-ID: 0")
+        method = "POST" if FAULT == "posts" else "GET"
+        try:
+            wire, status, got = request(url, method, b"", headers)
+        except (Cut, OSError):
+            failures += 1
+            continue
+        if status in (301, 302, 303, 307, 308) and FAULT != f"no-redirect-{status}":
+            if not got.get("location"):
+                if FAULT == "redirect-loop":
+                    continue
+                return say(end="protocol_error")
+            url = got["location"]
+            continue
+        kind = got.get("content-type", "").partition(";")[0].strip().lower()
+        good = kind == "text/event-stream"
+        if FAULT == "type-prefix":
+            good = "event-stream" in got.get("content-type", "") or "json" in kind
+        elif FAULT == "type-exact":
+            good = got.get("content-type") == "text/event-stream"
+        elif FAULT == "any-type":
+            good = True
+        elif FAULT == "type-missing-ok":
+            good = good or not kind
+        if status == 204:
+            if FAULT != "reconnects-at-204":
+                return say(end="complete")
+        elif (status != 200 and not (FAULT == "status-200s" and status < 300)) or not good:
+            if FAULT not in ("reconnects-on-errors", "status-ignored"):
+                return say(end="http_error" if status != 200 else "protocol_error", status=status)
+            if FAULT == "reconnects-on-errors":
+                failures += 1
+                continue
+        charset = re.search("charset=([^;]+)", got.get("content-type", ""))
+        keep = lines if FAULT == "keeps-half-lines" and lines else Lines("" if FAULT == "id-per-connection" else last_id)
+        lines = keep
+        if FAULT == "bom-once" and failures == 0 and last_id == "" and retry != 3000:
+            lines.first = False
+        try:
+            for data in body_of(wire, got):
+                if FAULT == "charset-obeyed" and charset:
+                    data = data.decode(charset[1], "replace").encode()
+                for kind, text, id in lines.feed(data):
+                    last_id = id if FAULT != "id-never-reset" else id or last_id
+                    if FAULT == "prints-late":
+                        held.append((kind, text, id))
+                    else:
+                        say(event=kind, data=text, id=id)
+                if lines.retry is not None:
+                    retry = lines.retry
+                if FAULT == "id-at-once":
+                    lines.last_id = lines.id
+                last_id = lines.last_id if FAULT != "id-never-reset" else lines.last_id or last_id
+        except (Cut, OSError) as error:
+            if FAULT == ("reset-is-fatal" if str(error) == "reset" else "cut-is-fatal"):
+                return say(end="truncated")
+        for kind, text, id in [*held, *lines.end()]:
+            say(event=kind, data=text, id=id)
+        held.clear()
+        if FAULT == "never-reconnects":
+            return say(end="complete")
+        if FAULT == "reconnects-at-once":
+            retry = 1
+        time.sleep(min(retry / 1000, 60))
+    return say(end="http_error")
+
+
+held: list = []
+BEGAN = time.monotonic()
+
+if __name__ == "__main__":
+    if FAULT == "crashes-at-the-end":
+        say(delta="x")
+        sys.exit(3)
+    {"openai-chat": chat, "sse": source}[PROFILE]()

@@ -1,0 +1,822 @@
+"""A chat server with one fault, on raw sockets, in this process. With the fault "" it is correct.
+
+It shares nothing with the package's server. Each fault stands where a server would have it; ``FAULTS`` names the vectors
+that are made for it. ``UNUSUAL`` are ways to be correct that few servers take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import json
+import re
+import socket
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator
+from typing import Any
+
+WORDS = "Once there was a lamp that told the ships where the rocks were, and at night it sang to them.".split(" ")
+STORY = [WORDS[0], *(f" {word}" for word in WORDS[1:])]
+KEY = "right-key"
+
+
+class Broken:
+    def __init__(self, fault: str = "", profile: str = "openai-chat") -> None:
+        self.fault = fault
+        self.profile = profile
+        self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
+        self.address = self.listener.getsockname()
+        self.url = f"http://127.0.0.1:{self.address[1]}/v1"
+        self.journal: list[dict[str, Any]] = []
+        self.count = 0
+        self.lock = threading.Lock()
+        self.one_at_a_time = threading.Lock()
+        self.leaked: list[Any] = []
+        self.open = 0
+
+    def is_(self, *faults: str) -> bool:
+        return self.fault in faults
+
+    def run(self) -> None:
+        while True:
+            try:
+                connection, _ = self.listener.accept()
+            except OSError:
+                return
+            threading.Thread(target=self.serve, args=(connection,), daemon=True).start()
+
+    def serve(self, connection: socket.socket) -> None:
+        try:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
+            connection.settimeout(30)
+            Conversation(self, connection).run()
+        except (OSError, EOFError):
+            pass
+        finally:
+            if self.is_("leaks"):
+                self.leaked.append(connection)
+            else:
+                connection.close()
+
+
+@contextlib.contextmanager
+def serving(fault: str = "", profile: str = "openai-chat") -> Iterator[Broken]:
+    server = Broken(fault, profile)
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        yield server
+    finally:
+        with contextlib.suppress(OSError):
+            server.listener.shutdown(socket.SHUT_RDWR)
+        server.listener.close()
+        for connection in server.leaked:
+            connection.close()
+        thread.join()
+
+
+class Refused(Exception):
+    def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
+        super().__init__(message)
+        self.status, self.param, self.code = status, param, code
+
+
+class Conversation:
+    """The requests of one connection."""
+
+    def __init__(self, server: Broken, connection: socket.socket) -> None:
+        self.server, self.connection = server, connection
+        self.is_ = server.is_
+        self.buffer = b""
+        self.chunked = True
+
+    def run(self) -> None:
+        while True:
+            head = self.until(b"\r\n\r\n").decode("latin-1")
+            first, *lines = head.split("\r\n")
+            self.method, target, self.version = first.split(" ")
+            self.path = urllib.parse.urlsplit(target).path
+            self.headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
+            if self.headers.get("expect") and not self.is_("no-expect"):
+                self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+            if self.headers.get("expect") and self.is_("no-expect"):
+                return self.answer(500, {"error": "expect"})
+            if "chunked" in self.headers.get("transfer-encoding", ""):
+                if self.is_("no-chunked-requests"):
+                    self.answer(500, {"error": "chunked"})
+                    return
+                body = self.read_chunks()
+            else:
+                body = self.exactly(int(self.headers.get("content-length", 0)))
+            self.chunked = self.version == "HTTP/1.1" or self.is_("chunks-for-1.0")
+            if self.is_("no-half-close"):
+                time.sleep(0.1)
+                if self.half_closed():
+                    time.sleep(10)
+            if self.is_("serial"):
+                with self.server.one_at_a_time:
+                    again = self.handle(body)
+            else:
+                again = self.handle(body)
+            if not again or not self.chunked or self.version == "HTTP/1.0":
+                return
+            if self.is_("no-keep-alive"):
+                time.sleep(0.05)
+                return
+            if self.is_("no-pipelining"):
+                self.buffer = b""
+
+    def half_closed(self) -> bool:
+        self.connection.setblocking(False)
+        try:
+            return self.connection.recv(1, socket.MSG_PEEK) == b""
+        except BlockingIOError:
+            return False
+        finally:
+            self.connection.settimeout(30)
+
+    def until(self, mark: bytes) -> bytes:
+        while mark not in self.buffer:
+            self.more()
+        taken, _, self.buffer = self.buffer.partition(mark)
+        return taken
+
+    def exactly(self, size: int) -> bytes:
+        while len(self.buffer) < size:
+            self.more()
+        taken, self.buffer = self.buffer[:size], self.buffer[size:]
+        return taken
+
+    def more(self) -> None:
+        data = self.connection.recv(1 << 20)
+        if not data:
+            raise EOFError
+        self.buffer += data
+
+    def read_chunks(self) -> bytes:
+        body = b""
+        while size := int(self.until(b"\r\n"), 16):
+            body += self.exactly(size)
+            self.exactly(2)
+        self.until(b"\r\n")
+        return body
+
+    # ---- Answers ----
+
+    def answer(self, status: int, value: Any, *headers: str, kind: str = "application/json", body: bytes | None = None) -> bool:
+        data = json.dumps(value).encode() if body is None else body
+        lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(data)}", *headers]
+        lines.append("Access-Control-Allow-Origin: *")
+        self.connection.sendall("\r\n".join([*lines, "", ""]).encode() + (b"" if self.method == "HEAD" else data))
+        return True
+
+    def handle(self, body: bytes) -> bool:
+        try:
+            return self.route(body)
+        except Refused as error:
+            value: Any = {"message": str(error), "type": "invalid_request_error", "param": error.param, "code": error.code}
+            if self.is_("error-without-code"):
+                del value["code"]
+            if self.is_("error-is-text"):
+                value = str(error)
+            if self.is_("errors-with-200", "errors-as-stream"):
+                self.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {}\n\n")
+                return False
+            if self.is_("errors-as-html"):
+                return self.answer(error.status, None, kind="text/html", body=b"<html>error</html>")
+            return self.answer(error.status if not self.is_("errors-500") else 500, {"error": value})
+
+    def route(self, body: bytes) -> bool:
+        path = self.path.removeprefix("/v1")
+        if self.server.profile == "sse":
+            return self.source()
+        if self.method == "OPTIONS":
+            if self.is_("no-preflight"):
+                return self.answer(405, {})
+            allow = "" if self.is_("preflight-without-headers") else "Access-Control-Allow-Headers: authorization, content-type"
+            return self.answer(204, None, *filter(None, [allow, "Access-Control-Allow-Methods: POST"]), body=b"")
+        if path == "/journal":
+            return self.answer(200, self.server.journal)
+        if path.startswith("/models"):
+            return self.models(path)
+        if path == "/completions":
+            return self.completions(json.loads(body))
+        if self.method != "POST":
+            if self.is_("hangs-on-get"):
+                time.sleep(30)
+            return self.answer(200 if self.is_("get-is-ok") else 405, {"error": {"message": "POST"}})
+        if self.headers.get("authorization", "") != f"Bearer {KEY}" and self.server.fault != "any-key":
+            if "authorization" in self.headers or self.server.fault == "key-needed":
+                raise Refused(401, "wrong key", code="invalid_api_key")
+            raise Refused(401, "no key", code="invalid_api_key")
+        return self.chat(body)
+
+    def models(self, path: str) -> bool:
+        models = [{"id": name, "object": "model"} for name in ("m", "echo", "slow", "error", "crash", "overload")]
+        if path == "/models":
+            return self.answer(200, {"object": "list", "data": [] if self.is_("no-models") else models})
+        name = urllib.parse.unquote(path.removeprefix("/models/"))
+        if name != "m" and not self.is_("any-model-found"):
+            raise Refused(404, "no such model", code="model_not_found")
+        return self.answer(200, {"id": name, "object": "model"})
+
+    def completions(self, request: Any) -> bool:
+        kind = "chat.completion.chunk" if self.is_("completions-as-chat") else "text_completion"
+        self.head()
+        for word in STORY[:4]:
+            self.event({"id": "c", "object": kind, "choices": [{"index": 0, "text": word, "finish_reason": None}]})
+        self.send(b"data: [DONE]\n\n")
+        return self.finish()
+
+    # ---- Chat ----
+
+    def chat(self, body: bytes) -> bool:
+        if len(body) > 1 << 20 and not self.is_("no-size-limit"):
+            raise Refused(413, "too large")
+        if len(body) > 1 << 20:
+            return self.answer(500, {"error": "out of memory"})
+        try:
+            request = json.loads(body)
+        except ValueError:
+            if self.is_("bad-json-500"):
+                return self.answer(500, {"error": {"message": "crash", "type": "x", "param": None, "code": None}})
+            raise Refused(400, "not JSON") from None
+        self.request = request
+        if self.is_("known-fields-only") and set(request) & {"user", "metadata", "x_unknown"}:
+            raise Refused(400, "unknown field")
+        if self.is_("stop-needs-a-value") and "stop" in request and not request["stop"]:
+            raise Refused(400, "stop")
+        messages = request.get("messages")
+        if not isinstance(messages, list) or not messages:
+            if self.is_("messages-unchecked"):
+                messages = [{"role": "user", "content": "x"}]
+            else:
+                raise Refused(400, "bad input" if self.is_("param-not-named") else "messages must be a list", None if self.is_("param-not-named") else "messages")
+        model = request.get("model")
+        if model not in ("m", "echo", "slow", "error", "crash", "overload"):
+            raise Refused(404, "no such model", "model", None if self.is_("unknown-model-without-code") else "model_not_found")
+        if model == "overload":
+            more = [] if self.is_("no-retry-after") else ["Retry-After: 1"]
+            return self.answer(429, {"error": {"message": "busy", "type": "rate_limit_error"}}, *more)
+        if any(m["role"] == "tool" for m in messages) and self.is_("no-tool-results"):
+            raise Refused(400, "role tool")
+        wanted = "tool_calls" if self.calls_wanted(request) else ""
+        tokens = self.tokens(request, messages)
+        limit = request.get("max_tokens") or (None if self.is_("max-completion-tokens-ignored") else request.get("max_completion_tokens"))
+        if self.is_("max-tokens-ignored"):
+            limit = None
+        reason = "stop"
+        if limit is not None and len(tokens) > limit:
+            tokens, reason = tokens[:limit], "stop" if self.is_("length-not-told") else "length"
+        tokens = self.stopped(request, tokens)
+        if not request.get("stream") or self.is_("never-streams"):
+            if not self.is_("always-streams"):
+                return self.whole(request, tokens, reason, messages)
+        if self.is_("accept-needed") and "event-stream" not in self.headers.get("accept", "event-stream"):
+            return self.whole(request, tokens, reason, messages)
+        record = {"stream": True, "outcome": "open", "tokens": 0}
+        self.server.journal.append(record)
+        try:
+            return self.stream(request, tokens, reason, wanted, record)
+        except OSError:
+            record["outcome"] = "client_left"
+            raise EOFError from None
+        finally:
+            if record["outcome"] == "open":
+                record["outcome"] = "complete"
+
+    def tokens(self, request: Any, messages: Any) -> list[str]:
+        if request["model"] == "echo":
+            text = messages[-1]["content"]
+            if self.is_("echo-loses-controls"):
+                text = re.sub("[\0\u2028\u2029]", "", text)
+            if self.is_("emoji-broken"):
+                text = text.encode("utf-8")[:1].decode("utf-8", "replace") + "\ufffd" + text[1:]
+            if self.is_("crosstalk") and "number" in text:
+                with self.server.lock:
+                    self.server.count += 1
+                    text = text.replace("number", "number 1") if self.server.count % 7 == 0 else text
+            parts = re.findall(r"\s?\S+|\s", text)
+            return parts if "".join(parts) == text else [text]
+        tokens = list(STORY)
+        if request.get("seed") is None or self.is_("seed-ignored"):
+            with self.server.lock:
+                self.server.count += 1
+                tokens[3] = f" {self.server.count}"
+        return tokens
+
+    def stopped(self, request: Any, tokens: list[str]) -> list[str]:
+        for stop in request.get("stop") or []:
+            text = "".join(tokens)
+            if self.is_("stop-ignored"):
+                continue
+            if self.is_("held-back-text-lost") and stop[:3] in text:
+                text = text[: text.index(stop[:3])]
+                tokens = [text]
+            if stop in text:
+                kept = text[: text.index(stop) + (2 if self.is_("stop-leaks") else 0)]
+                tokens = re.findall(r"\s?\S+|\s", kept)
+        return tokens
+
+    def calls_wanted(self, request: Any) -> bool:
+        choice = request.get("tool_choice")
+        if self.is_("tool-choice-none-ignored") and choice == "none":
+            return True
+        return bool(request.get("tools")) and choice != "none" and request["messages"][-1]["role"] != "tool"
+
+    def usage(self, tokens: int) -> dict[str, int]:
+        total = 7 + tokens + (1 if self.is_("usage-does-not-add-up") else 0)
+        return {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": total}
+
+    def whole(self, request: Any, tokens: list[str], reason: str, messages: Any) -> bool:
+        text = "".join(tokens) + (" Really." if self.is_("whole-differs") else "")
+        usage = self.usage(len(tokens) + (3 if self.is_("usage-differs") else 0))
+        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}
+        kind = "chat.completion.chunk" if self.is_("whole-is-a-chunk") else "chat.completion"
+        if self.is_("done-after-whole"):
+            body = json.dumps({"object": kind, "choices": [choice], "usage": usage}).encode() + b"\n[DONE]"
+            return self.answer(200, None, body=body)
+        return self.answer(200, {"id": "w", "object": kind, "created": 1, "model": "m", "choices": [choice], "usage": usage})
+
+    def head(self, *more: str) -> None:
+        fault = self.server.fault
+        status = 201 if fault == "status-201" else 200
+        kind = {"type-plain": "text/plain", "type-ndjson": "application/x-ndjson", "charset-latin1": "text/event-stream; charset=latin-1",
+                "type-parameter": 'Text/Event-Stream; charset="UTF-8"'}.get(fault, "text/event-stream")
+        lines = [f"HTTP/1.1 {status} OK", f"Content-Type: {kind}"]
+        if fault == "two-types":
+            lines.append("Content-Type: text/event-stream")
+        if fault != "cacheable":
+            lines.append("Cache-Control: no-cache")
+        if fault != "no-x-accel":
+            lines.append("X-Accel-Buffering: no")
+        if fault != "no-request-id":
+            lines.append("X-Request-Id: r1")
+        if fault != "no-cors":
+            lines.append("Access-Control-Allow-Origin: *")
+        if fault == "close-with-chunks":
+            lines.append("Connection: close")
+        if fault == "keep-alive-lower":
+            lines.append("connection: Keep-Alive")
+        if self.chunked and fault not in ("length-too", "close-delimited"):
+            lines.append("Transfer-Encoding: chunked")
+        if fault == "length-and-chunks":
+            lines.append("Content-Length: 9999")
+        if fault == "length-too":
+            self.held_back = b""
+            self.held_head = lines
+            return
+        self.chunked = self.chunked and fault != "close-delimited"
+        if fault == "reversed-headers":
+            lines[1:] = lines[:0:-1]
+        interim = b"HTTP/1.1 102 Processing\r\n\r\n" if fault == "interim" else b""
+        self.connection.sendall(interim + "\r\n".join([*lines, *more, "", ""]).encode())
+
+    def send(self, data: bytes) -> None:
+        fault = self.server.fault
+        if fault == "crlf":
+            data = data.replace(b"\n", b"\r\n")
+        elif fault == "cr":
+            data = data.replace(b"\n", b"\r")
+        elif fault == "no-space":
+            data = data.replace(b"data: ", b"data:")
+        elif fault == "comments":
+            data = b": a comment\n" + data + b":\n\n"
+        elif fault == "mixed-ends" and b"[DONE]" in data:
+            data = data.replace(b"\n", b"\r\n")
+        elif fault == "no-blank-line":
+            data = data.removesuffix(b"\n") if b"[DONE]" in data else data
+        elif fault == "one-newline":
+            data = data.replace(b"\n\n", b"\n")
+        elif fault == "named-events" and b"data:" in data:
+            data = b"event: message\n" + data
+        elif fault == "ids":
+            data = b"id: 5\n" + data
+        if fault == "length-too":
+            self.held_back += data
+            return
+        if fault in ("buffers", "gzip-buffers") and b"[DONE]" not in data:
+            self.pending = getattr(self, "pending", b"") + data
+            return
+        data = self.__dict__.pop("pending", b"") + data
+        if fault == "gzip-buffers" and "gzip" in self.headers.get("accept-encoding", ""):
+            data = gzip.compress(data)
+        self.write(data)
+
+    def write(self, data: bytes) -> None:
+        with contextlib.suppress(*((OSError,) if self.is_("goes-on") else ())):
+            self.connection.sendall(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
+
+    def event(self, value: Any) -> None:
+        text = json.dumps(value, ensure_ascii=self.is_("ascii"))
+        if self.is_("latin1"):
+            self.send(b"data: " + text.replace("Once", "Onc\u00e9").encode("latin-1", "replace") + b"\n\n")
+            return
+        if self.is_("repr"):
+            text = repr(value)
+        if self.is_("multi-line-json"):
+            text = json.dumps(value, indent=1).replace("\n", "\ndata: ")
+        self.send(b"data: " + text.encode("utf-8", "surrogatepass") + b"\n\n")
+
+    def finish(self) -> bool:
+        fault = self.server.fault
+        if fault == "length-too":
+            lines = [*self.held_head, f"Content-Length: {len(self.held_back)}", "", ""]
+            self.connection.sendall("\r\n".join(lines).encode() + self.held_back)
+            return True
+        if fault == "stays-open":
+            time.sleep(15)
+        if self.chunked and fault != "no-last-chunk":
+            self.connection.sendall(b"0\r\n\r\n")
+        return self.chunked and fault not in ("no-last-chunk", "close-with-chunks")
+
+    def pause(self, seconds: float, record: dict[str, Any]) -> None:
+        """Wait, and notice a client that leaves meanwhile."""
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.half_closed() and not self.is_("goes-on", "no-half-close"):
+                self.connection.settimeout(0.01)
+                raise OSError("left")
+            time.sleep(0.005)
+
+    def stream(self, request: Any, tokens: list[str], reason: str, wanted: str, record: dict[str, Any]) -> bool:
+        fault, model = self.server.fault, request["model"]
+        if fault == "gzip-buffers" and "gzip" in self.headers.get("accept-encoding", ""):
+            self.head("Content-Encoding: gzip")
+        elif fault == "gzip-unasked-coding" and "gzip" in self.headers.get("accept-encoding", ""):
+            self.head("Content-Encoding: br")
+        elif model != "slow" or fault != "late-head":
+            self.head()
+        if fault == "slow-reader-blocks" and len(tokens) > 1000:
+            self.server.one_at_a_time.acquire()
+        elif fault == "slow-reader-blocks":
+            with self.server.one_at_a_time:
+                pass
+        if model == "slow":
+            for _ in range(3):
+                self.pause(0.12, record)
+                if fault not in ("silent", "late-head"):
+                    self.send(b": still thinking\n\n")
+            if fault == "late-head":
+                self.head()
+        with self.server.lock:
+            self.server.count += 1
+            number = self.server.count
+        id = {"same-id-each-time": "chatcmpl-1", "empty-id": ""}.get(fault, f"chatcmpl-{number}")
+        base = {"id": id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
+        base |= {"wrong-object": {"object": "chat.completion"}, "created-text": {"created": "now"}, "created-old": {"created": 5},
+                 "no-model": {"model": ""}, "error-null": {"error": None}, "fingerprint-number": {"system_fingerprint": 5},
+                 "obfuscated": {"obfuscation": "x"}}.get(fault, {})
+        if fault == "no-model":
+            base["model"] = ""
+        asked_usage = (request.get("stream_options") or {}).get("include_usage")
+        if asked_usage:
+            base["usage"] = self.usage(len(tokens)) if fault == "usage-on-each" else None
+        if fault == "bom":
+            self.send(b"\xef\xbb\xbf")
+        if fault == "retry-block":
+            self.send(b"retry: 100\n\n")
+        if fault == "event-block":
+            self.send(b"event: ping\n\n")
+        if fault == "empty-data":
+            self.send(b"data:\n\n")
+        count = request.get("n") or 1
+        if fault == "n-ignored":
+            count = 1
+        for index in range(count):
+            role = {"role": "assistant", "content": ""}
+            role |= {"role-empty": {"role": ""}, "role-model": {"role": "model"}, "content-list": {"content": []}}.get(fault, {})
+            if fault == "no-role":
+                role = {"content": ""}
+            self.chunk(base, index, role)
+        if wanted:
+            self.calls(base, request)
+            reason = "length" if fault == "calls-end-with-length" else "stop" if fault == "parallel-ends-with-stop" else "tool_calls"
+        else:
+            if fault == "one-delta":
+                tokens = ["".join(tokens)]
+            for position, token in enumerate(tokens):
+                if model in ("error", "crash") and position == 3:
+                    return self.fail(base, model, tokens)
+                if fault == "finish-on-each" and position == 2:
+                    self.chunk(base, 0, {"content": ""}, "stop")
+                for index in range(count):
+                    more = {"logprobs": self.logprobs(token)} if request.get("logprobs") or fault == "logprobs-unasked" else {}
+                    self.chunk({**base, **({"id": f"c{position}"} if fault == "id-per-chunk" else {}),
+                                **({"created": position} if fault == "created-per-chunk" else {})}, index, {"content": token}, **more)
+                record["tokens"] += 1
+                self.pause(0.02 if model != "echo" else 0.001, record)
+        for index in range(count):
+            if fault not in ("no-finish",):
+                value = {"finish-empty": "", "finish-odd": "eos", "finish-length-missing": "stop"}.get(fault, reason)
+                if fault == "usage-glued" and asked_usage:
+                    self.chunk({**base, "usage": self.usage(len(tokens))}, index, {}, value)
+                else:
+                    self.chunk(base, index, {}, value)
+            if fault == "finish-twice":
+                self.chunk(base, index, {}, reason)
+        if fault == "content-after-finish":
+            self.chunk(base, 0, {"content": "!"})
+        if fault == "no-choices":
+            self.event({**base, "choices": None})
+        if (asked_usage and fault not in ("no-usage", "usage-glued") and not (wanted and fault == "no-usage-with-tools")) or fault == "usage-unasked":
+            usage = {**base, "choices": [], "usage": self.usage(len(tokens))}
+            if fault == "usage-with-choices":
+                usage["choices"] = [{"index": 0, "delta": {}, "finish_reason": None}]
+            if fault == "usage-after-done":
+                self.send(b"data: [DONE]\n\n")
+            self.event(usage)
+        done = {"no-done": b"", "done-twice": b"data: [DONE]\n\ndata: [DONE]\n\n", "done-lower": b"data: [done]\n\n",
+                "done-quoted": b'data: "[DONE]"\n\n', "data-after-done": b'data: [DONE]\n\ndata: {"x": 1}\n\n',
+                "done-space": b"data: [DONE] \n\n"}.get(fault, b"data: [DONE]\n\n")
+        if done:
+            self.send(done)
+        return self.finish()
+
+    def logprobs(self, token: str) -> dict[str, Any]:
+        number = float("-inf") if self.is_("logprob-infinite") else -0.5
+        return {"content": [{"token": token, "logprob": number, "bytes": list(token.encode()), "top_logprobs": []}]}
+
+    def chunk(self, base: dict[str, Any], index: Any, delta: Any, finish: str | None = None, **more: Any) -> None:
+        fault = self.server.fault
+        choice: dict[str, Any] = {"index": index, "delta": delta, "finish_reason": finish, **more}
+        if fault == "no-index":
+            del choice["index"]
+        if fault == "index-counts-tokens":
+            self.position = getattr(self, "position", -1) + 1
+            choice["index"] = self.position
+        if fault == "delta-null" and finish:
+            choice["delta"] = None
+        if fault == "finish-missing" and finish is None:
+            del choice["finish_reason"]
+        if fault == "finish-empty-before" and finish is None:
+            choice["finish_reason"] = ""
+        if fault == "nan":
+            choice["score"] = float("nan")
+        value = {**base, "choices": [choice]}
+        if fault == "name-twice":
+            text = json.dumps(value)
+            self.send(b"data: " + text.replace('"object"', '"id": "x", "object"').encode() + b"\n\n")
+            return
+        if fault == "long-line":
+            value["pad"] = "p" * (1 << 20)
+        self.event(value)
+
+    def calls(self, base: dict[str, Any], request: Any) -> None:
+        fault = self.server.fault
+        two = request.get("tool_choice") == "auto"
+        names = ["get_weather", "get_time"] if two else ["get_weather"]
+        if fault == "calls-merged" and two:
+            names = ["get_weather"] * 2
+        for number, name in enumerate(names):
+            index: Any = {"call-index-missing": None, "call-index-from-one": number + 1, "calls-merged": 0}.get(fault, number)
+            text = '{"city": "Paris", "note": "for the trip"}'
+            if fault == "arguments-broken":
+                text = text[:-1]
+            parts = [text] if fault == "arguments-at-once" else [text[:9], text[9:20], text[20:]]
+            first: dict[str, Any] = {"index": index, "id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": ""}}
+            if fault == "call-id-missing":
+                first["id"] = None
+            if fault == "call-type-missing":
+                del first["type"]
+            self.chunk(base, 0, {"tool_calls": [first]})
+            for part in parts:
+                fragment: dict[str, Any] = {"index": index, "function": {"arguments": part}}
+                if fault == "name-repeated":
+                    fragment["function"]["name"] = name
+                if fault == "arguments-an-object":
+                    fragment["function"]["arguments"] = {"city": "Paris"}
+                if fault == "call-index-missing":
+                    del fragment["index"]
+                self.chunk(base, 0, {"tool_calls": [fragment]})
+
+    def fail(self, base: dict[str, Any], model: str, tokens: list[str]) -> bool:
+        fault = self.server.fault
+        if model == "crash":
+            if fault == "crash-ends-well":
+                self.finish()
+            return False
+        error: Any = {"message": "broke down", "type": "server_error", "param": None, "code": None}
+        if fault == "error-text-in-stream":
+            error = "broke down"
+        if fault != "error-swallowed":
+            self.event({"error": error})
+        if fault == "content-after-error":
+            self.chunk(base, 0, {"content": "more"})
+        if fault in ("finish-after-error", "error-swallowed"):
+            self.chunk(base, 0, {}, "stop")
+        self.send(b"data: [DONE]\n\n")
+        if fault == "error-then-cut":
+            return False
+        return self.finish()
+
+    # ---- A plain event source ----
+
+    def source(self) -> bool:
+        fault = self.server.fault
+        if fault == "source-500":
+            return self.answer(500, {})
+        last = self.headers.get("last-event-id", "")
+        if fault == "odd-id-500" and not last.isdigit() and last:
+            return self.answer(500, {})
+        if fault == "odd-id-400" and not last.isdigit() and last:
+            return self.answer(400, {})
+        if fault == "odd-bytes-500" and not last.isascii():
+            return self.answer(500, {})
+        start = int(last) if last.isascii() and last.isdigit() and len(last) < 9 and fault != "no-resume" else 0
+        self.head()
+        self.send({"retry-seconds": b"retry: 1.5\n\n"}.get(fault, b"retry: 100\n\n"))
+        for number in range(start + 1, 8):
+            id = {"id-spaces": f" {number} ", "id-nul": f"{number}\0"}.get(fault, str(number))
+            name = {"data-upper": "Data", "field-odd": "x: y\ndata"}.get(fault, "data")
+            text = "caf\u00e9" if fault != "source-latin1" else "caf\ud800"
+            self.send(f"id: {id}\n{name}: {text} {number}\n\n".encode("utf-8", "surrogatepass"))
+            if fault == "source-event-block":
+                self.send(b"event: ping\n\n")
+        if fault == "source-cut":
+            self.send(b"id: 9\ndata: half")
+        return self.finish()
+
+
+FAULTS: dict[str, str] = {
+    "status-201": "head/status-200 head/content-type",
+    "type-plain": "head/content-type head/accept-json",
+    "type-ndjson": "head/content-type",
+    "charset-latin1": "head/content-type",
+    "accept-needed": "head/accept-json",
+    "always-streams": "head/not-streamed",
+    "never-streams": "head/content-type head/accept-any frame/done-once",
+    "done-after-whole": "head/not-streamed",
+    "whole-is-a-chunk": "head/not-streamed",
+    "length-too": "head/framing",
+    "length-and-chunks": "head/framing",
+    "no-last-chunk": "head/last-chunk",
+    "close-with-chunks": "head/no-close-with-chunks",
+    "chunks-for-1.0": "head/http-1.0",
+    "no-keep-alive": "head/keep-alive",
+    "gzip-buffers": "head/gzip",
+    "gzip-unasked-coding": "head/gzip",
+    "cacheable": "head/cache-control",
+    "no-x-accel": "head/x-accel-buffering",
+    "buffers": "head/incremental",
+    "interim": "head/no-interim",
+    "get-is-ok": "head/other-methods",
+    "no-chunked-requests": "head/chunked-request",
+    "no-expect": "head/expect-continue",
+    "no-preflight": "head/preflight",
+    "preflight-without-headers": "head/preflight",
+    "no-cors": "head/cors-on-stream",
+    "no-request-id": "head/request-id",
+    "two-types": "head/one-of-each",
+    "latin1": "frame/utf8",
+    "bom": "frame/no-byte-order-mark",
+    "no-blank-line": "frame/events-end",
+    "one-newline": "frame/json-or-done chunk/object",
+    "mixed-ends": "frame/one-line-end",
+    "retry-block": "frame/no-block-without-data",
+    "event-block": "frame/no-block-without-data",
+    "empty-data": "frame/no-empty-data frame/json-or-done",
+    "repr": "frame/json-or-done",
+    "no-done": "frame/done-once frame/ends-after-done",
+    "done-twice": "frame/done-once frame/nothing-after-done",
+    "done-lower": "frame/done-once",
+    "done-quoted": "frame/done-once",
+    "done-space": "frame/done-once",
+    "data-after-done": "frame/nothing-after-done",
+    "stays-open": "frame/ends-after-done",
+    "nan": "frame/strict-json",
+    "name-twice": "frame/strict-json",
+    "echo-loses-controls": "frame/controls-round-trip",
+    "emoji-broken": "frame/unicode-round-trips",
+    "long-line": "frame/line-length",
+    "late-head": "frame/head-before-first-token",
+    "wrong-object": "chunk/object",
+    "id-per-chunk": "chunk/same-id",
+    "empty-id": "chunk/same-id",
+    "same-id-each-time": "chunk/ids-differ",
+    "created-text": "chunk/created",
+    "created-per-chunk": "chunk/created",
+    "created-old": "chunk/created-now",
+    "no-model": "chunk/model",
+    "no-choices": "chunk/choices",
+    "no-index": "chunk/index",
+    "index-counts-tokens": "chunk/index",
+    "delta-null": "chunk/delta",
+    "no-role": "chunk/role-first",
+    "role-empty": "chunk/role-value",
+    "role-model": "chunk/role-value",
+    "finish-missing": "chunk/finish-null-before",
+    "finish-empty-before": "chunk/finish-null-before",
+    "no-finish": "chunk/finish-once",
+    "finish-twice": "chunk/finish-once",
+    "finish-on-each": "chunk/finish-once chunk/no-content-after-finish",
+    "finish-odd": "chunk/finish-value",
+    "content-after-finish": "chunk/no-content-after-finish",
+    "content-list": "chunk/content-type",
+    "whole-differs": "chunk/equals-whole",
+    "one-delta": "chunk/several-deltas",
+    "error-null": "chunk/no-error-member",
+    "n-ignored": "chunk/n",
+    "max-tokens-ignored": "chunk/max-tokens",
+    "length-not-told": "chunk/max-tokens chunk/max-completion-tokens",
+    "max-completion-tokens-ignored": "chunk/max-completion-tokens",
+    "stop-ignored": "chunk/stop",
+    "stop-leaks": "chunk/stop",
+    "stop-needs-a-value": "chunk/stop-null",
+    "held-back-text-lost": "chunk/stop-unmatched",
+    "logprob-infinite": "chunk/logprobs",
+    "logprobs-unasked": "chunk/no-logprobs",
+    "seed-ignored": "chunk/seed",
+    "known-fields-only": "chunk/unknown-fields",
+    "fingerprint-number": "chunk/fingerprint",
+    "obfuscated": "chunk/no-obfuscation",
+    "usage-unasked": "usage/not-unasked",
+    "no-usage": "usage/one-chunk",
+    "usage-glued": "usage/one-chunk",
+    "usage-with-choices": "usage/one-chunk",
+    "usage-after-done": "usage/one-chunk",
+    "usage-on-each": "usage/null-before",
+    "usage-does-not-add-up": "usage/sum",
+    "usage-differs": "usage/equals-whole",
+    "no-usage-with-tools": "usage/with-tools",
+    "call-index-missing": "call/index",
+    "call-index-from-one": "call/index-dense",
+    "call-id-missing": "call/first-fragment",
+    "call-type-missing": "call/first-fragment",
+    "name-repeated": "call/later-fragments",
+    "arguments-an-object": "call/function-object",
+    "arguments-broken": "call/arguments",
+    "calls-end-with-length": "call/finish-reason",
+    "calls-merged": "call/parallel",
+    "parallel-ends-with-stop": "call/parallel",
+    "no-tool-results": "call/result",
+    "tool-choice-none-ignored": "call/none",
+    "arguments-at-once": "call/fragments",
+    "bad-json-500": "fault/bad-json fault/error-object",
+    "messages-unchecked": "fault/messages",
+    "param-not-named": "fault/messages",
+    "unknown-model-without-code": "fault/unknown-model",
+    "any-key": "fault/key",
+    "errors-with-200": "fault/before-the-stream",
+    "errors-as-html": "fault/bad-json fault/before-the-stream",
+    "error-without-code": "fault/error-object",
+    "error-is-text": "fault/error-object",
+    "no-size-limit": "fault/odd-bodies",
+    "no-retry-after": "fault/overload",
+    "error-text-in-stream": "fault/in-stream",
+    "error-swallowed": "fault/in-stream",
+    "content-after-error": "fault/nothing-after-error",
+    "finish-after-error": "fault/nothing-after-error",
+    "error-then-cut": "fault/end-after-error",
+    "crash-ends-well": "fault/crash",
+    "goes-on": "life/leave life/leave-in-silence",
+    "leaks": "life/hundred-leave",
+    "no-half-close": "life/half-close",
+    "slow-reader-blocks": "life/slow-reader",
+    "crosstalk": "life/fifty-at-once",
+    "no-pipelining": "life/pipelined",
+    "no-models": "models/list",
+    "any-model-found": "models/one",
+    "completions-as-chat": "models/completions",
+    "silent": "frame/keep-alive-in-silence",
+}
+"""Faults of chat servers, each with the vectors that are made for it."""
+
+SOURCE_FAULTS: dict[str, str] = {
+    "source-500": "events/status",
+    "type-plain": "events/content-type",
+    "source-latin1": "events/utf8",
+    "field-odd": "events/fields",
+    "data-upper": "events/lower-case",
+    "retry-seconds": "events/retry-digits",
+    "id-nul": "events/no-nul-in-id",
+    "id-spaces": "events/id-survives-header",
+    "source-event-block": "events/block-without-data",
+    "source-cut": "events/ends-with-blank-line",
+    "length-too": "events/framing",
+    "no-last-chunk": "events/last-chunk",
+    "chunks-for-1.0": "events/http-1.0",
+    "cacheable": "events/cache-control",
+    "no-resume": "events/resume",
+    "odd-id-400": "events/unknown-id",
+    "odd-bytes-500": "events/no-5xx-on-odd-id",
+}
+"""Faults of plain event sources."""
+
+UNUSUAL = (
+    "crlf",
+    "cr",
+    "no-space",
+    "comments",
+    "named-events",
+    "ids",
+    "keep-alive-lower",
+    "reversed-headers",
+    "close-delimited",
+    "type-parameter",
+    "multi-line-json",
+    "ascii",
+)
+"""Ways to be correct that few servers take."""
