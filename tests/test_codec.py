@@ -45,14 +45,13 @@ def cut_points(stream: bytes) -> Iterator[int]:
 
 
 def test_all_rows_are_there() -> None:
-    assert len(ROWS) == len({row.id for row in ROWS}) == len({row.name for row in ROWS}) == 268
+    assert len(ROWS) == len({row.id for row in ROWS}) >= 268
 
 
 @pytest.mark.parametrize("row", ROWS, ids=str)
 def test_row_in_every_cutting(row: Row) -> None:
-    retry = row.retry
-    if retry == "any":
-        retry = decode([row.stream]).reconnection_time
+    retry = decode([row.stream]).reconnection_time
+    assert row.retry_agrees(retry)
     expected = Outcome([tuple(event) for event in row.events], row.last_event_id, retry)
     assert decode([row.stream]) == expected
     assert decode([row.stream[i : i + 1] for i in range(len(row.stream))]) == expected
@@ -67,8 +66,7 @@ def test_oracle_agrees_with_row(row: Row) -> None:
     outcome = interpret(row.stream)
     assert outcome.events == [tuple(event) for event in row.events]
     assert outcome.last_event_id == row.last_event_id
-    if row.retry != "any":
-        assert outcome.reconnection_time == row.retry
+    assert row.retry_agrees(outcome.reconnection_time)
 
 
 # ---- Promptness: the event is out before the next chunk comes --------------------------------------------------------

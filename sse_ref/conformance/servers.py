@@ -1374,6 +1374,8 @@ def _(target: Target) -> None:
     text = "word " * 20_000
     with target.connect(receive_buffer=4096) as slow:
         slow.send(target.body(text, role="echo"))
+        with contextlib.suppress(OSError):
+            slow.socket.recv(1, socket.MSG_PEEK)  # it has begun; nothing more is read of it
         with target.connect() as other:
             other.send(target.body("Say one", max_tokens=4))
             exchange = other.answer()

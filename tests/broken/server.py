@@ -281,7 +281,7 @@ class Conversation:
         try:
             return self.stream(request, tokens, reason, wanted, record)
         except OSError:
-            record["outcome"] = "client_left"
+            record["outcome"] = "complete" if self.is_("goes-on") else "client_left"
             raise EOFError from None
         finally:
             if record["outcome"] == "open":
@@ -507,7 +507,7 @@ class Conversation:
                     self.chunk({**base, **({"id": f"c{position}"} if fault == "id-per-chunk" else {}),
                                 **({"created": position} if fault == "created-per-chunk" else {})}, index, {"content": token}, **more)
                 record["tokens"] += 1
-                self.pause(0.02 if model != "echo" else 0.001, record)
+                self.pause(0.02 if self.is_("buffers", "goes-on") else 0.003 if model != "echo" else 0.001, record)
         for index in range(count):
             if fault not in ("no-finish",):
                 value = {"finish-empty": "", "finish-odd": "eos", "finish-length-missing": "stop"}.get(fault, reason)

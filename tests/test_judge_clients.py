@@ -1,0 +1,161 @@
+"""The judge of clients: every fault is caught, every vector catches something, a correct stranger is not failed."""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from broken.clients import CHAT, SOURCE
+
+from sse_ref.conformance import clients, scripts
+from sse_ref.conformance.corpus import Vector, load
+from sse_ref.conformance.scripts import HostileServer
+from sse_ref.conformance.verdicts import Result
+
+VECTORS = {vector.id: vector for vector in load("client")}
+CLIENT = str(Path(__file__).parent / "broken" / "client.py")
+AT_ONCE = 10
+
+
+@pytest.fixture
+def server() -> Iterator[HostileServer]:
+    with HostileServer() as server:
+        yield server
+
+
+def judge(vector: Vector, fault: str, server: HostileServer) -> Result:
+    command = [sys.executable, "-I", "-S", CLIENT, str(vector.profile), fault]
+    return clients.judge(vector, server, command, timeout=10.0, scale=1.0)
+
+
+@pytest.mark.once
+def test_correct_client_of_another_make_passes_everything(server: HostileServer) -> None:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(lambda vector: judge(vector, "none", server), VECTORS.values()))
+    assert not [(r.vector.id, r.verdict, r.reason) for r in results if r.verdict != "pass"]
+
+
+@pytest.mark.once
+def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripts, "HOLD_SECONDS", 3.0)  # what fails by holding out does so for less long
+    runs = [(fault, id) for faults in (CHAT, SOURCE) for fault, ids in faults.items() for id in ids.split()]
+    assert len(CHAT) + len(SOURCE) >= 25
+    assert {id for _, id in runs} == set(VECTORS)
+
+    def one(run: tuple[str, str]) -> tuple[str, str, str, str]:
+        fault, id = run
+        with HostileServer() as server:  # one for each: several faults may be on the same case
+            result = judge(VECTORS[id], fault, server)
+        return fault, id, result.verdict, result.reason
+
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = list(pool.map(one, runs))
+    assert not [entry for entry in found if entry[2] not in ("fail", "error")]
+
+
+# ---- Programs as they are --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("code", "verdict", "reason"),
+    [
+        ("pass", "error", "exit status 0 and printed no end"),
+        ("raise SystemExit(7)", "error", "exit status 7"),
+        ("import time; time.sleep(30)", "error", "timeout"),
+        ("print('hello')", "error", "no JSON object"),
+        ("print('[1]')", "error", "no JSON object"),
+        ("print('{\"end\": \"done\"}')", "error", "none of"),
+        ("print('{\"skip\": \"no tools\"}')", "skip", "no tools"),
+        ("import sys\nwhile True: sys.stdout.write('{}\\n')", "error", ""),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "error", "signal"),
+        ("print('{\"end\": \"complete\", \"text\": \"Hello\"}')", "fail", "0 requests"),
+    ],
+)
+def test_program_that_misbehaves_costs_only_its_case(
+    code: str, verdict: str, reason: str, server: HostileServer
+) -> None:
+    command = [sys.executable, "-I", "-S", "-c", code]
+    result = clients.judge(VECTORS["wire/baseline"], server, command, timeout=1.0, scale=1.0)
+    assert result.verdict == verdict and reason in result.reason, result.reason
+
+
+def test_client_is_told_everything(server: HostileServer) -> None:
+    code = (
+        "import os, sys, json; names = [n for n in os.environ if n.startswith('SSE_CONFORMANCE_')];"
+        "print(json.dumps({'skip': json.dumps([sys.argv[-1], {n: os.environ[n] for n in names}])}))"
+    )
+    result = clients.judge(VECTORS["time/cancel"], server, [sys.executable, "-c", code], timeout=10.0, scale=1.0)
+    url, environment = json.loads(result.reason)
+    assert url == environment["SSE_CONFORMANCE_URL"] == f"{server.url}/case/time/cancel"
+    assert environment["SSE_CONFORMANCE_CANCEL_AFTER"] == "5" and environment["SSE_CONFORMANCE_CASE"] == "time/cancel"
+    assert json.loads(environment["SSE_CONFORMANCE_BODY"])["stream"] is True
+    assert float(environment["SSE_CONFORMANCE_IDLE_S"]) > 0
+
+
+def test_case_is_run_again_when_its_own_pauses_came_late(
+    server: HostileServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runs = []
+
+    def run(vector: Vector, session: scripts.Session, *rest: object) -> clients.Printed:
+        runs.append(session)
+        session.late = 5.0 if len(runs) == 1 else 0.0
+        return clients.Printed(end={"end": "timeout" if len(runs) == 1 else "complete"}, deltas=["Hello"])
+
+    monkeypatch.setattr(clients, "_run", run)
+    result = clients.judge(VECTORS["time/comments-keep-alive"], server, ["x"], timeout=1.0, scale=1.0)
+    assert len(runs) == 2 and "0 requests" in result.reason
+
+
+# ---- The hostile server ----------------------------------------------------------------------------------------------
+
+
+def ask(server: HostileServer, id: str, path: str = "/chat/completions") -> bytes:
+    host, port = server.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        connection.sendall(f"POST /case/{id}{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode())
+        data = b""
+        try:
+            while not data.endswith((b"0\r\n\r\n", b"}\n")) and (more := connection.recv(65536)):
+                data += more
+        except ConnectionResetError:
+            data += b"RESET"
+        return data
+
+
+def test_bytes_come_before_the_reset(server: HostileServer) -> None:
+    server.open(VECTORS["end/reset"])
+    data = ask(server, "end/reset")
+    assert b'"content": "lo"' in data and data.endswith(b"RESET")
+
+
+def test_anything_below_the_case_gets_the_case(server: HostileServer) -> None:
+    server.open(VECTORS["wire/baseline"])
+    for path in ("", "/", "/chat/completions", "/v1/models?x=1"):
+        assert ask(server, "wire/baseline", path).endswith(b"0\r\n\r\n")
+    assert b"no case is played here" in ask(server, "wire/unknown")
+
+
+def test_each_request_gets_its_own_script(server: HostileServer) -> None:
+    session = server.open(VECTORS["http/500-then-200"])
+    assert ask(server, "http/500-then-200").startswith(b"HTTP/1.1 500")
+    assert all(ask(server, "http/500-then-200").startswith(b"HTTP/1.1 200") for _ in range(2))
+    assert len(session.requests) == 3 and session.timeline
+
+
+def test_stopping_the_server_ends_what_it_holds() -> None:
+    began = time.monotonic()
+    with HostileServer() as server:
+        server.open(VECTORS["time/silent-before-head"])
+        with ThreadPoolExecutor(1) as pool:
+            asked = pool.submit(ask, server, "time/silent-before-head")
+            time.sleep(0.2)
+            server.__exit__()
+            asked.result()
+    assert time.monotonic() - began < scripts.HOLD_SECONDS

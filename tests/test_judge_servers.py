@@ -1,0 +1,169 @@
+"""The judge of servers: every fault is caught, every vector catches something, a correct stranger is not failed."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from broken.server import FAULTS, KEY, SOURCE_FAULTS, UNUSUAL, Broken, serving
+
+from sse_ref.conformance import corpus, servers
+from sse_ref.conformance.corpus import load
+from sse_ref.conformance.servers import ROLES, Target, judge
+from sse_ref.conformance.verdicts import Result
+from sse_ref.conformance.wire import Address, Connection
+
+VECTORS = {vector.id: vector for vector in load("server")}
+MODELS = {"": "m", **{role: role for role in ROLES}}
+
+
+def target(server: Broken, **more: object) -> Target:
+    return Target(server.url, MODELS, KEY, f"{server.url}/journal", timeout=3.0, **more)  # type: ignore[arg-type]
+
+
+def run(fault: str, ids: list[str], profile: str = "openai-chat", **more: object) -> list[Result]:
+    with serving(fault, profile) as server:
+        asked = target(server, **more)
+        return [judge(VECTORS[id], asked) for id in ids]
+
+
+def of(profile: str) -> list[str]:
+    return [vector.id for vector in VECTORS.values() if vector.profile == profile]
+
+
+@pytest.mark.once
+def test_correct_server_of_another_make_passes_everything() -> None:
+    for profile in ("openai-chat", "sse"):
+        results = run("", of(profile), profile)
+        assert not [(r.vector.id, r.verdict, r.reason) for r in results if r.verdict != "pass"]
+
+
+@pytest.mark.once
+def test_correct_but_unusual_servers_are_not_failed() -> None:
+    def one(job: tuple[str, str]) -> list[Result]:
+        kind, profile = job
+        return run(kind, [id for id in of(profile) if not id.startswith("life/")], profile)
+
+    jobs = [(kind, profile) for kind in UNUSUAL for profile in ("openai-chat", "sse")]
+    with ThreadPoolExecutor(6) as pool:
+        for (kind, _), results in zip(jobs, pool.map(one, jobs), strict=True):
+            assert not [(kind, r.vector.id, r.verdict, r.reason) for r in results if r.verdict != "pass"]
+
+
+@pytest.mark.once
+def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(servers, "LONG_SILENCE", 0.3)  # no test waits half a minute
+    jobs = [
+        (fault, ids.split(), profile)
+        for profile, faults in (("openai-chat", FAULTS), ("sse", SOURCE_FAULTS))
+        for fault, ids in faults.items()
+    ]
+    assert len(jobs) >= 40
+    judged = {id for _, ids, _ in jobs for id in ids}
+    assert judged == {vector.id for vector in VECTORS.values() if vector.level != "may"}
+
+    def one(job: tuple[str, list[str], str]) -> list[Result]:
+        fault, ids, profile = job
+        return run(fault, ids, profile, pid=os.getpid() if fault == "leaks" else None)
+
+    quiet = [job for job in jobs if job[0] != "leaks"]
+    with ThreadPoolExecutor(6) as pool:
+        found = list(zip(quiet, pool.map(one, quiet), strict=True))
+    found += [(job, one(job)) for job in jobs if job[0] == "leaks"]  # alone: it counts what the process holds
+    assert not [(job[0], r.vector.id, r.verdict, r.reason) for job, rs in found for r in rs if r.verdict != "fail"]
+
+
+# ---- What cannot be judged is a skip ---------------------------------------------------------------------------------
+
+
+def test_what_no_model_can_be_made_to_do_is_a_skip() -> None:
+    with serving() as server:
+        plain = Target(server.url, {"": "m"}, KEY, timeout=3.0)
+        ids = ("frame/controls-round-trip", "frame/keep-alive-in-silence", "fault/in-stream", "fault/crash", "life/leave")
+        results = [judge(VECTORS[id], plain) for id in ids]
+        assert {result.verdict for result in results} == {"skip"}
+        assert all("--model-for" in r.reason or "--journal" in r.reason for r in results)
+
+
+def test_key_is_not_judged_without_one_and_never_shown() -> None:
+    with serving("type-plain") as server:
+        asked = target(server)
+        result = judge(VECTORS["head/content-type"], asked)
+        assert result.verdict == "fail" and KEY not in str(result.shown) and KEY not in result.reason
+        assert any("curl" in line for line in result.shown["request"])
+        keyless = Target(server.url, MODELS, None, timeout=3.0)
+        assert judge(VECTORS["fault/key"], keyless).verdict == "skip"
+
+
+def test_refused_key_is_said() -> None:
+    with serving() as server:
+        result = judge(VECTORS["frame/utf8"], Target(server.url, MODELS, "wrong", timeout=3.0))
+        assert result.verdict == "fail" and "401" in result.reason
+
+
+def test_may_vector_never_fails() -> None:
+    (result,) = run("no-space", ["frame/space-after-colon"])
+    assert result.verdict == "pass" and "left open" in result.reason
+
+
+def test_requests_are_counted_before_they_are_sent() -> None:
+    assert servers.requests_needed([VECTORS["head/status-200"], VECTORS["frame/utf8"]]) == 1
+    assert servers.requests_needed([VECTORS["life/hundred-leave"]]) == 101
+    vectors = [vector for vector in VECTORS.values() if vector.id.startswith(("head/", "usage/"))]
+    with serving() as server:
+        asked = target(server)
+        for vector in vectors:
+            judge(vector, asked)
+        sent = len(asked.sent)
+    assert sent <= servers.requests_needed(vectors)
+
+
+@pytest.mark.parametrize("vector", [v for v in VECTORS.values() if v.body["exchanges"]], ids=lambda v: v.id)
+def test_every_request_has_a_curl_line(vector: corpus.Vector) -> None:
+    line = servers.curl(vector, "http://127.0.0.1:8000/v1")
+    assert line.startswith("curl -sN --raw") and "http://127.0.0.1:8000/v1" in line and "{model}" not in line
+
+
+# ---- HTTP that is broken -----------------------------------------------------------------------------------------------
+
+
+def exchange_of(raw: bytes) -> object:
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def serve() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.recv(65536)
+            connection.sendall(raw)
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with Connection(Address.of(f"http://127.0.0.1:{listener.getsockname()[1]}"), 2.0) as connection:
+        connection.send(b"GET / HTTP/1.1\r\n\r\n")
+        exchange = connection.answer()
+    thread.join()
+    listener.close()
+    return exchange
+
+
+@pytest.mark.parametrize(
+    ("raw", "problem"),
+    [
+        (b"", "without a response"),
+        (b"hello\r\n\r\n", "begins with"),
+        (b"HTTP/1.1 200 OK\r\nbad header\r\n\r\n", "header line"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: x\r\n\r\n", "Content-Length"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc", "cut"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nxx\r\n", "chunk size"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcdef\r\n", "longer than its size"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n", "cut"),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n", ""),
+        (b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.0 200 OK\r\n\r\nabc", ""),
+    ],
+)
+def test_wire_says_what_is_wrong(raw: bytes, problem: str) -> None:
+    exchange = exchange_of(raw)
+    assert problem in exchange.problem if problem else not exchange.problem  # type: ignore[attr-defined]
