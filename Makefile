@@ -5,7 +5,7 @@ CHECK_ENV := .check-env
 BENCH_ENV := .bench-env
 INTEROP_ENV := .interop-env
 
-.PHONY: help run test fuzz check format readme bench interop clean
+.PHONY: help run test fuzz check format readme bench interop judge clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -58,6 +58,9 @@ $(INTEROP_ENV): tests/interop/requirements.txt tests/interop/package.json
 
 interop: $(INTEROP_ENV) ## Run unmodified SDKs, curl and a browser against the server
 	$(INTEROP_ENV)/bin/python tests/interop/run.py
+
+judge: $(INTEROP_ENV) ## Judge published decoders and clients; then make readme
+	$(PYTHON) tests/interop/judge.py
 
 clean: ## Remove what the targets installed
 	rm -rf $(TEST_ENV) $(CHECK_ENV) $(BENCH_ENV) $(INTEROP_ENV)

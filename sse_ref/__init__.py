@@ -11,6 +11,7 @@ modules above it:
     server        HTTP around them: ``python -m sse_ref.server``
     transport     one HTTP response, read without being fooled
     client        chat streams and event sources: ``python -m sse_ref.client``
+    conformance   the judge of other implementations: ``python -m sse_ref.conformance``
 
 ``codec``, ``structured``, ``model`` and ``dialects`` are pure: no socket, clock, thread or file. ``server`` and ``client``
 are not imported from here, because a program that needs the codec should not pay for the rest.

@@ -12,6 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT))
 
+from sse_ref.conformance.corpus import LEVELS, TARGETS, load  # noqa: E402
 from sse_ref.server import Settings  # noqa: E402
 
 README = ROOT / "README.md"
@@ -26,6 +27,21 @@ READING_ORDER = (
     ("server.py", "HTTP around them: `python -m sse_ref.server`"),
     ("transport.py", "one HTTP response, read without being fooled"),
     ("client.py", "chat streams and event sources: `python -m sse_ref.client`"),
+)
+JUDGE_ORDER = (
+    ("corpus.py", "the vectors: data, one sentence of fact each"),
+    ("verdicts.py", "what a run comes to: verdicts, known failures, exit status"),
+    ("programs.py", "a program under test: a line of JSON to it, a line back"),
+    ("decoders.py", "judges decoders: bytes in every cutting, events back"),
+    ("encoders.py", "judges encoders: events to them, bytes read back"),
+    ("scripts.py", "the hostile server that plays the scripts of the client cases"),
+    ("clients.py", "judges clients: by what they print, and by what the server saw"),
+    ("wire.py", "HTTP on a raw socket, with nothing hidden"),
+    ("servers.py", "judges servers: one function for each vector"),
+    ("reports.py", "text, JSON, JUnit, TAP, Markdown, badge, annotations"),
+    ("matrix.py", "several reports as one page of HTML"),
+    ("reference.py", "our own decoder, encoder and client as programs under test"),
+    ("commands.py", "`python -m sse_ref.conformance`"),
 )
 
 
@@ -54,6 +70,45 @@ def reading_list() -> str:
     return "\n".join(rows)
 
 
+def judge_list() -> str:
+    folder = ROOT / "sse_ref" / "conformance"
+    rows = ["| file | lines | of code | what |", "|---|--:|--:|---|"]
+    for name, what in JUDGE_ORDER:
+        path = folder / name
+        rows.append(f"| [`{name}`]({name}) | {len(path.read_text().splitlines())} | {lines_of_code(path)} | {what} |")
+    return "\n".join(rows)
+
+
+def corpus_table() -> str:
+    """How many vectors there are, by target, profile and level."""
+    rows = ["| vectors | must | should | may | together |", "|---|--:|--:|--:|--:|"]
+    for target in TARGETS:
+        vectors = load(target)
+        for profile in dict.fromkeys(vector.profile for vector in vectors):
+            own = [vector for vector in vectors if vector.profile == profile]
+            numbers = [sum(vector.level == level for vector in own) for level in LEVELS]
+            name = f"{target}, `{profile}`" if profile else target
+            rows.append(f"| {name} | {' | '.join(map(str, numbers))} | {len(own)} |")
+    return "\n".join(rows)
+
+
+def judged() -> str:
+    """What the judge says of published programs: from the reports that ``make judge`` keeps."""
+    kept = json.loads((ROOT / "tests" / "interop" / "judged.json").read_text())
+    rows = []
+    for target, title in (("decoder", "decoder"), ("client", "client, `openai-chat`")):
+        rows.append(f"| {title} | passed | failed must | failed should | skipped | what it fails first |")
+        rows.append("|---|--:|--:|--:|--:|---|")
+        for entry in kept[target].values():
+            counts = entry["counts"]
+            first = ", ".join(f"`{id}`" for id in list(entry["failed"])[:3]) or "nothing"
+            numbers = (counts["pass"], entry["must"], entry["should"], counts["skip"])
+            rows.append(f"| {entry['name']} | {' | '.join(map(str, numbers))} | {first} |")
+        rows.append("")
+    rows.append(f"Run of {kept['date']}; `make judge` makes it again. Every reason is in `tests/interop/judged.json`.")
+    return "\n".join(rows)
+
+
 def settings() -> str:
     rows = ["| setting | default |", "|---|---|"]
     for field in dataclasses.fields(Settings):
@@ -74,18 +129,29 @@ def speed() -> str:
     return "\n".join([*rows, "", *(sentence for part in sections for sentence in part["figures"])])
 
 
+TABLES = {
+    "reading list": reading_list,
+    "settings": settings,
+    "speed": speed,
+    "judge": judge_list,
+    "corpus": corpus_table,
+    "judged": judged,
+}
+JUDGE_README = ROOT / "sse_ref" / "conformance" / "README.md"
+
+
 def with_tables(text: str) -> str:
-    for name, make in (("reading list", reading_list), ("settings", settings), ("speed", speed)):
-        pattern = rf"(<!-- {name}: written by make readme -->\n).*?(<!-- end -->)"
-        text, count = re.subn(
-            pattern, lambda match, make=make: f"{match[1]}{make()}\n{match[2]}", text, flags=re.DOTALL
-        )  # type: ignore[misc]
-        assert count == 1, name
-    return text
+    """The text with every table that it marks written anew."""
+
+    def table(match: re.Match[str]) -> str:
+        return f"<!-- {match[1]}: written by make readme -->\n{TABLES[match[1]]()}\n<!-- end -->"
+
+    return re.sub(r"<!-- ([a-z ]+): written by make readme -->\n.*?<!-- end -->", table, text, flags=re.DOTALL)
 
 
 if __name__ == "__main__":
-    if sys.argv[1:] == ["--write"]:
-        README.write_text(with_tables(README.read_text()))
-    elif with_tables(README.read_text()) != README.read_text():
-        sys.exit("the README's tables are not current: make readme writes them")
+    for page in (README, JUDGE_README):
+        if sys.argv[1:] == ["--write"]:
+            page.write_text(with_tables(page.read_text()))
+        elif with_tables(page.read_text()) != page.read_text():
+            sys.exit(f"the tables of {page.relative_to(ROOT)} are not current: make readme writes them")

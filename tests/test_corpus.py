@@ -87,7 +87,11 @@ def test_every_stream_is_cut_in_every_way() -> None:
 
 def test_cuts_are_made_inside_crlf_characters_and_the_byte_order_mark() -> None:
     points = {
-        id: {len(c.chunks[0]) for c in decoders.cuttings(next(corpus.matching(load("decoder"), [id]))) if len(c.chunks) == 2}
+        id: {
+            len(c.chunks[0])
+            for c in decoders.cuttings(next(corpus.matching(load("decoder"), [id])))
+            if len(c.chunks) == 2
+        }
         for id in ("eol/crlf", "utf8/2-3-4-byte", "bom/stripped")
     }
     assert {9, 10} <= points["eol/crlf"]

@@ -70,11 +70,11 @@ def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyP
         ("import time; time.sleep(30)", "error", "timeout"),
         ("print('hello')", "error", "no JSON object"),
         ("print('[1]')", "error", "no JSON object"),
-        ("print('{\"end\": \"done\"}')", "error", "none of"),
-        ("print('{\"skip\": \"no tools\"}')", "skip", "no tools"),
+        ('print(\'{"end": "done"}\')', "error", "none of"),
+        ('print(\'{"skip": "no tools"}\')', "skip", "no tools"),
         ("import sys\nwhile True: sys.stdout.write('{}\\n')", "error", ""),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "error", "signal"),
-        ("print('{\"end\": \"complete\", \"text\": \"Hello\"}')", "fail", "0 requests"),
+        ('print(\'{"end": "complete", "text": "Hello"}\')', "fail", "0 requests"),
     ],
 )
 def test_program_that_misbehaves_costs_only_its_case(

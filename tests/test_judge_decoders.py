@@ -194,7 +194,7 @@ BROKEN = {
     "prints garbage": "import sys\nfor line in sys.stdin: print('hello', flush=True)",
     "floods": "import sys; sys.stdin.readline()\nwhile True: print('{}')",
     "closes its output": "import sys, os, time; os.close(1); time.sleep(60)",
-    "answers another": "import sys\nfor line in sys.stdin: print('{\"id\": \"x\", \"events\": []}', flush=True)",
+    "answers another": 'import sys\nfor line in sys.stdin: print(\'{"id": "x", "events": []}\', flush=True)',
 }
 ECHO = """
 import json, sys
@@ -237,7 +237,9 @@ def test_program_that_misbehaves_costs_only_its_vectors(kind: str, reason: str, 
 def test_program_that_dies_in_the_middle_is_started_again() -> None:
     code = ECHO.format(before="", hello="", each="if 'bom' in request['id']: sys.exit('on purpose')")
     own = program(code)
-    results = [judge(VECTORS[id], own, ALL) for id in ("framing/empty-stream", "bom/only-stream", "framing/blank-lines-only")]
+    results = [
+        judge(VECTORS[id], own, ALL) for id in ("framing/empty-stream", "bom/only-stream", "framing/blank-lines-only")
+    ]
     own.stop()
     assert [result.verdict for result in results] == ["pass", "error", "pass"]
     assert "on purpose" in results[1].stderr

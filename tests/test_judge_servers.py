@@ -82,7 +82,13 @@ def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyP
 def test_what_no_model_can_be_made_to_do_is_a_skip() -> None:
     with serving() as server:
         plain = Target(server.url, {"": "m"}, KEY, timeout=3.0)
-        ids = ("frame/controls-round-trip", "frame/keep-alive-in-silence", "fault/in-stream", "fault/crash", "life/leave")
+        ids = (
+            "frame/controls-round-trip",
+            "frame/keep-alive-in-silence",
+            "fault/in-stream",
+            "fault/crash",
+            "life/leave",
+        )
         results = [judge(VECTORS[id], plain) for id in ids]
         assert {result.verdict for result in results} == {"skip"}
         assert all("--model-for" in r.reason or "--journal" in r.reason for r in results)

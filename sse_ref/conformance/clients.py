@@ -10,6 +10,7 @@ happen "at once" must happen while the server still waits for it.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import subprocess
@@ -223,10 +224,8 @@ def _how_it_ended(process: subprocess.Popen[bytes], printed: Printed) -> str:
 
 def _let_it_end(process: subprocess.Popen[bytes]) -> None:
     """The last line is out; what it has open is closed by its end, which the server sees."""
-    try:
+    with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=3.0)
-    except subprocess.TimeoutExpired:
-        pass
     time.sleep(0.05)
 
 
@@ -244,7 +243,11 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
     reasons = []
     for alternative in wanted:
         for member in vector.needs:
-            if printed.end is not None and member not in printed.end and printed.end["end"] in alternative.get("end", ()):
+            if (
+                printed.end is not None
+                and member not in printed.end
+                and printed.end["end"] in alternative.get("end", ())
+            ):
                 return "skip", f"its end does not tell {member}"
         reason = _differs(alternative, printed, session)
         if not reason:
@@ -295,8 +298,9 @@ def _calls_differ(got: Any, expect: Mapping[str, Any]) -> str:
     if [_parsed(call) for call in calls] != [_parsed(call) for call in wanted]:
         return f"the tool calls are {_brief(calls)}, not {_brief(wanted)}"
     ids = [call["id"] for call in expect["tool_calls"] if "id" in call]
-    if ids and [call.get("id") for call in got] != ids:
-        return f"the ids of the tool calls are {[call.get('id') for call in got]}, not {ids}"
+    told = [call.get("id") for call in got if isinstance(call, dict)]
+    if ids and told != ids:
+        return f"the ids of the tool calls are {_brief(told)}, not {_brief(ids)}"
     return ""
 
 

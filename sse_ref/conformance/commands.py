@@ -20,7 +20,18 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from sse_ref.conformance import clients, corpus, decoders, encoders, matrix, programs, reports, scripts, servers, verdicts
+from sse_ref.conformance import (
+    clients,
+    corpus,
+    decoders,
+    encoders,
+    matrix,
+    programs,
+    reports,
+    scripts,
+    servers,
+    verdicts,
+)
 from sse_ref.conformance.corpus import LEVELS, TARGETS, Vector
 from sse_ref.conformance.programs import Program
 from sse_ref.conformance.reports import COMMAND, Run
@@ -76,7 +87,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def selected(options: argparse.Namespace, target: str, profile: str | None = None) -> list[Vector]:
-    """The vectors that the options ask for. Raises ``Usage`` for a pattern that matches none."""
+    """The vectors that the options ask for. Raises ``Usage`` for a pattern that matches none.
+
+    What else can be wrong with the options is found here too, before anything runs.
+    """
+    _check_version(options)
+    options.known_failures = _known_failures(options, target)
     vectors = [vector for vector in corpus.load(target) if profile is None or vector.profile == profile]
     for pattern in [*options.globs, *options.skip]:
         if not any(corpus.matching(vectors, [pattern])):
@@ -190,7 +206,10 @@ def _judge_pipe(
 
 
 def _one(
-    judge: Callable[[Vector, Program, set[str]], Result], program: Callable[[], Program], features: set[str], vector: Vector
+    judge: Callable[[Vector, Program, set[str]], Result],
+    program: Callable[[], Program],
+    features: set[str],
+    vector: Vector,
 ) -> Result:
     own = program()
     if own.hopeless:
@@ -298,12 +317,7 @@ def _run(options: argparse.Namespace, target: str, program: str, results: list[R
     if options.as_of:
         for result in results:
             result.scored = result.vector.since <= options.as_of
-    if options.known:
-        try:
-            text = Path(options.known).read_text(encoding="utf-8")
-        except (OSError, UnicodeError) as error:
-            raise Usage(f"{options.known} cannot be read: {error}") from None
-        verdicts.apply_known(results, verdicts.read_known(text, corpus.load(target)))
+    verdicts.apply_known(results, options.known_failures)
     return Run(
         target=target,
         program=program,
@@ -314,6 +328,16 @@ def _run(options: argparse.Namespace, target: str, program: str, results: list[R
         as_of=options.as_of,
         strict=options.strict,
     )
+
+
+def _known_failures(options: argparse.Namespace, target: str) -> list[verdicts.Known]:
+    if not options.known:
+        return []
+    try:
+        text = Path(options.known).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise Usage(f"{options.known} cannot be read: {error}") from None
+    return verdicts.read_known(text, corpus.load(target))
 
 
 def tool_version() -> str:
@@ -344,7 +368,7 @@ def _finish(options: argparse.Namespace, run: Run) -> int:
         with contextlib.suppress(OSError), open(summary, "a", encoding="utf-8") as file:
             file.write(reports.as_markdown(run))
     if os.environ.get("GITHUB_ACTIONS") == "true":
-        for line in reports.annotations(run):
+        for line in reports.github_annotations(run):
             print(line, file=text_to)
     return verdicts.exit_status(
         run.results, strict=options.strict, strict_skips=options.strict_skips, allow_xpass=options.allow_xpass

@@ -1,7 +1,7 @@
 """The corpus: every vector with a permanent id, one sentence of fact, its level and its basis.
 
 In:   the JSON files in ``corpus/``; their form is described by ``schema/vector.json``.
-Out:  ``Vector`` objects, selected by glob, level, tag and corpus version; and the bytes and texts that their parts stand for.
+Out:  ``Vector`` objects, found by globs; and the bytes and texts that their parts stand for.
 
 Levels follow RFC 2119: ``must`` (the standard says so, or programs in use break), ``should`` (good practice), ``may`` (the
 standard leaves it open: such a vector informs, and never fails).
@@ -82,7 +82,9 @@ def load(target: str) -> tuple[Vector, ...]:
 def vector_of(target: str, entry: dict[str, Any]) -> Vector:
     """Make a vector of its JSON object."""
     named = ("id", "title", "level", "basis", "since")
-    return Vector(target=target, **{n: entry[n] for n in named}, body={k: v for k, v in entry.items() if k not in named})
+    return Vector(
+        target=target, **{n: entry[n] for n in named}, body={k: v for k, v in entry.items() if k not in named}
+    )
 
 
 def versions() -> list[str]:

@@ -288,9 +288,13 @@ def _judge_linear(vector: Vector, program: Program | Any, features: set[str]) ->
             large = min(large, *(timed(sizes["large"])[0] for _ in range(2)))
     except Died as error:
         return _result(vector, "error", str(error), shown, None, None, program, began)
-    times = f"{small:.1f} s for a quarter of the input, {'over ' if large >= LINEAR_TIMEOUT else ''}{large:.1f} s for all"
+    times = (
+        f"{small:.1f} s for a quarter of the input, {'over ' if large >= LINEAR_TIMEOUT else ''}{large:.1f} s for all"
+    )
     if large >= FAST and large >= GROWTH * small:
-        return _result(vector, "fail", f"the time grows faster than the input: {times}", shown, None, None, program, began)
+        return _result(
+            vector, "fail", f"the time grows faster than the input: {times}", shown, None, None, program, began
+        )
     if reply is None:
         return _result(vector, "error", f"timeout: {times}", shown, None, None, program, began)
     return _result(vector, "pass", "", shown, None, None, program, began)

@@ -147,7 +147,9 @@ def _events(outcome: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 def outcomes(vector: Vector) -> list[Any]:
     """The outcomes that a vector accepts, written out: "error", or events with all of their members."""
-    return [outcome if outcome == "error" else {**outcome, "events": _events(outcome)} for outcome in vector.body["accept"]]
+    return [
+        outcome if outcome == "error" else {**outcome, "events": _events(outcome)} for outcome in vector.body["accept"]
+    ]
 
 
 def _brief(value: str) -> str:

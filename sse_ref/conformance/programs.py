@@ -10,6 +10,7 @@ kept for the report, and never decides.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import queue
@@ -27,6 +28,7 @@ __all__ = ["Died", "Program", "ask_features", "kill", "run_raw", "start"]
 MAX_REPLY = 256 * 2**20  # bytes in one line; the largest one expected is that of a 4 MiB event
 MAX_AHEAD = 10_000  # lines that nobody has asked for yet: more is a flood
 KEPT_STDERR = 8192  # bytes
+
 
 class Died(Exception):
     """The program gave no usable reply; the message says what it did instead."""
@@ -60,10 +62,8 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait()
     for pipe in (process.stdin, process.stdout, process.stderr):
         if pipe:
-            try:
+            with contextlib.suppress(OSError):
                 pipe.close()
-            except OSError:
-                pass
 
 
 class _Running:

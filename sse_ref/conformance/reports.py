@@ -23,12 +23,12 @@ from sse_ref.conformance.verdicts import VERDICTS, Result, conformance, count
 
 __all__ = [
     "Run",
-    "annotations",
     "as_badge",
     "as_json",
     "as_junit",
     "as_markdown",
     "as_tap",
+    "github_annotations",
     "hexdump",
     "show_failure",
     "summary",
@@ -90,7 +90,9 @@ def summary(run: Run) -> str:
     for level in LEVELS:
         own = count(result for result in run.results if result.vector.level == level)
         if any(own.values()):
-            lines.append(f"  {level:<7}" + ", ".join(f"{own[v]} {v}" for v in VERDICTS if own[v] or v in ("pass", "fail")))
+            lines.append(
+                f"  {level:<7}" + ", ".join(f"{own[v]} {v}" for v in VERDICTS if own[v] or v in ("pass", "fail"))
+            )
     lines.append("  all    " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS))
     new = sum(not result.scored for result in run.results)
     if new:
@@ -157,7 +159,7 @@ def hexdump(data: bytes, offset: int = 0, mark: str = "") -> Iterator[str]:
     """Bytes as lines of sixteen: offset, hex, printable characters, and ``mark`` after the first line.
 
     >>> print(*hexdump(b"data: a\\n\\n", mark="chunk 1"))
-    00000000  64 61 74 61 3a 20 61 0a  0a                       |data: a..|        chunk 1
+    00000000  64 61 74 61 3a 20 61 0a  0a                       |data: a..|         chunk 1
     """
     for at in range(0, len(data) or 1, 16):
         row = data[at : at + 16]
@@ -175,7 +177,8 @@ def _diff(result: Result) -> Iterator[str]:
         yield from (line for line in hexdump(bytes.fromhex(actual["bytes"])[:SHOWN_BYTES], mark="written"))
     if not isinstance(expected, dict) or "events" not in actual:
         return
-    want, got = (_event_lines(side) for side in (expected, actual))
+    told = {name: value for name, value in expected.items() if name in actual}
+    want, got = (_event_lines(side) for side in (told, actual))
     diff = list(difflib.unified_diff(want, got, "expected", "got", lineterm="", n=2))
     yield from diff[:40]
     if len(diff) > 40:
@@ -328,7 +331,7 @@ def as_badge(run: Run) -> dict[str, Any]:
 MAX_ANNOTATIONS = 10  # errors of one step that GitHub shows
 
 
-def annotations(run: Run) -> list[str]:
+def github_annotations(run: Run) -> list[str]:
     """Workflow commands for GitHub Actions: nine errors, and one that counts the rest."""
     bad = [result for result in run.results if result.verdict in BAD and result.counts]
     shown: Sequence[Result] = bad if len(bad) <= MAX_ANNOTATIONS else bad[: MAX_ANNOTATIONS - 1]

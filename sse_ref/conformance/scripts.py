@@ -21,7 +21,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sse_ref.conformance.corpus import Vector, bytes_of, document, load, matching
+from sse_ref.conformance.corpus import Vector, bytes_of, document, load
+from sse_ref.conformance.verdicts import Usage
 
 __all__ = ["HOLD_SECONDS", "Heard", "HostileServer", "Session", "Step", "steps_of"]
 
@@ -70,7 +71,7 @@ class Heard:
 def steps_of(vector: Vector, base: str, accept_encoding: str = "") -> list[list[Step]]:
     """The script of a case: the steps of each connection. ``{base}`` in it becomes the URL of the case.
 
-    >>> steps_of(next(matching(load("client"), ["wire/baseline"])), "")[0][1].data[-7:]
+    >>> steps_of(load("client")[0], "")[0][1].data[-8:]
     b'l}]}\\n\\n\\r\\n'
     """
     return [_connection(one, base, accept_encoding) for one in vector.body["connections"]]
@@ -119,7 +120,7 @@ def _bytes(part: dict[str, Any]) -> bytes:
     """The bytes of a part of a body: text, hex, or an event of JSON."""
     if "text" in part or "hex" in part:
         return bytes_of([part])
-    value = part.get("json")
+    value: dict[str, Any] = part.get("json", {})
     if "delta" in part or "finish" in part:
         choice = {"index": part.get("index", 0), "delta": part.get("delta", {}), "finish_reason": part.get("finish")}
         value = {**document("client")["chunk"], "choices": [choice], **part.get("also", {})}
@@ -230,8 +231,6 @@ class HostileServer:
         try:
             self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
         except OSError as error:
-            from sse_ref.conformance.verdicts import Usage
-
             raise Usage(f"port {port} cannot be used: {error.strerror}") from None
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._sessions: dict[str, Session] = {}
@@ -285,10 +284,7 @@ class HostileServer:
             return True
         number, steps = session.script(heard)
         session.note(f"request {number}: {heard.method} {heard.path}")
-        for step in steps:
-            if not play(connection, step, heard, session):
-                return False
-        return True
+        return all(play(connection, step, heard, session) for step in steps)
 
     def _session(self, path: str) -> Session | None:
         """The open case whose id the path begins with; the longest, if several do."""
@@ -378,7 +374,9 @@ def _close(connection: socket.socket) -> None:
 
 def _not_a_case(heard: Heard) -> bytes:
     if heard.method == "OPTIONS":
-        allow = "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: *\r\nAccess-Control-Allow-Methods: *\r\n"
+        allow = (
+            "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: *\r\nAccess-Control-Allow-Methods: *\r\n"
+        )
         return f"HTTP/1.1 204 No Content\r\n{allow}\r\n".encode()
     body = b'{"error": {"message": "no case is played here; the URL is /case/ID", "type": "not_found"}}\n'
     head = f"HTTP/1.1 404 Not Found\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"

@@ -1,7 +1,7 @@
 """Judges servers: requests on raw sockets, and one function for each vector that looks at what came back.
 
 In:   vectors of the server corpus, and a ``Target``: a base URL and the models to ask for.
-Out:  a result for each vector. What a model cannot be made to do is a skip with its reason, never a pass and never a failure.
+Out:  a result for each vector. What a model cannot be made to do is a skip with its reason, never a pass or a failure.
 
 The requests are data (``exchanges`` in ``corpus/server.json``), each sent once however many vectors look at it. A check
 returns if its fact holds, and raises ``Fails`` or ``Skips`` with a reason otherwise. Most checks look only at bytes that
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import concurrent.futures
 import contextlib
+import itertools
 import json
 import math
 import os
@@ -24,6 +25,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from os.path import commonpath
 from typing import Any
 
 from sse_ref.conformance.corpus import Vector, bytes_of, document
@@ -216,7 +218,7 @@ def check(id: str) -> Callable[[Callable[[Target], None]], Callable[[Target], No
 def requests_needed(vectors: Sequence[Vector]) -> int:
     """How many requests these vectors send at most."""
     exchanges = {name for vector in vectors for name in vector.body["exchanges"]}
-    return len(exchanges) + sum(vector.body.get("requests", 0) for vector in vectors)
+    return len(exchanges) + sum(int(vector.body.get("requests", 0)) for vector in vectors)
 
 
 def judge_all(vectors: Sequence[Vector], target: Target, step: Callable[[Result], Result]) -> list[Result]:
@@ -294,7 +296,9 @@ def _curl(spec: Mapping[str, Any], url: str, models: Mapping[str, str]) -> str:
         words += ["-d", spec["raw"]]
     elif "raw" in spec:
         words += ["--data-binary", "@20-MiB-of-blanks"]
-    return shlex.join([*words, url.rstrip("/") + spec["path"].replace("{model}", model)]).replace("'Authorization: Bearer $KEY'", '"Authorization: Bearer $KEY"')
+    return shlex.join([*words, url.rstrip("/") + spec["path"].replace("{model}", model)]).replace(
+        "'Authorization: Bearer $KEY'", '"Authorization: Bearer $KEY"'
+    )
 
 
 # ---- The head --------------------------------------------------------------------------------------------------------
@@ -644,7 +648,7 @@ def _round_trips(target: Target, name: str) -> None:
     chat = target.chat(name)
     _is_utf8(chat.exchange)
     wanted = document("server")["exchanges"][name]["body"]["messages"][0]["content"]
-    need(chat.text() == wanted, f"the text came back as {ascii(chat.text()[:120])}, not {ascii(wanted)}")
+    need(chat.text() == wanted, f"the text came back as {chat.text()[:120]!a}, not {wanted!a}")
 
 
 @check("frame/line-length")
@@ -663,7 +667,7 @@ def _(target: Target) -> None:
 def _(target: Target) -> None:
     exchange = _slow(target)
     times = [0.0, *(seconds for seconds, _ in exchange.arrivals)]
-    longest = max(later - earlier for earlier, later in zip(times, times[1:], strict=False))
+    longest = max(later - earlier for earlier, later in itertools.pairwise(times))
     need(longest <= LONG_SILENCE, f"nothing came for {longest:.1f} s")
     if b"\n:" not in b"\n" + exchange.body.replace(b"\r", b"\n"):
         raise Skips(f"no comment came, but the silence lasted {longest:.1f} s only: too short to tell")
@@ -895,7 +899,10 @@ def _(target: Target) -> None:
     stop = whole[border - 3 : border + 4]
     wanted = whole[: whole.index(stop)]
     got = _with_stop(target, stop)
-    need(got.text() == wanted, f"with the stop string {stop!r} the text ends in {got.text()[-20:]!r}, not {wanted[-20:]!r}")
+    need(
+        got.text() == wanted,
+        f"with the stop string {stop!r} the text ends in {got.text()[-20:]!r}, not {wanted[-20:]!r}",
+    )
     need(got.finish() == ["stop"], f"the finish reasons are {got.finish()}")
 
 
@@ -944,7 +951,7 @@ def _(target: Target) -> None:
 @check("chunk/seed")
 def _(target: Target) -> None:
     one, other = (target.chat(name).text() for name in ("seeded", "seeded-again"))
-    need(one == other, f"the texts part after {len(os.path.commonprefix([one, other]))} characters")
+    need(one == other, f"the texts part after {len(commonpath([one, other]))} characters")
 
 
 @check("chunk/unknown-fields")
@@ -991,7 +998,10 @@ def _(target: Target) -> None:
     last = chat.chunks[-1]
     need(last.get("usage") is not None, "the usage is not in the last chunk")
     need(last.get("choices") == [], f"the choices of the usage chunk are {last.get('choices')!r:.80}")
-    need(all("[DONE]" != event.data for event in chat.exchange.events[: len(chat.chunks)]), "the usage comes after the end")
+    need(
+        all(event.data != "[DONE]" for event in chat.exchange.events[: len(chat.chunks)]),
+        "the usage comes after the end",
+    )
 
 
 @check("usage/null-before")
@@ -1004,7 +1014,9 @@ def _(target: Target) -> None:
 def _(target: Target) -> None:
     usage = _usage(target, "usage")
     numbers = [usage.get(name) for name in ("prompt_tokens", "completion_tokens", "total_tokens")]
-    need(all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers), f"the usage is {usage!r:.120}")
+    need(
+        all(isinstance(n, int) and not isinstance(n, bool) and n >= 0 for n in numbers), f"the usage is {usage!r:.120}"
+    )
     prompt, completion, total = (number or 0 for number in numbers)
     need(prompt + completion == total, f"{prompt} + {completion} is not {total}")
     need(completion > 0 and prompt > 0, f"the usage is {usage!r:.120}")
@@ -1313,7 +1325,10 @@ def _(target: Target) -> None:
         exchange = connection.answer(stop_after=4)
         need(exchange.status == 200, f"the status is {exchange.status or exchange.problem}")
     record = _await_end(target, known)
-    need(record.get("outcome") == "client_left", f"the journal says {record.get('outcome')!r} after {record.get('tokens')} tokens")
+    need(
+        record.get("outcome") == "client_left",
+        f"the journal says {record.get('outcome')!r} after {record.get('tokens')} tokens",
+    )
 
 
 @check("life/leave-in-silence")
@@ -1400,7 +1415,9 @@ def _(target: Target) -> None:
     for number, chat in chats:
         need(len({chunk.get("id") for chunk in chat.chunks}) == 1, "chunks of two streams are mixed up")
         if target.models.get("echo"):
-            need(f"Say the number {number * 7919}".startswith(chat.text()), f"stream {number} says {chat.text()[:60]!r}")
+            need(
+                f"Say the number {number * 7919}".startswith(chat.text()), f"stream {number} says {chat.text()[:60]!r}"
+            )
 
 
 @check("life/pipelined")
@@ -1463,7 +1480,9 @@ def _lines(exchange: Exchange) -> list[bytes]:
 
 @check("events/status")
 def _(target: Target) -> None:
-    need(target.get("get").status in (200, 204), f"the status is {target.get('get').status or target.get('get').problem}")
+    need(
+        target.get("get").status in (200, 204), f"the status is {target.get('get').status or target.get('get').problem}"
+    )
 
 
 @check("events/content-type")

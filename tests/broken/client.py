@@ -7,7 +7,6 @@ the place where a client would have it.
 import json
 import os
 import re
-import select
 import socket
 import sys
 import time
@@ -107,7 +106,9 @@ def body_of(wire, headers):
 
 
 def chunks(wire, headers):
-    tolerant = FAULT == "chunk-cut-ok" or (FAULT == "chunk-cut-ok-with-close" and "close" in headers.get("connection", ""))
+    tolerant = FAULT == "chunk-cut-ok" or (
+        FAULT == "chunk-cut-ok-with-close" and "close" in headers.get("connection", "")
+    )
     try:
         while True:
             line = wire.until(b"\r\n")
@@ -181,7 +182,11 @@ class Lines:
         yield from self.events()
 
     def events(self):
-        pattern = {"lf-only": "\n", "no-lone-cr": "\r\n|\n", "unicode-lines": "\r\n|[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"}
+        pattern = {
+            "lf-only": "\n",
+            "no-lone-cr": "\r\n|\n",
+            "unicode-lines": "\r\n|[\r\n\x0b\x0c\x1c-\x1e\x85\u2028\u2029]",
+        }
         if FAULT == "blank-line-split":
             while "\n\n" in self.text:
                 block, _, self.text = self.text.partition("\n\n")
@@ -202,7 +207,7 @@ class Lines:
         yield from self.dispatch()
 
     def line(self, line):
-        if FAULT == "line-limit" and len(line) > 65536 or FAULT == "line-limit-silent" and len(line) > 65536:
+        if (FAULT == "line-limit" and len(line) > 65536) or (FAULT == "line-limit-silent" and len(line) > 65536):
             if FAULT == "line-limit":
                 raise OverflowError("line too long")
             return
@@ -301,8 +306,13 @@ class Answer:
         if error:
             if FAULT == "error-loses-text":
                 self.texts = {}
-            raise Failure(error.get("message", str(error)) if isinstance(error, dict) and FAULT != "error-message-lost" else
-                          error if FAULT != "error-message-lost" else "error")
+            raise Failure(
+                error.get("message", str(error))
+                if isinstance(error, dict) and FAULT != "error-message-lost"
+                else error
+                if FAULT != "error-message-lost"
+                else "error"
+            )
         self.chunks += 1
         if FAULT == "loses-chunks" and self.chunks % 100 == 99:
             return
@@ -333,7 +343,9 @@ class Answer:
             raise Wrong("no role")
         if FAULT == "role-once" and delta.get("role") and self.texts:
             raise Wrong("a second role")
-        content = delta.get("content") if FAULT != "content-required" or choice.get("finish_reason") else delta["content"]
+        content = (
+            delta.get("content") if FAULT != "content-required" or choice.get("finish_reason") else delta["content"]
+        )
         if FAULT == "none-printed":
             content = str(content) if "content" in delta else None
         if FAULT == "empty-content-ends" and content == "" and self.deltas:
@@ -378,7 +390,13 @@ class Answer:
         if FAULT == "one-call":
             known = self.calls[:1]
         id, name = fragment.get("id"), function.get("name")
-        if known and id and known[-1]["id"] and id != known[-1]["id"] and FAULT not in ("same-index-merged", "one-call"):
+        if (
+            known
+            and id
+            and known[-1]["id"]
+            and id != known[-1]["id"]
+            and FAULT not in ("same-index-merged", "one-call")
+        ):
             known = []
         if FAULT == "last-call" and known:
             known = self.calls[-1:]
@@ -387,7 +405,7 @@ class Answer:
             if FAULT == "names-repeated" and name:
                 call["name"] += name
         else:
-            if FAULT == "id-required" and not id or FAULT == "index-from-zero" and index != len(self.calls):
+            if (FAULT == "id-required" and not id) or (FAULT == "index-from-zero" and index != len(self.calls)):
                 return
             call = {"key": index, "id": id, "name": name, "arguments": ""}
             self.calls.append(call)
@@ -512,7 +530,9 @@ def connect():
             continue
         if FAULT == "server-errors-are-cuts" and status >= 500:
             raise Cut("server error")
-        if status == 429 and ((FAULT == "retries-for-ever" and tries < 30) or (FAULT == "retries-at-once" and tries < 3)):
+        if status == 429 and (
+            (FAULT == "retries-for-ever" and tries < 30) or (FAULT == "retries-at-once" and tries < 3)
+        ):
             time.sleep(0.01)
             continue
         if status == 204 and FAULT == "empty-answer-ok":
@@ -557,7 +577,7 @@ def source():
         except (Cut, OSError):
             failures += 1
             continue
-        if status in (301, 302, 303, 307, 308) and FAULT != f"no-redirect-{status}":
+        if status in (301, 302, 303, 307, 308) and f"no-redirect-{status}" != FAULT:
             if not got.get("location"):
                 if FAULT == "redirect-loop":
                     continue
@@ -584,7 +604,9 @@ def source():
                 failures += 1
                 continue
         charset = re.search("charset=([^;]+)", got.get("content-type", ""))
-        keep = lines if FAULT == "keeps-half-lines" and lines else Lines("" if FAULT == "id-per-connection" else last_id)
+        keep = (
+            lines if FAULT == "keeps-half-lines" and lines else Lines("" if FAULT == "id-per-connection" else last_id)
+        )
         lines = keep
         if FAULT == "bom-once" and failures == 0 and last_id == "" and retry != 3000:
             lines.first = False
@@ -604,7 +626,7 @@ def source():
                     lines.last_id = lines.id
                 last_id = lines.last_id if FAULT != "id-never-reset" else lines.last_id or last_id
         except (Cut, OSError) as error:
-            if FAULT == ("reset-is-fatal" if str(error) == "reset" else "cut-is-fatal"):
+            if ("reset-is-fatal" if str(error) == "reset" else "cut-is-fatal") == FAULT:
                 return say(end="truncated")
         for kind, text, id in [*held, *lines.end()]:
             say(event=kind, data=text, id=id)

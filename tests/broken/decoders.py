@@ -5,6 +5,7 @@ It is written another way than the package's codec, and answers the judge's requ
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import unicodedata
@@ -99,7 +100,7 @@ class Decoder:
             self.split(line)
 
     def split(self, line: str) -> None:
-        name, colon, value = line.partition(":")
+        name, _colon, value = line.partition(":")
         self.field(self.name(name), self.value(value))
 
     def name(self, name: str) -> str:
@@ -914,10 +915,8 @@ class _LenientRetry(Decoder):
         return int(value)
 
     def field_retry(self, value: str) -> None:
-        try:
+        with contextlib.suppress(ValueError, OverflowError):
             self.retry = self.parse(value)
-        except (ValueError, OverflowError):
-            pass
 
 
 @fault("retry/negative-ignored")

@@ -17,7 +17,28 @@ import urllib.parse
 from collections.abc import Iterator
 from typing import Any
 
-WORDS = "Once there was a lamp that told the ships where the rocks were, and at night it sang to them.".split(" ")
+WORDS = [
+    "Once",
+    "there",
+    "was",
+    "a",
+    "lamp",
+    "that",
+    "told",
+    "the",
+    "ships",
+    "where",
+    "the",
+    "rocks",
+    "were,",
+    "and",
+    "at",
+    "night",
+    "it",
+    "sang",
+    "to",
+    "them.",
+]
 STORY = [WORDS[0], *(f" {word}" for word in WORDS[1:])]
 KEY = "right-key"
 
@@ -106,7 +127,7 @@ class Conversation:
             if "chunked" in self.headers.get("transfer-encoding", ""):
                 if self.is_("no-chunked-requests"):
                     self.answer(500, {"error": "chunked"})
-                    return
+                    return None
                 body = self.read_chunks()
             else:
                 body = self.exactly(int(self.headers.get("content-length", 0)))
@@ -121,10 +142,10 @@ class Conversation:
             else:
                 again = self.handle(body)
             if not again or not self.chunked or self.version == "HTTP/1.0":
-                return
+                return None
             if self.is_("no-keep-alive"):
                 time.sleep(0.05)
-                return
+                return None
             if self.is_("no-pipelining"):
                 self.buffer = b""
 
@@ -165,7 +186,9 @@ class Conversation:
 
     # ---- Answers ----
 
-    def answer(self, status: int, value: Any, *headers: str, kind: str = "application/json", body: bytes | None = None) -> bool:
+    def answer(
+        self, status: int, value: Any, *headers: str, kind: str = "application/json", body: bytes | None = None
+    ) -> bool:
         data = json.dumps(value).encode() if body is None else body
         lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(data)}", *headers]
         lines.append("Access-Control-Allow-Origin: *")
@@ -176,7 +199,12 @@ class Conversation:
         try:
             return self.route(body)
         except Refused as error:
-            value: Any = {"message": str(error), "type": "invalid_request_error", "param": error.param, "code": error.code}
+            value: Any = {
+                "message": str(error),
+                "type": "invalid_request_error",
+                "param": error.param,
+                "code": error.code,
+            }
             if self.is_("error-without-code"):
                 del value["code"]
             if self.is_("error-is-text"):
@@ -195,7 +223,11 @@ class Conversation:
         if self.method == "OPTIONS":
             if self.is_("no-preflight"):
                 return self.answer(405, {})
-            allow = "" if self.is_("preflight-without-headers") else "Access-Control-Allow-Headers: authorization, content-type"
+            allow = (
+                ""
+                if self.is_("preflight-without-headers")
+                else "Access-Control-Allow-Headers: authorization, content-type"
+            )
             return self.answer(204, None, *filter(None, [allow, "Access-Control-Allow-Methods: POST"]), body=b"")
         if path == "/journal":
             return self.answer(200, self.server.journal)
@@ -253,10 +285,16 @@ class Conversation:
             if self.is_("messages-unchecked"):
                 messages = [{"role": "user", "content": "x"}]
             else:
-                raise Refused(400, "bad input" if self.is_("param-not-named") else "messages must be a list", None if self.is_("param-not-named") else "messages")
+                raise Refused(
+                    400,
+                    "bad input" if self.is_("param-not-named") else "messages must be a list",
+                    None if self.is_("param-not-named") else "messages",
+                )
         model = request.get("model")
         if model not in ("m", "echo", "slow", "error", "crash", "overload"):
-            raise Refused(404, "no such model", "model", None if self.is_("unknown-model-without-code") else "model_not_found")
+            raise Refused(
+                404, "no such model", "model", None if self.is_("unknown-model-without-code") else "model_not_found"
+            )
         if model == "overload":
             more = [] if self.is_("no-retry-after") else ["Retry-After: 1"]
             return self.answer(429, {"error": {"message": "busy", "type": "rate_limit_error"}}, *more)
@@ -264,16 +302,17 @@ class Conversation:
             raise Refused(400, "role tool")
         wanted = "tool_calls" if self.calls_wanted(request) else ""
         tokens = self.tokens(request, messages)
-        limit = request.get("max_tokens") or (None if self.is_("max-completion-tokens-ignored") else request.get("max_completion_tokens"))
+        limit = request.get("max_tokens") or (
+            None if self.is_("max-completion-tokens-ignored") else request.get("max_completion_tokens")
+        )
         if self.is_("max-tokens-ignored"):
             limit = None
         reason = "stop"
         if limit is not None and len(tokens) > limit:
             tokens, reason = tokens[:limit], "stop" if self.is_("length-not-told") else "length"
         tokens = self.stopped(request, tokens)
-        if not request.get("stream") or self.is_("never-streams"):
-            if not self.is_("always-streams"):
-                return self.whole(request, tokens, reason, messages)
+        if (not request.get("stream") or self.is_("never-streams")) and not self.is_("always-streams"):
+            return self.whole(request, tokens, reason, messages)
         if self.is_("accept-needed") and "event-stream" not in self.headers.get("accept", "event-stream"):
             return self.whole(request, tokens, reason, messages)
         record = {"stream": True, "outcome": "open", "tokens": 0}
@@ -338,13 +377,19 @@ class Conversation:
         if self.is_("done-after-whole"):
             body = json.dumps({"object": kind, "choices": [choice], "usage": usage}).encode() + b"\n[DONE]"
             return self.answer(200, None, body=body)
-        return self.answer(200, {"id": "w", "object": kind, "created": 1, "model": "m", "choices": [choice], "usage": usage})
+        return self.answer(
+            200, {"id": "w", "object": kind, "created": 1, "model": "m", "choices": [choice], "usage": usage}
+        )
 
     def head(self, *more: str) -> None:
         fault = self.server.fault
         status = 201 if fault == "status-201" else 200
-        kind = {"type-plain": "text/plain", "type-ndjson": "application/x-ndjson", "charset-latin1": "text/event-stream; charset=latin-1",
-                "type-parameter": 'Text/Event-Stream; charset="UTF-8"'}.get(fault, "text/event-stream")
+        kind = {
+            "type-plain": "text/plain",
+            "type-ndjson": "application/x-ndjson",
+            "charset-latin1": "text/event-stream; charset=latin-1",
+            "type-parameter": 'Text/Event-Stream; charset="UTF-8"',
+        }.get(fault, "text/event-stream")
         lines = [f"HTTP/1.1 {status} OK", f"Content-Type: {kind}"]
         if fault == "two-types":
             lines.append("Content-Type: text/event-stream")
@@ -466,9 +511,15 @@ class Conversation:
             number = self.server.count
         id = {"same-id-each-time": "chatcmpl-1", "empty-id": ""}.get(fault, f"chatcmpl-{number}")
         base = {"id": id, "object": "chat.completion.chunk", "created": int(time.time()), "model": model}
-        base |= {"wrong-object": {"object": "chat.completion"}, "created-text": {"created": "now"}, "created-old": {"created": 5},
-                 "no-model": {"model": ""}, "error-null": {"error": None}, "fingerprint-number": {"system_fingerprint": 5},
-                 "obfuscated": {"obfuscation": "x"}}.get(fault, {})
+        base |= {
+            "wrong-object": {"object": "chat.completion"},
+            "created-text": {"created": "now"},
+            "created-old": {"created": 5},
+            "no-model": {"model": ""},
+            "error-null": {"error": None},
+            "fingerprint-number": {"system_fingerprint": 5},
+            "obfuscated": {"obfuscation": "x"},
+        }.get(fault, {})
         if fault == "no-model":
             base["model"] = ""
         asked_usage = (request.get("stream_options") or {}).get("include_usage")
@@ -487,13 +538,21 @@ class Conversation:
             count = 1
         for index in range(count):
             role = {"role": "assistant", "content": ""}
-            role |= {"role-empty": {"role": ""}, "role-model": {"role": "model"}, "content-list": {"content": []}}.get(fault, {})
+            role |= {"role-empty": {"role": ""}, "role-model": {"role": "model"}, "content-list": {"content": []}}.get(
+                fault, {}
+            )
             if fault == "no-role":
                 role = {"content": ""}
             self.chunk(base, index, role)
         if wanted:
             self.calls(base, request)
-            reason = "length" if fault == "calls-end-with-length" else "stop" if fault == "parallel-ends-with-stop" else "tool_calls"
+            reason = (
+                "length"
+                if fault == "calls-end-with-length"
+                else "stop"
+                if fault == "parallel-ends-with-stop"
+                else "tool_calls"
+            )
         else:
             if fault == "one-delta":
                 tokens = ["".join(tokens)]
@@ -503,9 +562,21 @@ class Conversation:
                 if fault == "finish-on-each" and position == 2:
                     self.chunk(base, 0, {"content": ""}, "stop")
                 for index in range(count):
-                    more = {"logprobs": self.logprobs(token)} if request.get("logprobs") or fault == "logprobs-unasked" else {}
-                    self.chunk({**base, **({"id": f"c{position}"} if fault == "id-per-chunk" else {}),
-                                **({"created": position} if fault == "created-per-chunk" else {})}, index, {"content": token}, **more)
+                    more = (
+                        {"logprobs": self.logprobs(token)}
+                        if request.get("logprobs") or fault == "logprobs-unasked"
+                        else {}
+                    )
+                    self.chunk(
+                        {
+                            **base,
+                            **({"id": f"c{position}"} if fault == "id-per-chunk" else {}),
+                            **({"created": position} if fault == "created-per-chunk" else {}),
+                        },
+                        index,
+                        {"content": token},
+                        **more,
+                    )
                 record["tokens"] += 1
                 self.pause(0.02 if self.is_("buffers", "goes-on") else 0.003 if model != "echo" else 0.001, record)
         for index in range(count):
@@ -521,16 +592,23 @@ class Conversation:
             self.chunk(base, 0, {"content": "!"})
         if fault == "no-choices":
             self.event({**base, "choices": None})
-        if (asked_usage and fault not in ("no-usage", "usage-glued") and not (wanted and fault == "no-usage-with-tools")) or fault == "usage-unasked":
+        if (
+            asked_usage and fault not in ("no-usage", "usage-glued") and not (wanted and fault == "no-usage-with-tools")
+        ) or fault == "usage-unasked":
             usage = {**base, "choices": [], "usage": self.usage(len(tokens))}
             if fault == "usage-with-choices":
                 usage["choices"] = [{"index": 0, "delta": {}, "finish_reason": None}]
             if fault == "usage-after-done":
                 self.send(b"data: [DONE]\n\n")
             self.event(usage)
-        done = {"no-done": b"", "done-twice": b"data: [DONE]\n\ndata: [DONE]\n\n", "done-lower": b"data: [done]\n\n",
-                "done-quoted": b'data: "[DONE]"\n\n', "data-after-done": b'data: [DONE]\n\ndata: {"x": 1}\n\n',
-                "done-space": b"data: [DONE] \n\n"}.get(fault, b"data: [DONE]\n\n")
+        done = {
+            "no-done": b"",
+            "done-twice": b"data: [DONE]\n\ndata: [DONE]\n\n",
+            "done-lower": b"data: [done]\n\n",
+            "done-quoted": b'data: "[DONE]"\n\n',
+            "data-after-done": b'data: [DONE]\n\ndata: {"x": 1}\n\n',
+            "done-space": b"data: [DONE] \n\n",
+        }.get(fault, b"data: [DONE]\n\n")
         if done:
             self.send(done)
         return self.finish()
@@ -571,12 +649,19 @@ class Conversation:
         if fault == "calls-merged" and two:
             names = ["get_weather"] * 2
         for number, name in enumerate(names):
-            index: Any = {"call-index-missing": None, "call-index-from-one": number + 1, "calls-merged": 0}.get(fault, number)
+            index: Any = {"call-index-missing": None, "call-index-from-one": number + 1, "calls-merged": 0}.get(
+                fault, number
+            )
             text = '{"city": "Paris", "note": "for the trip"}'
             if fault == "arguments-broken":
                 text = text[:-1]
             parts = [text] if fault == "arguments-at-once" else [text[:9], text[9:20], text[20:]]
-            first: dict[str, Any] = {"index": index, "id": f"call_{number}", "type": "function", "function": {"name": name, "arguments": ""}}
+            first: dict[str, Any] = {
+                "index": index,
+                "id": f"call_{number}",
+                "type": "function",
+                "function": {"name": name, "arguments": ""},
+            }
             if fault == "call-id-missing":
                 first["id"] = None
             if fault == "call-type-missing":

@@ -1,0 +1,41 @@
+"""LiteLLM as a client under test."""
+
+import os
+
+import adapter
+
+os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # nothing is fetched
+
+import litellm
+
+
+def stream(url, body, idle, answer):
+    body = {**body, "model": "openai/" + body["model"]}
+    for chunk in litellm.completion(base_url=url, api_key="none", timeout=idle, max_retries=2, **body):
+        if usage := getattr(chunk, "usage", None):
+            answer.usage = usage.model_dump()
+        for choice in chunk.choices[:1]:
+            if choice.index == 0:
+                answer.delta(choice.delta.content)
+                answer.finish_reason = choice.finish_reason or answer.finish_reason
+                for call in choice.delta.tool_calls or []:
+                    known = answer.calls.setdefault(
+                        call.index, {"id": call.id, "name": call.function.name, "arguments": ""}
+                    )
+                    known["arguments"] += call.function.arguments or ""
+        if answer.enough:
+            break
+
+
+def outcome_of(error):
+    name, text = type(error).__name__, str(error)
+    if "Timeout" in name:
+        return "timeout"
+    if "incomplete chunked read" in text or "peer closed" in text or "Connection reset" in text or "ReadError" in text:
+        return "truncated"
+    if getattr(error, "status_code", None) and name != "APIError" and name != "MidStreamFallbackError":
+        return "http_error"
+    return "api_error"
+
+
+adapter.client(stream, outcome_of)

@@ -1,0 +1,369 @@
+"""What a run comes to, and every form in which it is told."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+from schema import problems
+
+from sse_ref.conformance import matrix, reports, verdicts
+from sse_ref.conformance.corpus import load, vector_of
+from sse_ref.conformance.reports import Run
+from sse_ref.conformance.verdicts import Known, Result, Usage, conformance, exit_status
+
+ROOT = Path(__file__).parents[1]
+DECODERS = {vector.id: vector for vector in load("decoder")}
+MUST, SHOULD, MAY = (DECODERS[id] for id in ("eol/lf", "prompt/cr-cr", "retry/empty"))
+
+
+def result(verdict: str, vector: Any = MUST, **more: Any) -> Result:
+    return Result(vector, verdict, **more)
+
+
+def run(*results: Result, **more: Any) -> Run:
+    given = {"target": "decoder", "program": "./d", "corpus": "2026.11", "tool": "1", **more}
+    return Run(results=list(results), **given)
+
+
+# ---- What it comes to ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("results", "options", "status"),
+    [
+        ([], {}, 0),
+        ([result("pass")], {}, 0),
+        ([result("fail")], {}, 1),
+        ([result("error")], {}, 1),
+        ([result("xfail")], {}, 0),
+        ([result("xpass")], {}, 1),
+        ([result("xpass")], {"allow_xpass": True}, 0),
+        ([result("skip")], {}, 0),
+        ([result("skip")], {"strict_skips": True}, 1),
+        ([result("not-run")], {"strict_skips": True}, 1),
+        ([result("skip", SHOULD)], {"strict_skips": True}, 0),
+        ([result("fail", SHOULD)], {}, 0),
+        ([result("fail", SHOULD)], {"strict": True}, 1),
+        ([result("error", MAY)], {"strict": True}, 0),
+        ([result("fail", scored=False)], {}, 0),
+        ([result("fail")] * 300, {}, 1),
+    ],
+)
+def test_exit_status_is_0_or_1_and_never_a_count(results: list[Result], options: dict[str, bool], status: int) -> None:
+    assert exit_status(results, **options) == status
+
+
+@pytest.mark.parametrize(
+    ("results", "answer"),
+    [
+        ([result("pass"), result("fail", SHOULD)], "yes"),
+        ([result("pass"), result("fail")], "no"),
+        ([result("pass"), result("xfail")], "no"),
+        ([result("pass"), result("skip")], "incomplete"),
+        ([result("pass"), result("not-run")], "incomplete"),
+        ([result("pass", SHOULD)], "incomplete"),
+        ([result("pass"), result("fail", scored=False)], "yes"),
+    ],
+)
+def test_skip_is_never_a_pass(results: list[Result], answer: str) -> None:
+    assert conformance(results) == answer
+    assert json.loads(json.dumps(reports.as_json(run(*results))))["conformant"] == answer
+
+
+# ---- Known failures --------------------------------------------------------------------------------------------------
+
+
+def test_known_failures_are_read_with_reason_and_flakiness() -> None:
+    text = "# a list\n\neol/*  # CR is to be done\n~bom/stripped\n"
+    assert verdicts.read_known(text, load("decoder")) == [
+        Known("eol/*", "CR is to be done"),
+        Known("bom/stripped", "", flaky=True),
+    ]
+
+
+def test_pattern_without_a_match_is_an_error_of_use() -> None:
+    with pytest.raises(Usage, match="line 2: no vector matches 'eol/nothing'"):
+        verdicts.read_known("eol/lf\neol/nothing\n", load("decoder"))
+
+
+def test_known_failures_turn_verdicts() -> None:
+    known = [Known("eol/*", "later"), Known("bom/*", flaky=True), Known("retry/empty")]
+    results = [
+        result("fail"),
+        result("error", DECODERS["eol/cr"]),
+        result("pass", DECODERS["eol/crlf"]),
+        result("pass", DECODERS["bom/stripped"]),
+        result("fail", DECODERS["bom/then-blank"]),
+        result("pass", MAY),
+        result("skip", DECODERS["eol/lf-extra-blank"]),
+        result("fail", DECODERS["id/basic"]),
+    ]
+    verdicts.apply_known(results, known)
+    assert [r.verdict for r in results] == ["xfail", "xfail", "xpass", "pass", "xfail", "pass", "skip", "fail"]
+    assert results[0].known == "later"
+
+
+def test_written_known_failures_can_be_read_again() -> None:
+    results = [result("fail", reason="a\nb # c"), result("pass", DECODERS["id/basic"]), result("fail", MAY)]
+    text = verdicts.write_known(results)
+    assert verdicts.read_known(text, load("decoder")) == [Known("eol/lf", "a b # c")]
+
+
+# ---- Forms -----------------------------------------------------------------------------------------------------------
+
+EVIL = "<b>&\"'\x1b[31m\x07\ud800\u2028 # | ` %"
+MIXED = run(
+    result("pass"),
+    result("fail", DECODERS["eol/cr"], reason=f"it is wrong {EVIL}", input=["646174613a20610d", "0d"], stderr=EVIL),
+    result("error", DECODERS["eol/crlf"], reason="timeout"),
+    result("skip", DECODERS["id/basic"], reason="no id"),
+    result("not-run", SHOULD, reason="needs chunks"),
+    result("xfail", DECODERS["bom/stripped"], reason="known", known="later"),
+    result("xpass", DECODERS["bom/then-blank"]),
+    result("fail", MAY, reason="odd"),
+    name="thing",
+    version="1",
+)
+
+
+def test_json_report_has_the_form_of_its_schema() -> None:
+    schema = json.loads((ROOT / "sse_ref" / "conformance" / "schema" / "report.json").read_text())
+    report = json.loads(json.dumps(reports.as_json(MIXED)))
+    assert list(problems(schema, report)) == []
+    assert report["counts"]["fail"] == 2 and report["results"][1]["reason"].endswith("%")
+
+
+def test_junit_is_xml_with_counts_that_agree() -> None:
+    suite = ElementTree.fromstring(reports.as_junit(MIXED).encode())
+    found = {kind: len(suite.findall(f"testcase/{kind}")) for kind in ("failure", "error", "skipped")}
+    assert found == {"failure": 2, "error": 1, "skipped": 4}
+    assert [suite.get(name) for name in ("tests", "failures", "errors", "skipped")] == ["8", "2", "1", "4"]
+
+
+def test_tap_numbers_every_line_and_names_the_directives() -> None:
+    lines = reports.as_tap(MIXED).splitlines()
+    assert lines[1] == "1..8"
+    tests = [line for line in lines if re.match(r"(not )?ok \d+ - ", line)]
+    assert [line.split(" - ")[0] for line in tests] == [
+        "ok 1",
+        "not ok 2",
+        "not ok 3",
+        "ok 4",
+        "ok 5",
+        "not ok 6",
+        "not ok 7",
+        "ok 8",
+    ]
+    assert "# SKIP no id" in tests[3] and "# TODO" in tests[5]
+
+
+def test_markdown_is_a_table_whatever_a_reason_holds() -> None:
+    text = reports.as_markdown(MIXED)
+    rows = [line for line in text.splitlines() if line.startswith("| fail")]
+    assert all(len(re.findall(r"(?<!\\)\|", row)) == 6 for row in rows) and "\x1b" not in text
+
+
+def test_badge_counts_must_vectors() -> None:
+    assert reports.as_badge(run(result("pass"), result("fail", SHOULD))) == {
+        "schemaVersion": 1,
+        "label": "SSE decoder",
+        "message": "1/1",
+        "color": "brightgreen",
+    }
+    assert reports.as_badge(run(result("skip")))["color"] == "yellow"
+
+
+@pytest.mark.parametrize(("failures", "lines"), [(3, 3), (10, 10), (11, 10), (40, 10)])
+def test_annotations_stay_within_what_is_shown(failures: int, lines: int) -> None:
+    found = reports.github_annotations(run(*[result("fail", reason="100%\r\nwrong")] * failures))
+    assert len(found) == lines and all(line.startswith("::error title=") for line in found)
+    assert "%25%0D%0A" in found[0]
+    assert (f"and {failures - 9} more" in found[-1]) == (failures > 10)
+
+
+def test_failure_shows_fact_reason_bytes_diff_and_how_to_repeat_it() -> None:
+    shown = reports.show_failure(MIXED, MIXED.results[1])
+    assert "\x1b" not in shown and "\x07" not in shown
+    assert "chunk 2" in shown and "00000008  0d" in shown
+    assert "python -m sse_ref.conformance decoder eol/cr -v -- ./d" in shown
+    assert shown.splitlines()[0].startswith("FAIL decoder eol/cr  [must]  WHATWG HTML 9.2.5")
+
+
+def test_summary_names_every_verdict() -> None:
+    text = reports.summary(MIXED)
+    assert all(f" {verdict}" in text for verdict in verdicts.VERDICTS)
+
+
+class Tags(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.fetched: list[str] = []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.fetched += [name for name, _ in attributes if name in ("src", "href")]
+
+
+def test_matrix_is_one_page_that_fetches_nothing() -> None:
+    report = reports.as_json(MIXED)
+    other = reports.as_json(run(result("pass"), name="other"))
+    client = reports.as_json(run(result("pass", load("client")[0]), target="client", profile="openai-chat"))
+    page = matrix.as_html([report, other, client])
+    tags = Tags()
+    tags.feed(page)
+    assert tags.fetched == [] and "@import" not in page and "url(" not in page
+    assert page.count("<h2>") == 2 and "thing 1" in page and "other" in page
+    assert "<b>&" not in page and "&lt;b&gt;" in page
+
+
+def test_several_reports_make_a_table() -> None:
+    table = matrix.as_table([reports.as_json(MIXED), reports.as_json(run(result("pass"), name="other"))])
+    assert "| thing 1 | 1 | 2 |" in table and "| other | 1 | 0 |" in table
+
+
+def test_newer_vectors_are_run_and_not_scored(tmp_path: Path) -> None:
+    newer = vector_of("decoder", {**DECODERS["eol/lf"].as_json(), "since": "2027.01", "target": "decoder"})
+    old = run(result("pass"), result("fail", newer, scored=False), as_of="2026.11")
+    assert "new, not scored: 1, later than 2026.11" in reports.summary(old)
+    assert exit_status(old.results) == 0 and conformance(old.results) == "yes"
+    assert "new, not scored" in reports.one_line(old.results[1])
+
+
+# ---- The command -----------------------------------------------------------------------------------------------------
+
+GOOD = [sys.executable, "-m", "sse_ref.conformance.reference", "decoder"]
+BAD = [sys.executable, "examples/adapters/decoder.py"]
+
+
+def judge(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    import os
+
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
+    command = [sys.executable, "-m", "sse_ref.conformance", *words]
+    environment |= {"PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error", **(env or {})}
+    return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", env=environment, timeout=60)
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ([], "decoder"),
+        (["decoder"], "the command to be judged is missing"),
+        (["decoder", "--", "./no-such-program"], "cannot be started"),
+        (["decoder", "nothing/*", "--", *GOOD], "no decoder vector matches 'nothing/*'"),
+        (["decoder", "--skip", "nothing", "--", *GOOD], "no decoder vector matches 'nothing'"),
+        (["decoder", "--without", "colour", "--", *GOOD], "there is no feature colour"),
+        (["decoder", "--known", "/no/such/file", "eol/lf", "--", *GOOD], "cannot be read"),
+        (["decoder", "--as-of", "2020.01", "eol/lf", "--", *GOOD], "there is no corpus version 2020.01"),
+        (["decoder", "--only-failed", "README.md", "--", *GOOD], "is not JSON"),
+        (["decoder", "--json", "/no/such/folder/x", "eol/lf", "--", *GOOD], "cannot be written"),
+        (["decoder", "--colour", "--", *GOOD], "unrecognized arguments"),
+        (["decoder", "--timeout", "0", "--", *GOOD], "must be more than 0"),
+        (["server", "http://127.0.0.1:9/v1", "--model", "m"], "nothing answers at 127.0.0.1:9"),
+        (["server", "--model", "m"], "name one URL"),
+        (["server", "http://127.0.0.1:9/v1"], "--model is missing"),
+        (["server", "ftp://x", "--model", "m"], "the URL must be like"),
+        (["server", "http://127.0.0.1:9", "--model", "m", "--api-key-env", "NO_SUCH_KEY"], "holds no API key"),
+        (["server", "http://127.0.0.1:9", "--model", "m", "--model-for", "x"], "WHAT=NAME"),
+        (["client"], "the command to be judged is missing"),
+        (["show", "nothing"], "there is no vector 'nothing'"),
+        (["show", "head/framing", "--bytes"], "has no bytes"),
+        (["list", "decoder", "nothing/*"], "no vector matches"),
+        (["export", "/dev/null/x"], "cannot be written"),
+        (["report", "README.md"], "is not JSON"),
+        (["fly"], "invalid choice"),
+    ],
+)
+def test_wrong_use_is_one_message_and_status_2(words: list[str], message: str) -> None:
+    done = judge(*words)
+    assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
+
+
+def test_every_report_is_written(tmp_path: Path) -> None:
+    names = {form: str(tmp_path / f"report.{form}") for form in ("json", "junit", "tap", "md", "badge", "html")}
+    options = [word for form, name in names.items() for word in (f"--{form}", name)]
+    done = judge("decoder", "--persistent", "eol/*", *options, "--name", "mine", "--", *BAD)
+    assert done.returncode == 1
+    assert json.loads(Path(names["json"]).read_text())["program"]["name"] == "mine"
+    assert all(Path(name).stat().st_size for name in names.values())
+    both = judge("report", names["json"], names["json"], "--html", str(tmp_path / "both.html"))
+    assert both.returncode == 0 and (tmp_path / "both.html").stat().st_size
+    again = judge("decoder", "--persistent", "--only-failed", names["json"], "--brief", "--", *BAD)
+    assert "0 pass" in again.stdout and again.returncode == 1
+
+
+def test_json_to_standard_output_is_nothing_but_json() -> None:
+    done = judge("decoder", "--persistent", "eol/lf", "--json", "-", "--", *GOOD)
+    assert json.loads(done.stdout)["counts"]["pass"] == 1 and "conformant: yes" in done.stderr
+
+
+def test_selection_by_level_tag_and_skip() -> None:
+    done = judge(
+        "decoder", "--persistent", "--tag", "prompt", "--level", "should", "--skip", "*/cr-cr", "-v", "--", *GOOD
+    )
+    assert re.findall(r"PASS decoder (\S+)", done.stdout) == ["prompt/crlf-minus-lf", "prompt/lf-cr", "prompt/crlf-cr"]
+
+
+def test_known_failures_from_writing_to_an_unexpected_pass(tmp_path: Path) -> None:
+    known = str(tmp_path / "known.txt")
+    assert judge("decoder", "--persistent", "bom/*", "--write-known", known, "--", *BAD).returncode == 1
+    assert judge("decoder", "--persistent", "bom/*", "--known", known, "--", *BAD).returncode == 0
+    fixed = judge("decoder", "--persistent", "bom/*", "--known", known, "--", *GOOD)
+    assert fixed.returncode == 1 and "take it out of the known failures" in fixed.stdout
+    allowed = judge("decoder", "--persistent", "bom/*", "--known", known, "--allow-xpass", "--", *GOOD)
+    assert allowed.returncode == 0
+
+
+def test_github_gets_annotations_and_a_summary(tmp_path: Path) -> None:
+    summary = tmp_path / "summary.md"
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
+    done = judge("decoder", "--persistent", "--brief", "--", *BAD, env=env)
+    errors = [line for line in done.stdout.splitlines() if line.startswith("::error")]
+    assert len(errors) == 10 and "more" in errors[-1]
+    assert summary.read_text().startswith("### decoder")
+
+
+def test_strict_counts_should_vectors() -> None:
+    words = ["decoder", "--persistent", "prompt/cr-cr", "--", *BAD]
+    assert judge(*words).returncode == 0
+    assert judge("decoder", "--strict", *words[1:]).returncode == 1
+
+
+def test_encoder_and_raw_decoder_are_judged() -> None:
+    encoder = [*GOOD[:-1], "encoder"]
+    assert "conformant: yes" in judge("encoder", "--persistent", "--", *encoder).stdout
+    raw = "import sys, json; d = sys.stdin.read()\nif d: print(json.dumps({'data': d[6:].strip()}))"
+    done = judge("decoder", "--raw", "framing/single-event", "prompt/lf", "--", sys.executable, "-c", raw)
+    assert "1 pass, 0 fail" in done.stdout and "1 not-run" in done.stdout
+
+
+def test_show_gives_the_bytes_as_they_are() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "sse_ref.conformance", "show", "bom/stripped", "--bytes"], cwd=ROOT, capture_output=True
+    )
+    assert done.stdout == b"\xef\xbb\xbfdata: a\n\n"
+    assert judge("show", "bom/stripped", "--hex").stdout == "efbbbf646174613a20610a0a\n"
+
+
+@pytest.mark.parametrize("target", ["decoder", "encoder", "client", "server"])
+def test_every_vector_can_be_listed_and_shown(target: str) -> None:
+    listed = judge("list", target).stdout.splitlines()
+    assert len(listed) == len(load(target))
+    assert json.loads(judge("list", target, "--json").stdout)[0]["target"] == target
+    shown = judge("show", listed[0].split()[0])
+    assert shown.returncode == 0 and load(target)[0].title in shown.stdout
+
+
+@pytest.mark.once
+def test_self_passes_everything() -> None:
+    done = judge("self", "--jobs", "6")
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert done.stdout.count("conformant: yes") == 6
+    assert not re.search(r"[1-9]\d* (fail|error|skip|not-run|xfail|xpass)", done.stdout)
