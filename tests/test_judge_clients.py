@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
 import socket
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -159,3 +161,23 @@ def test_stopping_the_server_ends_what_it_holds() -> None:
             server.__exit__()
             asked.result()
     assert time.monotonic() - began < scripts.HOLD_SECONDS
+
+
+def test_serve_plays_the_cases_by_hand() -> None:
+    words = [sys.executable, "-m", "sse_ref.conformance", "serve", "--port", "0"]
+    with subprocess.Popen(words, cwd=Path(__file__).parents[1], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout
+        line = process.stdout.readline()
+        try:
+            url = line.split()[5].removesuffix("/case/ID")
+            host, port = url.removeprefix("http://").split(":")
+            for _ in range(2):
+                with socket.create_connection((host, int(port)), timeout=10) as connection:
+                    connection.sendall(b"GET /case/end/chunked-cut HTTP/1.1\r\nHost: x\r\n\r\n")
+                    data = b""
+                    while more := connection.recv(65536):
+                        data += more
+                assert data.startswith(b"HTTP/1.1 200 OK") and b'"lo"' in data and not data.endswith(b"0\r\n\r\n")
+        finally:
+            process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=10) == 0

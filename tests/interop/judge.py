@@ -85,9 +85,14 @@ def main() -> None:
     for name in DECODERS:
         if not only or f"{name}_decoder" in only:
             known["decoder"][name] = judged("decoder", name, "decoder", "--persistent")
+            save(known)
     for name in CLIENTS:
         if not only or f"{name}_client" in only:
             known["client"][name] = judged("client", name, "client", "--jobs", "3", "--name", called(name))
+            save(known)
+
+
+def save(known: dict[str, object]) -> None:
     known["date"] = datetime.date.today().isoformat()
     RESULTS.write_text(json.dumps(known, indent=1) + "\n")
 
