@@ -77,6 +77,8 @@ def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyP
         ("import sys\nwhile True: sys.stdout.write('{}\\n')", "error", ""),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "error", "signal"),
         ('print(\'{"end": "complete", "text": "Hello"}\')', "fail", "0 requests"),
+        ('print(\'{"delta": "zzz"}\\n{"end": "complete", "text": "Hello"}\')', "fail", "deltas together"),
+        ('print(\'{"delta": "Hello", "end": null, "skip": null}\\n{"end": "timeout"}\')', "fail", "says timeout"),
     ],
 )
 def test_program_that_misbehaves_costs_only_its_case(
@@ -181,3 +183,32 @@ def test_serve_plays_the_cases_by_hand() -> None:
         finally:
             process.send_signal(signal.SIGINT)
         assert process.wait(timeout=10) == 0
+
+
+def told(id: str, end: dict[str, object], *deltas: str) -> tuple[str, str]:
+    """The verdict on a client that prints this, where the server saw one good request."""
+    session = scripts.Session(VECTORS[id], "")
+    session.requests.append(scripts.Heard("POST", "/", [], b"{}", time.monotonic()))
+    return clients.compare(VECTORS[id], clients.Printed(deltas=list(deltas), end=end), session)
+
+
+def test_what_a_client_does_not_tell_is_a_skip() -> None:
+    complete: dict[str, object] = {"end": "complete", "text": "Hello"}
+    assert told("shape/usage-chunk", complete)[0] == "skip"
+    assert told("shape/usage-chunk", {**complete, "usage": None})[0] == "fail"
+    assert told("tool/standard", {"end": "complete", "tool_calls": None})[0] == "skip"
+    assert told("tool/standard", {"end": "complete", "tool_calls": []})[0] == "fail"
+    assert told("tool/standard", {"end": "complete", "tool_calls": [None, 5]})[0] == "fail"
+    assert told("error/in-stream", {"end": "api_error", "text": "Hello"})[0] == "pass"
+    assert told("http/400-plain-text", {"end": "http_error", "status": 400})[0] == "skip"
+    assert told("wire/shown-as-it-comes", complete)[0] == "skip"
+
+
+def test_giving_up_early_is_told_by_the_time_of_the_last_line() -> None:
+    vector = VECTORS["time/silent-after-head"]
+    session = scripts.Session(vector, "")
+    session.requests.append(scripts.Heard("POST", "/", [], b"{}", time.monotonic() - 5))
+    early = clients.Printed(end={"end": "timeout", "text": ""}, ended_at=session.requests[0].at + 0.1)
+    assert clients.compare(vector, early, session)[0] == "fail"
+    early.ended_at = session.requests[0].at + 1.1
+    assert clients.compare(vector, early, session)[0] == "pass"

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ class Reference:
     """Our own decoder, without a process."""
 
     stderr = ""
+    default_retry = None
 
     def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
         return [{"id": request["id"], **json.loads(json.dumps(reference.decode(request)))} for request in requests]
@@ -315,3 +318,64 @@ for block in data.split("\\n\\n")[:-1]:
 def test_raw_program_is_judged_by_what_it_prints(id: str, verdict: str) -> None:
     result = decoders.judge_raw(VECTORS[id], [sys.executable, "-I", "-S", "-c", RAW], ALL, 10.0)
     assert result.verdict == verdict, result.reason
+
+
+@pytest.mark.parametrize("member", ["error", "skip"])
+def test_null_members_count_as_absent(member: str) -> None:
+    nulls = Program(Decoder, lambda reply: {**reply, member: None})
+    assert judge(VECTORS["framing/single-event"], nulls, ALL).verdict == "pass"
+
+
+def test_decoder_may_tell_its_own_default_of_the_reconnection_time() -> None:
+    own = Program(Decoder, lambda reply: {**reply, "retry": 3000 if reply["retry"] is None else reply["retry"]})
+    own.default_retry = 3000  # type: ignore[assignment]
+    for id in ("framing/single-event", "retry/basic", "retry/negative-ignored", "retry/zero"):
+        assert judge(VECTORS[id], own, ALL).verdict == "pass", id
+    lenient = Program(FAULTS["ReadsRetryLeniently"][0])
+    lenient.default_retry = 3000  # type: ignore[assignment]
+    assert judge(VECTORS["retry/negative-ignored"], lenient, ALL).verdict == "fail"
+
+
+ONE_REQUEST = """
+import json, sys
+request = json.load(sys.stdin)
+print(json.dumps({"id": request.get("id"), "events": [], "retry": None, "last_event_id": ""}))
+"""
+
+
+def test_program_may_read_its_whole_input_as_one_request() -> None:
+    own = program(ONE_REQUEST, persistent=False, timeout=10.0)
+    for _ in range(2):
+        assert judge(VECTORS["framing/blank-lines-only"], own, ALL).verdict == "pass"
+
+
+def test_program_that_ends_after_a_reply_costs_nothing() -> None:
+    own = program(ECHO.format(before="", hello="", each="") + "    sys.exit()\n", timeout=10.0)
+    for _ in range(3):
+        assert judge(VECTORS["framing/empty-stream"], own, ALL).verdict == "pass"
+        time.sleep(0.1)
+    own.stop()
+
+
+def test_descendant_that_holds_the_output_open_does_not_hold_up_the_run() -> None:
+    code = (
+        "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'],"
+        " start_new_session=True); sys.stderr.write(str(p.pid)); sys.stderr.flush(); sys.exit(3)"
+    )
+    began = time.monotonic()
+    own = program(code)
+    result = judge(VECTORS["framing/empty-stream"], own, ALL)
+    own.stop()
+    subprocess.run(["kill", result.stderr.strip() or own.stderr.strip()])
+    assert result.verdict == "error" and time.monotonic() - began < 15
+
+
+def test_patience_comes_back_with_a_good_reply() -> None:
+    own = program(
+        ECHO.format(before="", hello="", each="if 'bom' in request['id']: import time; time.sleep(60)"), timeout=1.0
+    )
+    judge(VECTORS["framing/empty-stream"], own, ALL)
+    for _ in range(4):
+        assert judge(VECTORS["bom/only-stream"], own, ALL).verdict == "error"
+    assert judge(VECTORS["framing/empty-stream"], own, ALL).verdict == "pass" and own._hangs == 0
+    own.stop()

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -185,7 +187,7 @@ def test_badge_counts_must_vectors() -> None:
 def test_annotations_stay_within_what_is_shown(failures: int, lines: int) -> None:
     found = reports.github_annotations(run(*[result("fail", reason="100%\r\nwrong")] * failures))
     assert len(found) == lines and all(line.startswith("::error title=") for line in found)
-    assert "%25%0D%0A" in found[0]
+    assert "100%25%0Awrong" in found[0]
     assert (f"and {failures - 9} more" in found[-1]) == (failures > 10)
 
 
@@ -236,6 +238,23 @@ def test_newer_vectors_are_run_and_not_scored(tmp_path: Path) -> None:
     assert "new, not scored" in reports.one_line(old.results[1])
 
 
+def test_every_form_marks_what_makes_the_run_fail_and_nothing_else() -> None:
+    weak = [result("fail", SHOULD, reason="late"), result("xpass")]
+    for strict, allow, marked in ((False, True, 0), (True, True, 1), (True, False, 2), (False, False, 1)):
+        own = run(*weak, strict=strict, allow_xpass=allow)
+        assert exit_status(own.results, strict=strict, allow_xpass=allow) == bool(marked)
+        assert len(reports.github_annotations(own)) == marked
+        assert len(ElementTree.fromstring(reports.as_junit(own).encode()).findall("testcase/failure")) == marked
+        assert len(re.findall(r"^not ok (?!.*# TODO)", reports.as_tap(own), re.MULTILINE)) == marked
+
+
+def test_what_a_program_calls_itself_harms_nothing() -> None:
+    own = run(result("fail", reason=EVIL), name="\x1b[31m\n::error::x\x00", version="\ud800")
+    assert "\x1b" not in reports.summary(own) and "\n::error" not in reports.summary(own)
+    ElementTree.fromstring(reports.as_junit(own).encode())
+    assert all("\n" not in line and "\x1b" not in line for line in reports.github_annotations(own))
+
+
 # ---- The command -----------------------------------------------------------------------------------------------------
 
 GOOD = [sys.executable, "-m", "sse_ref.conformance.reference", "decoder"]
@@ -243,8 +262,6 @@ BAD = [sys.executable, "examples/adapters/decoder.py"]
 
 
 def judge(*words: str, env: dict[str, str] | None = None) -> subprocess.CompletedProcess[str]:
-    import os
-
     environment = {k: v for k, v in os.environ.items() if not k.startswith("GITHUB_")}
     command = [sys.executable, "-m", "sse_ref.conformance", *words]
     environment |= {"PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error", **(env or {})}
@@ -279,6 +296,9 @@ def judge(*words: str, env: dict[str, str] | None = None) -> subprocess.Complete
         (["export", "/dev/null/x"], "cannot be written"),
         (["report", "README.md"], "is not JSON"),
         (["fly"], "invalid choice"),
+        (["serve", "--port", "99999"], "from 0 to 65535"),
+        (["decoder", "--jobs", "-3", "--", *GOOD], "from 1 to 1000"),
+        (["decoder", "--raw", "--persistent", "--", *GOOD], "leave out --persistent"),
     ],
 )
 def test_wrong_use_is_one_message_and_status_2(words: list[str], message: str) -> None:
@@ -367,3 +387,54 @@ def test_self_passes_everything() -> None:
     assert done.returncode == 0, done.stdout[-3000:]
     assert done.stdout.count("conformant: yes") == 6
     assert not re.search(r"[1-9]\d* (fail|error|skip|not-run|xfail|xpass)", done.stdout)
+
+
+SURROGATE = """
+import json, sys
+for line in sys.stdin:
+    request = json.loads(line)
+    print(json.dumps({"id": request.get("id"), "name": "\\ud800\\x1b", "events": [{"data": "\\ud800"}]}), flush=True)
+"""
+
+
+@pytest.mark.once
+def test_lone_surrogates_of_a_program_spoil_no_report(tmp_path: Path) -> None:
+    forms = ("json", "junit", "tap", "md", "badge", "html")
+    names = [word for form in forms for word in (f"--{form}", str(tmp_path / form))]
+    words = ["decoder", "--persistent", "framing/single-event", *names, "--write-known", str(tmp_path / "known")]
+    env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(tmp_path / "summary")}
+    done = judge(*words, "--", sys.executable, "-c", SURROGATE, env=env)
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert len(list(tmp_path.iterdir())) == 8 and "\x1b" not in done.stdout
+
+
+@pytest.mark.once
+def test_ending_the_judge_ends_the_program_under_test(tmp_path: Path) -> None:
+    code = "import os, time; print(os.getpid(), flush=True, file=open(os.environ['PID_FILE'], 'w')); time.sleep(60)"
+    file = tmp_path / "pid"
+    words = [sys.executable, "-m", "sse_ref.conformance", "decoder", "framing/single-event", "--"]
+    process = subprocess.Popen(
+        [*words, sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PID_FILE": str(file)}
+    )
+    end = time.monotonic() + 20
+    while not (file.exists() and file.read_text().strip()) and time.monotonic() < end:
+        time.sleep(0.02)
+    process.terminate()
+    assert process.wait(timeout=20) == 143
+    pid = int(file.read_text())
+    with pytest.raises(ProcessLookupError):
+        while time.monotonic() < end + 10:
+            os.kill(pid, 0)
+            time.sleep(0.02)
+
+
+def test_only_failed_of_a_report_without_failures_is_nothing_to_do(tmp_path: Path) -> None:
+    report = str(tmp_path / "r.json")
+    assert judge("decoder", "--persistent", "eol/lf", "--json", report, "--", *GOOD).returncode == 0
+    again = judge("decoder", "--persistent", "--only-failed", report, "--", *GOOD)
+    assert again.returncode == 0 and "0 pass, 0 fail" in again.stdout
+
+
+def test_list_takes_globs_without_a_target() -> None:
+    assert len(judge("list", "bom/*").stdout.splitlines()) == 14
+    assert len(judge("list", "client", "--profile", "sse").stdout.splitlines()) == 44

@@ -173,3 +173,75 @@ def exchange_of(raw: bytes) -> object:
 def test_wire_says_what_is_wrong(raw: bytes, problem: str) -> None:
     exchange = exchange_of(raw)
     assert problem in exchange.problem if problem else not exchange.problem  # type: ignore[attr-defined]
+
+
+def serve(*replies: bytes) -> tuple[str, threading.Thread]:
+    """A server that answers each connection with the next of these bytes, then is gone."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        for reply in replies:
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(reply)
+        listener.close()
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    return f"http://127.0.0.1:{listener.getsockname()[1]}", thread
+
+
+def test_source_that_never_ends_is_judged_by_its_beginning() -> None:
+    tick = b"id: 1\ndata: tick\n\n"
+    ticks = b"%x\r\n%b\r\n" % (len(tick), tick) * 60
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    listener = socket.create_server(("127.0.0.1", 0))
+    stopping = threading.Event()
+
+    def run() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(head + ticks)
+            stopping.wait(30)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    asked = Target(f"http://127.0.0.1:{listener.getsockname()[1]}/", {"": ""}, timeout=3.0)
+    verdicts = [judge(VECTORS[f"events/{id}"], asked).verdict for id in ("content-type", "utf8", "last-chunk")]
+    stopping.set()
+    thread.join()
+    listener.close()
+    assert verdicts == ["pass", "pass", "skip"]
+
+
+def test_chunks_that_come_at_one_time_are_no_increments() -> None:
+    chunks = b"1\r\na\r\n" * 20 + b"0\r\n\r\n"
+    url, thread = serve(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
+    with Connection(Address.of(url), 3.0) as connection:
+        connection.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert len(connection.answer().arrivals) <= 2
+    thread.join()
+
+
+def test_server_that_dies_is_an_error_for_what_is_left() -> None:
+    url, thread = serve(b"")
+    asked = Target(f"{url}/v1", MODELS, KEY, timeout=3.0)
+    first = judge(VECTORS["head/status-200"], asked)
+    thread.join()
+    second = judge(VECTORS["models/list"], asked)
+    assert [first.verdict, second.verdict] == ["fail", "error"] and "nothing answers" in second.reason
+
+
+def test_json_answer_that_is_cut_fails() -> None:
+    body = b'{"error": {"message": "m", "type": "t", "param": null, "code": null}}'
+    head = b"HTTP/1.1 400 X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % (len(body) + 9)
+    url, thread = serve(head + body)
+    result = judge(VECTORS["fault/bad-json"], Target(f"{url}/v1", MODELS, KEY, timeout=3.0))
+    thread.join()
+    assert result.verdict == "fail" and "cut" in result.reason
+
+
+def test_base_url_may_have_a_query() -> None:
+    target = Target("http://h/v1?api-version=1", {"": "m"})
+    assert target.body("x").startswith(b"POST /v1/chat/completions?api-version=1 HTTP/1.1\r\n")

@@ -50,6 +50,7 @@ class Printed:
     trouble: str = ""  # why there is nothing to judge
     stderr: str = ""
     lines: list[str] = field(default_factory=list)
+    ended_at: float = 0.0  # time.monotonic() of the last line
     closed: bool = True  # before it was ended, the client had closed every connection that was held
 
     @property
@@ -127,13 +128,13 @@ def _run(vector: Vector, session: Session, command: Sequence[str], timeout: floa
                 break
             if printed.end is not None:
                 _let_it_end(process)
-                printed.closed = all(heard.left or not heard.held for heard in session.requests)
+                printed.closed = _closes(session)
                 break
     finally:
         session.over.set()
         kill(process)
         for thread in threads:
-            thread.join()
+            thread.join(timeout=1.0)
         printed.stderr = b"".join(errors)[-KEPT_STDERR:].decode("utf-8", "replace")
     return printed
 
@@ -169,6 +170,7 @@ def _read_lines(pipe: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None
     except (OSError, ValueError):
         pass
     lines.put(None)
+    pipe.close()
 
 
 def _read_errors(pipe: IO[bytes], errors: list[bytes]) -> None:
@@ -178,6 +180,7 @@ def _read_errors(pipe: IO[bytes], errors: list[bytes]) -> None:
             del errors[:-8]
     except (OSError, ValueError):
         pass
+    pipe.close()
 
 
 def _take(line: bytes, printed: Printed, session: Session) -> None:
@@ -194,11 +197,12 @@ def _take(line: bytes, printed: Printed, session: Session) -> None:
         said = None
     if not isinstance(said, dict):
         printed.trouble = f"it printed a line that is no JSON object: {line[:60]!r}"
-    elif "end" in said:
+    elif said.get("end") is not None:
         printed.end = said
+        printed.ended_at = time.monotonic()
         if said["end"] not in ENDS:
             printed.trouble = f"its end {said['end']!r} is none of {', '.join(ENDS)}"
-    elif "skip" in said:
+    elif said.get("skip") is not None:
         printed.skip = str(said["skip"])
     elif isinstance(said.get("delta"), str):
         if said["delta"]:
@@ -229,6 +233,18 @@ def _let_it_end(process: subprocess.Popen[bytes]) -> None:
     time.sleep(0.05)
 
 
+def _closes(session: Session) -> bool:
+    """True if the client closes every connection that is held, while it is held."""
+    deadline = time.monotonic() + HOLD_SECONDS
+    while True:
+        held = [heard for heard in session.requests if heard.held and not heard.left]
+        if not held:
+            return True
+        if time.monotonic() > deadline or any(heard.held_to_the_end for heard in held):
+            return False
+        time.sleep(0.01)
+
+
 # ---- The judgment ----------------------------------------------------------------------------------------------------
 
 
@@ -243,12 +259,10 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
     reasons = []
     for alternative in wanted:
         for member in vector.needs:
-            if (
-                printed.end is not None
-                and member not in printed.end
-                and printed.end["end"] in alternative.get("end", ())
-            ):
+            if _untold(printed.end or {}, member) and (printed.end or {}).get("end") in alternative.get("end", ()):
                 return "skip", f"its end does not tell {member}"
+        if alternative.get("prompt") and not printed.deltas and not printed.events and printed.text:
+            return "skip", "it prints no text as it comes"
         reason = _differs(alternative, printed, session)
         if not reason:
             return "pass", ""
@@ -259,6 +273,11 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
     return "fail", reason
 
 
+def _untold(end: Mapping[str, Any], member: str) -> bool:
+    """True if the last line leaves a member out; a null usage or finish reason says that there was none."""
+    return end.get(member) is None if member in ("tool_calls", "error") else member not in end
+
+
 def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> str:
     """Say in what the run differs from the expectation, or ""."""
     end = printed.end or {}
@@ -267,9 +286,12 @@ def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> s
         told = f" ({str(end['error'])[:80]})" if end.get("error") else ""
         return f"the client says {end.get('end')}{text}{told}, not {' or '.join(expect['end'])}"
     if "text" in expect:
-        texts = expect["text"] if isinstance(expect["text"], list) else [expect["text"]]
-        if printed.text not in [text_of(text) for text in texts]:
-            return f"the text is {_brief(printed.text)}, not {' or '.join(_brief(text_of(t)) for t in texts)}"
+        texts = [text_of(text) for text in (expect["text"] if isinstance(expect["text"], list) else [expect["text"]])]
+        wanted = " or ".join(map(_brief, texts))
+        if _joined(printed.text) not in texts:
+            return f"the text is {_brief(printed.text)}, not {wanted}"
+        if printed.deltas and _joined("".join(printed.deltas)) not in texts:
+            return f"the deltas together are {_brief(''.join(printed.deltas))}, not {wanted}"
     for member in ("finish_reason", "status"):
         if member in expect and member in end and end[member] != expect[member]:
             return f"the {member} is {end[member]!r}, not {expect[member]!r}"
@@ -277,15 +299,24 @@ def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> s
         usage = end["usage"] if isinstance(end["usage"], dict) else {}
         if {name: usage.get(name) for name in expect["usage"]} != expect["usage"]:
             return f"the usage is {_brief(end['usage'])}, not {_brief(expect['usage'])}"
-    if "tool_calls" in expect and "tool_calls" in end and (reason := _calls_differ(end["tool_calls"], expect)):
+    if (
+        "tool_calls" in expect
+        and end.get("tool_calls") is not None
+        and (reason := _calls_differ(end["tool_calls"], expect))
+    ):
         return reason
-    if "error_contains" in expect and expect["error_contains"] not in str(end.get("error")):
+    if end.get("error") is not None and expect.get("error_contains", "") not in str(end["error"]):
         return f"the error is {_brief(end.get('error'))} and does not tell {expect['error_contains']!r}"
     if "events" in expect and (reason := _events_differ(printed.events, expect["events"])):
         return reason
     if expect.get("closes") and not printed.closed:
         return "it left the connection open"
-    return _server_saw_otherwise(expect, session)
+    return _server_saw_otherwise(expect, session, printed.ended_at or time.monotonic())
+
+
+def _joined(text: str) -> str:
+    """The text with surrogate pairs joined, and what is left of them replaced."""
+    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _calls_differ(got: Any, expect: Mapping[str, Any]) -> str:
@@ -319,7 +350,7 @@ def _events_differ(got: list[dict[str, Any]], want: list[dict[str, Any]]) -> str
     return f"the events are {_brief(got)}, not {_brief(wanted)}"
 
 
-def _server_saw_otherwise(expect: Mapping[str, Any], session: Session) -> str:
+def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at: float) -> str:
     """Say in what the requests differ from the expectation, or ""."""
     requests = session.requests
     least, most = expect.get("requests", (1, 1_000_000))
@@ -337,7 +368,7 @@ def _server_saw_otherwise(expect: Mapping[str, Any], session: Session) -> str:
     if expect.get("prompt") and any(heard.awaited is False for heard in requests):
         return "it printed no text before the stream had ended"
     if "after_s" in expect and session.requests:
-        waited = time.monotonic() - requests[0].at
+        waited = ended_at - requests[0].at
         if waited < 0.7 * expect["after_s"]:
             return f"it gave up after {waited:.2f} s, before the {expect['after_s']:g} s that it was told"
     return ""

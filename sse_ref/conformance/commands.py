@@ -10,9 +10,11 @@ import argparse
 import concurrent.futures
 import contextlib
 import functools
+import io
 import json
 import os
 import shlex
+import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -39,6 +41,9 @@ from sse_ref.conformance.verdicts import Result, Usage
 
 __all__ = ["main"]
 
+PROFILES = ("openai-chat", "sse")
+REPORTS = ("json", "junit", "tap", "md", "badge", "html")
+
 HELP = f"""\
 {COMMAND} tells where a program departs from the standard, in any language.
 
@@ -63,6 +68,13 @@ def main(arguments: list[str] | None = None) -> int:
     if "--" in given:
         at = given.index("--")
         given, command = given[:at], given[at + 1 :]
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    if threading.current_thread() is threading.main_thread():
+        for name in ("SIGTERM", "SIGHUP"):
+            if hasattr(signal, name):
+                signal.signal(getattr(signal, name), _interrupt)
     try:
         parser = _parser()
         options, rest = parser.parse_known_args(given)
@@ -79,8 +91,16 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except KeyboardInterrupt:
-        return 130
+    except KeyboardInterrupt as interrupt:
+        return 128 + interrupt.args[0] if interrupt.args else 130
+    finally:
+        programs.kill_all()
+
+
+def _interrupt(number: int, frame: object) -> None:
+    """End as Ctrl-C does, so that no program under test outlives the run."""
+    programs.kill_all()
+    raise KeyboardInterrupt(number)
 
 
 # ---- Which vectors ---------------------------------------------------------------------------------------------------
@@ -92,6 +112,7 @@ def selected(options: argparse.Namespace, target: str, profile: str | None = Non
     What else can be wrong with the options is found here too, before anything runs.
     """
     _check_version(options)
+    _check_files(options)
     options.known_failures = _known_failures(options, target)
     vectors = [vector for vector in corpus.load(target) if profile is None or vector.profile == profile]
     for pattern in [*options.globs, *options.skip]:
@@ -108,9 +129,20 @@ def selected(options: argparse.Namespace, target: str, profile: str | None = Non
     if options.only_failed:
         failed = _failed_in(options.only_failed)
         vectors = [vector for vector in vectors if vector.id in failed]
-    if not vectors:
+    if not vectors and not options.only_failed:
         raise Usage("no vector is left to run")
     return vectors
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Raise ``Usage`` if a report cannot be written where it should be: before the run, not after it."""
+    for form in (*REPORTS, "write_known"):
+        name = getattr(options, form)
+        if name and name != "-":
+            try:
+                open(name, "a").close()
+            except OSError as error:
+                raise Usage(f"{name} cannot be written: {error.strerror}") from None
 
 
 def _failed_in(name: str) -> set[str]:
@@ -125,9 +157,12 @@ def _read_report(name: str) -> dict[str, Any]:
         raise Usage(f"{name} cannot be read: {error.strerror}") from None
     except ValueError:
         raise Usage(f"{name} is not JSON") from None
-    if not isinstance(report, dict) or not isinstance(report.get("results"), list):
+    good = isinstance(report, dict) and isinstance(report.get("results"), list)
+    if not good or not all(
+        isinstance(r, dict) and {"id", "verdict", "level", "title"} <= set(r) for r in report["results"]
+    ):
         raise Usage(f"{name} is no report of this command (--json writes one)")
-    return report
+    return dict(report)
 
 
 # ---- Judging ---------------------------------------------------------------------------------------------------------
@@ -182,7 +217,9 @@ def _judge_pipe(
     vectors = selected(options, target)
     command = _command(options)
     timeout = options.timeout * options.timeout_scale
-    without = set(filter(None, options.without.split(",")))
+    without = set(filter(None, options.without.replace(" ", "").split(",")))
+    if options.raw and options.persistent:
+        raise Usage("--raw starts a process for each stream: leave out --persistent")
     if unknown := without - {*known, "comment"}:
         raise Usage(f"--without: there is no feature {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     if options.raw:
@@ -327,6 +364,8 @@ def _run(options: argparse.Namespace, target: str, program: str, results: list[R
         options=repeat,
         as_of=options.as_of,
         strict=options.strict,
+        strict_skips=options.strict_skips,
+        allow_xpass=options.allow_xpass,
     )
 
 
@@ -365,7 +404,7 @@ def _finish(options: argparse.Namespace, run: Run) -> int:
         if name:
             _write(name, form())
     if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
-        with contextlib.suppress(OSError), open(summary, "a", encoding="utf-8") as file:
+        with contextlib.suppress(OSError), open(summary, "a", encoding="utf-8", errors="backslashreplace") as file:
             file.write(reports.as_markdown(run))
     if os.environ.get("GITHUB_ACTIONS") == "true":
         for line in reports.github_annotations(run):
@@ -391,7 +430,7 @@ def _write(name: str, text: str) -> None:
         sys.stdout.write(text)
         return
     try:
-        Path(name).write_text(text, encoding="utf-8")
+        Path(name).write_text(text, encoding="utf-8", errors="backslashreplace")
     except OSError as error:
         raise Usage(f"{name} cannot be written: {error.strerror}") from None
 
@@ -400,7 +439,9 @@ def _write(name: str, text: str) -> None:
 
 
 def _do_list(options: argparse.Namespace) -> int:
-    vectors = [vector for target in ([options.target] if options.target else TARGETS) for vector in corpus.load(target)]
+    targets = [options.globs.pop(0)] if options.globs and options.globs[0] in TARGETS else TARGETS
+    vectors = [vector for target in targets for vector in corpus.load(target)]
+    vectors = [vector for vector in vectors if options.profile in (None, vector.profile)]
     if options.globs:
         for pattern in options.globs:
             if not any(corpus.matching(vectors, [pattern])):
@@ -565,6 +606,18 @@ def _positive(text: str) -> float:
     return value
 
 
+def _count(text: str) -> int:
+    if not 1 <= int(text) <= 1000:
+        raise argparse.ArgumentTypeError("must be from 1 to 1000")
+    return int(text)
+
+
+def _port(text: str) -> int:
+    if not 0 <= int(text) <= 65535:
+        raise argparse.ArgumentTypeError("must be from 0 to 65535")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=COMMAND, usage=HELP, add_help=True)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -575,8 +628,8 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     listing = command("list", _do_list, "list vectors: id, level, and the fact in one sentence")
-    listing.add_argument("target", nargs="?", choices=TARGETS)
-    listing.add_argument("globs", nargs="*", metavar="GLOB")
+    listing.add_argument("globs", nargs="*", metavar="TARGET or GLOB", help=f"{', '.join(TARGETS)}, or globs of ids")
+    listing.add_argument("--profile", choices=PROFILES)
     listing.add_argument("--level", choices=LEVELS)
     listing.add_argument("--tag")
     listing.add_argument("--json", action="store_true", help="the vectors themselves, as JSON")
@@ -604,11 +657,11 @@ def _parser() -> argparse.ArgumentParser:
 
     client = command("client", _do_client, "judge a client: started once for each case, with our URL")
     _common(client, timeout=20.0)
-    client.add_argument("--profile", choices=("openai-chat", "sse"), default="openai-chat")
+    client.add_argument("--profile", choices=PROFILES, default="openai-chat")
 
     server = command("server", _do_server, "judge a server by its bytes on raw sockets")
     _common(server, timeout=10.0)
-    server.add_argument("--profile", choices=("openai-chat", "sse"), default="openai-chat")
+    server.add_argument("--profile", choices=PROFILES, default="openai-chat")
     server.add_argument("--model", default="", metavar="NAME", help="the model to ask for")
     server.add_argument(
         "--model-for",
@@ -623,7 +676,7 @@ def _parser() -> argparse.ArgumentParser:
     server.set_defaults(do=_do_server)
 
     serve = command("serve", _do_serve, "play the client cases, for curl or a browser")
-    serve.add_argument("--port", type=int, default=0)
+    serve.add_argument("--port", type=_port, default=0)
 
     report = command("report", _do_report, "put several --json reports side by side")
     report.add_argument("reports", nargs="+", metavar="REPORT.json")
@@ -631,7 +684,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--md", metavar="FILE")
 
     own = command("self", _do_self, "judge this package's own decoder, encoder, client and server")
-    own.add_argument("--jobs", type=int, metavar="N")
+    own.add_argument("--jobs", type=_count, metavar="N")
     own.add_argument("--brief", action="store_true")
     return parser
 
@@ -651,11 +704,11 @@ def _common(parser: argparse.ArgumentParser, timeout: float) -> None:
     judged.add_argument("--strict", action="store_true", help="should vectors count, too")
     judged.add_argument("--strict-skips", action="store_true", help="a skipped must vector counts as a failure")
     written = parser.add_argument_group("reports (FILE may be - for standard output)")
-    for form in ("json", "junit", "tap", "md", "badge", "html"):
+    for form in REPORTS:
         written.add_argument(f"--{form}", metavar="FILE")
     parser.add_argument("--name", metavar="NAME", help="what to call the program in reports")
     parser.add_argument("--timeout", type=_positive, default=timeout, metavar="S", help="default: %(default)s seconds")
     parser.add_argument("--timeout-scale", type=_positive, default=1.0, metavar="F", help="for slow machines")
-    parser.add_argument("--jobs", type=int, metavar="N", help="vectors at once")
+    parser.add_argument("--jobs", type=_count, metavar="N", help="vectors at once")
     parser.add_argument("--brief", action="store_true", help="one line for each failure")
     parser.add_argument("-v", "--verbose", action="store_true", help="show every vector, also those that pass")

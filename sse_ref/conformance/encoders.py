@@ -81,9 +81,9 @@ def judge(vector: Vector, program: Program | Any, features: set[str]) -> Result:
 def _compare(vector: Vector, reply: Mapping[str, Any]) -> tuple[str, str, Any]:
     """The verdict on a reply, its reason, and what was read back."""
     accepted = vector.body["accept"]
-    if "skip" in reply:
+    if reply.get("skip") is not None:
         return "skip", str(reply["skip"]), None
-    if "error" in reply:
+    if reply.get("error") is not None:
         if "error" in accepted:
             return "pass", "", {"error": reply["error"]}
         return _verdict(vector, f"the encoder refused: {reply['error']}", {"error": reply["error"]})

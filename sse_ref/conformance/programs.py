@@ -23,11 +23,14 @@ from typing import IO, Any
 
 from sse_ref.conformance.verdicts import Usage
 
-__all__ = ["Died", "Program", "ask_features", "kill", "run_raw", "start"]
+__all__ = ["Died", "Program", "ask_features", "kill", "kill_all", "run_raw", "start"]
 
 MAX_REPLY = 256 * 2**20  # bytes in one line; the largest one expected is that of a 4 MiB event
 MAX_AHEAD = 10_000  # lines that nobody has asked for yet: more is a flood
 KEPT_STDERR = 8192  # bytes
+
+
+_LIVE: set[subprocess.Popen[bytes]] = set()
 
 
 class Died(Exception):
@@ -37,7 +40,7 @@ class Died(Exception):
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a command with pipes, in a process group of its own. Raises ``Usage`` if it cannot be started."""
     try:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -45,6 +48,8 @@ def start(command: Sequence[str], environment: Mapping[str, str] | None = None) 
             env=None if environment is None else {**os.environ, **environment},
             start_new_session=True,
         )
+        _LIVE.add(process)
+        return process
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Usage(f"the command {command[0]!r} cannot be started: {reason}") from None
@@ -60,10 +65,13 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     except (ProcessLookupError, PermissionError):
         pass
     process.wait()
-    for pipe in (process.stdin, process.stdout, process.stderr):
-        if pipe:
-            with contextlib.suppress(OSError):
-                pipe.close()
+    _LIVE.discard(process)
+
+
+def kill_all() -> None:
+    """End every program that is running: the judge itself is being ended."""
+    for process in list(_LIVE):
+        kill(process)
 
 
 class _Running:
@@ -90,9 +98,10 @@ class _Running:
             while (data := self.unwritten.get()) is not None:
                 pipe.write(data)
                 pipe.flush()
-            pipe.close()
-        except (OSError, ValueError):
+        except OSError:
             pass  # it does not read any more; that it ended is seen on its output
+        with contextlib.suppress(OSError):
+            pipe.close()
 
     def _read(self, pipe: IO[bytes]) -> None:
         try:
@@ -101,16 +110,18 @@ class _Running:
                 if len(line) >= MAX_REPLY or self.lines.qsize() > MAX_AHEAD:
                     self.flooded = True
                     break
-        except (OSError, ValueError):
+        except OSError:
             pass
         self.lines.put(None)
+        pipe.close()
 
     def _read_errors(self, pipe: IO[bytes]) -> None:
         try:
             while data := os.read(pipe.fileno(), 65536):
                 self.errors = (self.errors + data)[-KEPT_STDERR:]
-        except (OSError, ValueError):
+        except OSError:
             pass
+        pipe.close()
 
     def send(self, requests: Sequence[bytes], *, last: bool) -> None:
         for request in requests:
@@ -144,7 +155,7 @@ class _Running:
         self.unwritten.put(None)
         kill(self.process)
         for thread in self.threads:
-            thread.join()
+            thread.join(timeout=1.0)  # a descendant that has left the group may hold a pipe open
 
 
 class Program:
@@ -161,7 +172,10 @@ class Program:
         self.stderr = ""  # of the last exchange
         self.answered = False  # it has given at least one reply
         self.silent_starts = 0  # processes in a row that gave none, while no other has
+        self.default_retry: Any = None  # what a decoder tells of a stream without a retry field
+        self._one_by_one = False  # it reads its whole input as one request
         self._hangs = 0
+        self._longest = 0.0  # seconds that a reply has taken
         self._running: _Running | None = None
 
     @property
@@ -175,13 +189,20 @@ class Program:
         replies: list[dict[str, Any]] = []
         while len(replies) < len(lines):
             had = len(replies)
+            several = len(lines) - had > 1 and not self.persistent and not self._one_by_one
             try:
                 self._exchange(requests, lines, replies, timeout or self.timeout)
-            except Died:
+            except Died as error:
+                badly = self._ended_badly()
+                self.stop()
+                if several and len(replies) == had and not str(error).startswith("timeout"):
+                    self._one_by_one = True  # perhaps it takes one request a process
+                    continue
                 # A program may answer one request and end; it is started again for the next.
-                if len(replies) == had or self._ended_badly():
-                    self.stop()
+                if len(replies) == had or badly:
+                    self._one_by_one = False
                     raise
+            if self._one_by_one:
                 self.stop()
         if not self.persistent:
             self.stop()
@@ -194,34 +215,37 @@ class Program:
         replies: list[dict[str, Any]],
         timeout: float,
     ) -> None:
+        if self._running is not None and not self._still_there(self._running):
+            self.stop()  # it ended after its last reply: nothing of this request is lost
         if self._running is None:
             self._running = _Running(self.command)
             if not self.answered:
                 self.silent_starts += 1
         running = self._running
         running.errors = b""
+        upto = len(replies) + 1 if self._one_by_one else len(lines)
         try:
-            self._refuse_unasked(running)
-            running.send(lines[len(replies) :], last=not self.persistent)
-            for request in requests[len(replies) :]:
+            running.send(lines[len(replies) : upto], last=not self.persistent)
+            for request in requests[len(replies) : upto]:
                 replies.append(self._reply(running, request, timeout))
         finally:
             self.stderr = running.errors.decode("utf-8", "replace")
 
-    def _refuse_unasked(self, running: _Running) -> None:
-        """What was printed after the last reply belongs to nothing."""
-        if running.lines.empty():
-            return
-        line = running.lines.get()
-        if line is not None and line.strip():
-            raise Died(f"it printed a line that nobody asked for: {_shown(line)}")
-        if line is None:
-            raise Died(running.why())
+    def _still_there(self, running: _Running) -> bool:
+        """False if it has ended. Raises ``Died`` if it printed a line after its last reply: that belongs to nothing."""
+        while not running.lines.empty():
+            line = running.lines.get()
+            if line is None:
+                return False
+            if line.strip():
+                raise Died(f"it printed a line that nobody asked for: {_shown(line)}")
+        return True
 
     def _reply(self, running: _Running, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         if self._hangs >= 3:
-            timeout /= 5
-        deadline = time.monotonic() + timeout
+            timeout = min(timeout, max(timeout / 5, 3 * self._longest))
+        began = time.monotonic()
+        deadline = began + timeout
         while True:
             try:
                 line = running.line(deadline - time.monotonic())
@@ -236,6 +260,8 @@ class Program:
         if reply.get("id") != request["id"]:
             raise Died(f"the reply is to another request: id {reply.get('id')!r} instead of {request['id']!r}")
         self.answered = True
+        self._hangs = 0
+        self._longest = max(self._longest, time.monotonic() - began)
         return reply
 
     def _ended_badly(self) -> bool:
@@ -263,6 +289,7 @@ class Program:
                 said = reply
                 reply = _parsed(running.line(self.timeout))
             self.answered = True
+            self.default_retry = reply.get("retry")
             if self.persistent:
                 return said
         except Died:

@@ -19,7 +19,7 @@ from typing import Any
 from xml.etree import ElementTree
 
 from sse_ref.conformance.corpus import LEVELS
-from sse_ref.conformance.verdicts import VERDICTS, Result, conformance, count
+from sse_ref.conformance.verdicts import VERDICTS, Result, conformance, count, unexpected
 
 __all__ = [
     "Run",
@@ -56,11 +56,17 @@ class Run:
     options: list[str] = field(default_factory=list)  # to repeat it
     as_of: str | None = None
     strict: bool = False
+    strict_skips: bool = False
+    allow_xpass: bool = False
+
+    def unexpected(self, result: Result) -> bool:
+        """True if this result makes the run fail; every form of the report marks the same ones."""
+        return unexpected(result, self.strict, self.strict_skips, self.allow_xpass)
 
     @property
     def title(self) -> str:
         """Name and version of the program, or how it was started."""
-        return f"{self.name} {self.version}".strip() or self.program
+        return escaped(f"{self.name} {self.version}".strip() or self.program)
 
     def again(self, result: Result) -> list[str]:
         """The lines that put the same vector to the same program again."""
@@ -255,7 +261,7 @@ def _result_json(result: Result) -> dict[str, Any]:
 
 def as_junit(run: Run) -> str:
     """The report as JUnit XML: failures, errors and skips as CI systems know them."""
-    suite = ElementTree.Element("testsuite", name=f"sse_ref {run.target}: {run.title}")
+    suite = ElementTree.Element("testsuite", name=_xml(f"sse_ref {run.target}: {run.title}"))
     bad = skipped = errors = 0
     for result in run.results:
         case = ElementTree.SubElement(
@@ -263,10 +269,10 @@ def as_junit(run: Run) -> str:
         )
         case.set("time", f"{result.ms / 1000:.3f}")
         text = _xml(show_failure(run, result))
-        if result.verdict in ("fail", "xpass") and result.counts:
+        if run.unexpected(result) and result.verdict != "error":
             bad += 1
             ElementTree.SubElement(case, "failure", message=_xml(result.reason)).text = text
-        elif result.verdict == "error" and result.counts:
+        elif run.unexpected(result):
             errors += 1
             ElementTree.SubElement(case, "error", message=_xml(result.reason)).text = text
         elif result.verdict != "pass":
@@ -288,10 +294,10 @@ def as_tap(run: Run) -> str:
     """The report in the Test Anything Protocol, version 13."""
     lines = ["TAP version 13", f"1..{len(run.results)}"]
     for number, result in enumerate(run.results, 1):
-        ok = "ok" if result.verdict not in BAD or not result.counts else "not ok"
+        ok = "ok" if result.verdict not in BAD else "not ok"
         directive = {"skip": " # SKIP ", "not-run": " # SKIP ", "xfail": " # TODO "}.get(result.verdict, "")
-        if result.verdict == "xfail":
-            ok = "not ok"  # a TODO that fails is expected
+        if result.verdict == "xfail" or (ok == "not ok" and not run.unexpected(result)):
+            ok, directive = "not ok", " # TODO "  # a TODO that fails is expected
         reason = escaped(result.reason).replace("#", "\\#")
         lines.append(f"{ok} {number} - {result.vector.id}{directive + reason if directive else ''}".rstrip())
         if ok == "not ok" and not directive:
@@ -333,7 +339,7 @@ MAX_ANNOTATIONS = 10  # errors of one step that GitHub shows
 
 def github_annotations(run: Run) -> list[str]:
     """Workflow commands for GitHub Actions: nine errors, and one that counts the rest."""
-    bad = [result for result in run.results if result.verdict in BAD and result.counts]
+    bad = [result for result in run.results if run.unexpected(result)]
     shown: Sequence[Result] = bad if len(bad) <= MAX_ANNOTATIONS else bad[: MAX_ANNOTATIONS - 1]
     lines = []
     for result in shown:
@@ -345,5 +351,6 @@ def github_annotations(run: Run) -> list[str]:
 
 
 def _command(text: str, *, property: bool = False) -> str:
+    text = escaped(text) if property else "\n".join(map(escaped, text.splitlines()))
     text = text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     return text.replace(":", "%3A").replace(",", "%2C") if property else text

@@ -22,7 +22,18 @@ from typing import Any
 
 from sse_ref.conformance.corpus import Vector
 
-__all__ = ["VERDICTS", "Known", "Result", "Usage", "conformance", "count", "exit_status", "read_known", "write_known"]
+__all__ = [
+    "VERDICTS",
+    "Known",
+    "Result",
+    "Usage",
+    "conformance",
+    "count",
+    "exit_status",
+    "read_known",
+    "unexpected",
+    "write_known",
+]
 
 VERDICTS = ("pass", "fail", "error", "skip", "not-run", "xfail", "xpass")
 
@@ -45,6 +56,7 @@ class Result:
     stderr: str = ""
     ms: float = 0.0
     known: str = ""  # why a known failure is known
+    flaky: bool = False  # it is known to fail only sometimes
     scored: bool = True  # False: newer than the version asked for
 
     @property
@@ -94,7 +106,7 @@ def apply_known(results: Iterable[Result], known: Sequence[Known]) -> None:
         entry = next((k for k in known if fnmatch.fnmatchcase(result.vector.id, k.pattern)), None)
         if entry is None:
             continue
-        result.known = entry.reason or "known"
+        result.known, result.flaky = entry.reason or "known", entry.flaky
         if result.verdict in ("fail", "error"):
             result.verdict = "xfail"
         elif result.verdict == "pass" and not entry.flaky and result.vector.level != "may":
@@ -106,7 +118,9 @@ def write_known(results: Iterable[Result]) -> str:
     """The text of a known-failure file that names what failed, each with its reason."""
     lines = ["# Known failures: one glob a line, ~ before what fails only sometimes. A line that passes fails the run."]
     failed = [result for result in results if result.verdict in ("fail", "error", "xfail") and result.counts]
-    lines += [f"{result.vector.id}  # {result.known or _one_line(result.reason)}" for result in failed]
+    for result in failed:
+        mark = "~" if result.flaky else ""
+        lines.append(f"{mark}{result.vector.id}  # {result.known or _one_line(result.reason)}")
     return "\n".join(lines) + "\n"
 
 
@@ -138,14 +152,17 @@ def exit_status(
 
     A ``should`` vector counts when ``strict``; a skipped ``must`` when ``strict_skips``.
     """
-    for result in results:
-        level = result.vector.level
-        if not result.counts:
-            continue
-        if result.verdict in ("fail", "error") and (level == "must" or strict):
-            return 1
-        if result.verdict == "xpass" and not allow_xpass:
-            return 1
-        if result.verdict in ("skip", "not-run") and strict_skips and level == "must":
-            return 1
-    return 0
+    asked = (strict, strict_skips, allow_xpass)
+    return int(any(unexpected(result, *asked) for result in results))
+
+
+def unexpected(result: Result, strict: bool, strict_skips: bool = False, allow_xpass: bool = False) -> bool:
+    """True if this result makes the run fail."""
+    level = result.vector.level
+    if not result.counts:
+        return False
+    if result.verdict in ("fail", "error"):
+        return level == "must" or strict
+    if result.verdict in ("skip", "not-run"):
+        return strict_skips and level == "must"
+    return result.verdict == "xpass" and not allow_xpass

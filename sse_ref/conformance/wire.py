@@ -34,13 +34,14 @@ class Address:
     host: str
     port: int
     path: str
+    query: str = ""
 
     @staticmethod
     def of(url: str) -> Address:
         """Read a URL. Raises ``Usage`` if it is none.
 
         >>> Address.of("http://127.0.0.1:8000/v1")
-        Address(scheme='http', host='127.0.0.1', port=8000, path='/v1')
+        Address(scheme='http', host='127.0.0.1', port=8000, path='/v1', query='')
         """
         try:
             parts = urllib.parse.urlsplit(url)
@@ -49,8 +50,8 @@ class Address:
             raise Usage(f"{url!r} is not a URL") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
             raise Usage(f"the URL must be like http://127.0.0.1:8000/v1, not {url!r}")
-        path = parts.path.rstrip("/") + (f"?{parts.query}" if parts.query else "")
-        return Address(parts.scheme, parts.hostname, port or {"http": 80, "https": 443}[parts.scheme], path)
+        port = port or {"http": 80, "https": 443}[parts.scheme]
+        return Address(parts.scheme, parts.hostname, port, parts.path.rstrip("/"), parts.query)
 
     @property
     def authority(self) -> str:
@@ -67,7 +68,7 @@ def request_bytes(
     if body and "Transfer-Encoding" not in fields:
         fields.setdefault("Content-Length", str(len(body)))
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    where = address.path + path or "/"
+    where = (address.path + path or "/") + (f"?{address.query}" if address.query else "")
     return f"{method} {where} HTTP/{version}\r\n{lines}\r\n".encode("latin-1") + body
 
 
@@ -88,6 +89,7 @@ class Exchange:
     began: float = 0.0  # time.monotonic() when the request was sent
     arrivals: list[tuple[float, int]] = field(default_factory=list)  # seconds since, bytes of body until then
     end_s: float = 0.0  # seconds until the response was over
+    stopped: bool = False  # we left before it was over
 
     def header(self, name: str) -> str | None:
         """The value of a header, joined if it came several times."""
@@ -121,12 +123,16 @@ class Connection:
     def __init__(self, address: Address, timeout: float, *, receive_buffer: int = 0) -> None:
         self.timeout = timeout
         self.buffer = b""
-        raw = socket.socket(socket.AF_INET6 if ":" in address.host else socket.AF_INET)
+        self.deadline: float | None = None
+        self.reads = 0
+        self._told = 0  # the read that the last arrival came with
         try:
-            raw.settimeout(timeout)
+            raw = socket.create_connection((address.host, address.port), timeout)
+        except OSError as error:
+            raise Usage(f"nothing answers at {address.authority}: {error}") from None
+        try:
             if receive_buffer:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-            raw.connect((address.host, address.port))
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             if address.scheme == "https":
                 raw = ssl.create_default_context().wrap_socket(raw, server_hostname=address.host)
@@ -153,9 +159,18 @@ class Connection:
 
     def more(self, exchange: Exchange) -> bool:
         """Read what has come; False at the end of the connection, or after a silence, which is a problem."""
+        left = None if self.deadline is None else self.deadline - time.monotonic()
+        if left is not None and left <= 0:
+            exchange.stopped = True
+            return False
         try:
+            self.socket.settimeout(self.timeout if left is None else min(left, self.timeout))
             data = self.socket.recv(65536)
+            self.reads += 1
         except TimeoutError:
+            if left is not None and left <= self.timeout:
+                exchange.stopped = True
+                return False
             exchange.problem = exchange.problem or f"nothing came for {self.timeout:g} s"
             return False
         except OSError:
@@ -165,9 +180,12 @@ class Connection:
         self.buffer += data
         return bool(data)
 
-    def answer(self, *, bodiless: bool = False, stop_after: int | None = None) -> Exchange:
-        """Read one response; ``stop_after`` leaves it after so many events."""
+    def answer(
+        self, *, bodiless: bool = False, stop_after: int | None = None, seconds: float | None = None
+    ) -> Exchange:
+        """Read one response; ``stop_after`` leaves it after so many events, ``seconds`` after so long."""
         exchange = Exchange(began=time.monotonic())
+        self.deadline = None if seconds is None else exchange.began + seconds
         self._head(exchange)
         if exchange.status and not exchange.problem:
             self._body(exchange, bodiless=bodiless, stop_after=stop_after)
@@ -227,11 +245,12 @@ class Connection:
             exchange.framing = "close"
             self._took(exchange, self.buffer)
             self.buffer = b""
-            while not _enough(exchange, stop_after) and self.more(exchange):
+            while not _enough(exchange, stop_after) and len(exchange.body) < MAX_BODY and self.more(exchange):
                 self._took(exchange, self.buffer)
                 self.buffer = b""
             exchange.ended = exchange.closed and not exchange.problem
-        if not exchange.ended and not exchange.problem and stop_after is None:
+        exchange.stopped = exchange.stopped or _enough(exchange, stop_after)
+        if not exchange.ended and not exchange.problem and not exchange.stopped:
             exchange.problem = "the body was cut"
 
     def _chunks(self, exchange: Exchange, stop_after: int | None) -> None:
@@ -250,7 +269,7 @@ class Connection:
                 exchange.ended = trailer is not None
                 return
             while len(self.buffer) < size + 2:
-                if not self.more(exchange):
+                if len(exchange.body) > MAX_BODY or not self.more(exchange):
                     self._took(exchange, self.buffer[:size])
                     return
             if self.buffer[size : size + 2] != b"\r\n":
@@ -260,9 +279,13 @@ class Connection:
             self.buffer = self.buffer[size + 2 :]
 
     def _took(self, exchange: Exchange, data: bytes) -> None:
-        if data:
-            exchange.body += data
-            exchange.arrivals.append((time.monotonic() - exchange.began, len(exchange.body)))
+        if not data:
+            return
+        exchange.body += data
+        if self._told == self.reads and exchange.arrivals:  # several chunks of one read came at one time
+            exchange.arrivals.pop()
+        self._told = self.reads
+        exchange.arrivals.append((time.monotonic() - exchange.began, len(exchange.body)))
 
 
 def _enough(exchange: Exchange, stop_after: int | None) -> bool:

@@ -158,6 +158,7 @@ class Program:
     """Answers requests as a program under test would, without a process."""
 
     stderr = ""
+    default_retry = None
 
     def __init__(self, make: Callable[[], Decoder], alter: Callable[[Reply], Reply] = lambda reply: reply) -> None:
         self.make = make
