@@ -162,7 +162,7 @@ def test_tap_numbers_every_line_and_names_the_directives() -> None:
         "ok 5",
         "not ok 6",
         "not ok 7",
-        "ok 8",
+        "not ok 8",
     ]
     assert "# SKIP no id" in tests[3] and "# TODO" in tests[5]
 

@@ -23,5 +23,5 @@ await client(async (url, body, idle, answer) => {
   if (APICallError.isInstance(cause) && cause.statusCode >= 300) return Object.assign(error, { status: cause.statusCode, message: cause.message }) && "http_error"
   if (/JSON|parse|validation/i.test(String(cause?.name))) return "protocol_error"
   if (cause?.name === "TimeoutError" || cause?.name === "AbortError") return "timeout"
-  return /terminated|socket|ECONN|fetch|closed/i.test(String(cause?.message) + String(cause?.cause)) ? "truncated" : "api_error"
+  return /without a finish reason|terminated|socket|ECONN|fetch|closed/i.test(String(cause?.message) + String(cause?.cause)) ? "truncated" : "api_error"
 })

@@ -8,6 +8,8 @@ os.environ["LITELLM_LOCAL_MODEL_COST_MAP"] = "True"  # nothing is fetched
 
 import litellm
 
+litellm.suppress_debug_info = True  # its hints would go to standard output
+
 
 def stream(url, body, idle, answer):
     body = {**body, "model": "openai/" + body["model"]}

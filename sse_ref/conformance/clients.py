@@ -22,7 +22,7 @@ from typing import IO, Any
 
 from sse_ref.conformance.corpus import Vector, text_of
 from sse_ref.conformance.programs import KEPT_STDERR, kill, start
-from sse_ref.conformance.scripts import HOLD_SECONDS, HostileServer, Session
+from sse_ref.conformance.scripts import HOLD_SECONDS, Heard, HostileServer, Session
 from sse_ref.conformance.verdicts import Result
 
 __all__ = ["ENDS", "REQUEST", "Printed", "judge"]
@@ -374,7 +374,7 @@ def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at:
     return ""
 
 
-def _request_differs(heard: Any, want: Mapping[str, Any]) -> str:
+def _request_differs(heard: Heard, want: Mapping[str, Any]) -> str:
     if "method" in want and heard.method != want["method"]:
         return f"the method is {heard.method}, not {want['method']}"
     for name, value in want.get("headers", {}).items():

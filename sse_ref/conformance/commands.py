@@ -490,7 +490,7 @@ def _do_show(options: argparse.Namespace) -> int:
             print(f"  {line}")
         expected = decoders.expected_of(vector, n)
         wanted = {"events": expected.events, "retry": expected.retry, "last_event_id": expected.last_event_id}
-        print("  expects  " + "\n           ".join(reports._event_lines(wanted)[:20]))
+        print("  expects  " + "\n           ".join(reports.event_lines(wanted)[:20]))
         return 0
     rest = {name: value for name, value in vector.body.items() if name not in ("why", "practice")}
     print("\n".join(f"  {line}" for line in json.dumps(reports.trimmed(rest), indent=1).splitlines()))
@@ -508,7 +508,7 @@ def _stream(vector: Vector) -> bytes:
 
 def _shown_input(vector: Vector, n: int) -> Iterator[str]:
     result = Result(vector, "pass", input=[chunk.hex() for chunk in decoders.cuttings(vector, n)[0].chunks])
-    for number, line in enumerate(reports._input(result)):
+    for number, line in enumerate(reports.input_lines(result)):
         yield f"{'bytes' if number == 0 else '':<9}{line}"
 
 

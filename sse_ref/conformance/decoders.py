@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from sse_ref.conformance.corpus import Vector, bytes_of, text_of
-from sse_ref.conformance.programs import Died, Program, run_raw
+from sse_ref.conformance.programs import Died, UnderTest, run_raw
 from sse_ref.conformance.verdicts import Result
 
 __all__ = ["FEATURES", "PROBE", "Expected", "cuttings", "expected_of", "judge", "judge_raw"]
@@ -29,8 +29,6 @@ PROBE = {"v": 1, "id": "hello", "op": "decode", "chunks": []}
 
 WHOLE_CUTS = 2048  # bytes: longer streams are not cut bytewise, unless a vector says so
 MAX_CUTS = 24  # two-part cuts for one stream
-
-Ask = Callable[[Sequence[Mapping[str, Any]], float | None], list[dict[str, Any]]]
 
 
 @dataclass
@@ -125,7 +123,7 @@ def _cut_points(stream: bytes) -> list[int]:
 # ---- The judgment ----------------------------------------------------------------------------------------------------
 
 
-def judge(vector: Vector, program: Program | Any, features: set[str]) -> Result:
+def judge(vector: Vector, program: UnderTest, features: set[str]) -> Result:
     """Put every cutting of the vector to the program, and compare."""
     lacking = [name for name in vector.needs if name not in features and name != "chunk"]
     if lacking:
@@ -260,7 +258,7 @@ GROWTH = 8.0  # times longer for four times the input: 4 is linear, 16 is quadra
 LINEAR_TIMEOUT = 20.0  # seconds
 
 
-def _judge_linear(vector: Vector, program: Program | Any, features: set[str]) -> Result:
+def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Result:
     """Four times the input must not take eight times as long, unless it is fast anyway.
 
     The smaller input is timed only if the larger was slow, and each again if the first look is bad: a busy machine can
@@ -337,7 +335,7 @@ def _result(
     cutting: Cutting,
     expected: Expected | None,
     reply: Mapping[str, Any] | None,
-    program: Program | None,
+    program: UnderTest | None,
     began: float,
 ) -> Result:
     wanted = expected and {"events": expected.events, "last_event_id": expected.last_event_id, "retry": expected.retry}

@@ -16,7 +16,7 @@ from typing import Any
 
 from sse_ref.codec import SSEDecoder
 from sse_ref.conformance.corpus import Vector, text_of
-from sse_ref.conformance.programs import Died, Program
+from sse_ref.conformance.programs import Died, UnderTest
 from sse_ref.conformance.verdicts import Result
 
 __all__ = ["FEATURES", "PROBE", "judge", "outcomes", "read_back", "request_of"]
@@ -60,7 +60,7 @@ def read_back(stream: bytes) -> dict[str, Any]:
     return {"events": events, "retry": decoder.reconnection_time, "last_event_id": decoder.last_event_id}
 
 
-def judge(vector: Vector, program: Program | Any, features: set[str]) -> Result:
+def judge(vector: Vector, program: UnderTest, features: set[str]) -> Result:
     """Put the events of the vector to the program, and read what it wrote."""
     lacking = [name for name in vector.needs if name not in features]
     if lacking:

@@ -19,11 +19,11 @@ import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from sse_ref.conformance.verdicts import Usage
 
-__all__ = ["Died", "Program", "ask_features", "kill", "kill_all", "run_raw", "start"]
+__all__ = ["Died", "Program", "UnderTest", "ask_features", "kill", "kill_all", "run_raw", "start"]
 
 MAX_REPLY = 256 * 2**20  # bytes in one line; the largest one expected is that of a 4 MiB event
 MAX_AHEAD = 10_000  # lines that nobody has asked for yet: more is a flood
@@ -156,6 +156,16 @@ class _Running:
         kill(self.process)
         for thread in self.threads:
             thread.join(timeout=1.0)  # a descendant that has left the group may hold a pipe open
+
+
+class UnderTest(Protocol):
+    """What judges need of a program."""
+
+    stderr: str
+    default_retry: Any
+
+    def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
+        """Put several requests at once, and return the reply to each. Raises ``Died`` if one does not come."""
 
 
 class Program:

@@ -28,10 +28,14 @@ __all__ = [
     "as_junit",
     "as_markdown",
     "as_tap",
+    "event_lines",
     "github_annotations",
     "hexdump",
+    "input_lines",
+    "one_line",
     "show_failure",
     "summary",
+    "trimmed",
 ]
 
 COMMAND = "python -m sse_ref.conformance"
@@ -129,7 +133,7 @@ def show_failure(run: Run, result: Result, *, colour: bool = False) -> str:
     if practice := vector.body.get("practice"):
         blocks["note"] = [practice]
     if result.input:
-        blocks["bytes" if vector.target == "decoder" else "input"] = list(_input(result))
+        blocks["bytes" if vector.target == "decoder" else "input"] = list(input_lines(result))
     if result.verdict in ("fail", "xfail") and vector.target in ("decoder", "encoder"):
         blocks["diff"] = list(_diff(result))
     blocks |= result.shown
@@ -144,7 +148,8 @@ def show_failure(run: Run, result: Result, *, colour: bool = False) -> str:
     return "\n".join(lines)
 
 
-def _input(result: Result) -> Iterator[str]:
+def input_lines(result: Result) -> Iterator[str]:
+    """What was sent: bytes with their chunks marked, or the events to be written."""
     if result.vector.target != "decoder":
         yield from (line if len(line) <= 200 else f"{line[:150]}... ({len(line)} characters)" for line in result.input)
         return
@@ -184,14 +189,15 @@ def _diff(result: Result) -> Iterator[str]:
     if not isinstance(expected, dict) or "events" not in actual:
         return
     told = {name: value for name, value in expected.items() if name in actual}
-    want, got = (_event_lines(side) for side in (told, actual))
+    want, got = (event_lines(side) for side in (told, actual))
     diff = list(difflib.unified_diff(want, got, "expected", "got", lineterm="", n=2))
     yield from diff[:40]
     if len(diff) > 40:
         yield f"... {len(diff) - 40} more lines"
 
 
-def _event_lines(side: dict[str, Any]) -> list[str]:
+def event_lines(side: dict[str, Any]) -> list[str]:
+    """Events, reconnection time and last event ID, one to a line."""
     lines = []
     for event in side["events"]:
         if isinstance(event, dict):

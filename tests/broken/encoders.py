@@ -78,6 +78,7 @@ class Program:
     """Answers requests as a program under test would, without a process."""
 
     stderr = ""
+    default_retry = None
 
     def __init__(self, make: Callable[[], Encoder]) -> None:
         self.make = make

@@ -88,7 +88,9 @@ def main() -> None:
             save(known)
     for name in CLIENTS:
         if not only or f"{name}_client" in only:
-            known["client"][name] = judged("client", name, "client", "--jobs", "3", "--name", called(name))
+            # A whole SDK is loaded for each case, on a machine that may be busy.
+            options = ("--jobs", "3", "--timeout-scale", "3", "--name", called(name))
+            known["client"][name] = judged("client", name, "client", *options)
             save(known)
 
 
