@@ -110,10 +110,8 @@ def _connection(script: dict[str, Any], base: str, accept_encoding: str) -> list
 def _unfolded(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
     pieces = document("client")["pieces"]
     for part in parts:
-        for name in part.get("use", []):
-            yield from pieces[name]
-        if "use" not in part:
-            yield from [part] * (part.get("times", 1))
+        named = [piece for name in part["use"] for piece in pieces[name]] if "use" in part else [part]
+        yield from named * part.get("times", 1)
 
 
 def _bytes(part: dict[str, Any]) -> bytes:
