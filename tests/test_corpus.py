@@ -121,6 +121,7 @@ def test_every_request_can_be_made() -> None:
     assert all(isinstance(json.dumps({**clients.REQUEST, **v.body.get("request", {})}), str) for v in load("client"))
 
 
+@pytest.mark.once
 def test_export_is_plain_json_that_stands_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sse_ref.conformance", "export", str(tmp_path), "--as-of", "2026.11"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

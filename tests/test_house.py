@@ -221,6 +221,7 @@ def without_timings(text: str) -> str:
 JUDGED = [("```console\n" + block).split("\n", 2)[1:] for block in JUDGE_README.read_text().split("```console\n")[1:]]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("command", "rest"), JUDGED, ids=lambda value: value[:60])
 def test_judge_page_commands_print_what_it_says(command: str, rest: str) -> None:
     line = command.removeprefix("$ ").replace("python ", f"{sys.executable} ")

@@ -357,6 +357,7 @@ def test_program_that_ends_after_a_reply_costs_nothing() -> None:
     own.stop()
 
 
+@pytest.mark.once
 def test_descendant_that_holds_the_output_open_does_not_hold_up_the_run() -> None:
     code = (
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(20)'],"
@@ -370,6 +371,7 @@ def test_descendant_that_holds_the_output_open_does_not_hold_up_the_run() -> Non
     assert result.verdict == "error" and time.monotonic() - began < 15
 
 
+@pytest.mark.once
 def test_patience_comes_back_with_a_good_reply() -> None:
     own = program(
         ECHO.format(before="", hello="", each="if 'bom' in request['id']: import time; time.sleep(60)"), timeout=1.0

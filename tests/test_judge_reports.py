@@ -268,6 +268,7 @@ def judge(*words: str, env: dict[str, str] | None = None) -> subprocess.Complete
     return subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", env=environment, timeout=60)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -306,6 +307,7 @@ def test_wrong_use_is_one_message_and_status_2(words: list[str], message: str) -
     assert done.returncode == 2 and message in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.once
 def test_every_report_is_written(tmp_path: Path) -> None:
     names = {form: str(tmp_path / f"report.{form}") for form in ("json", "junit", "tap", "md", "badge", "html")}
     options = [word for form, name in names.items() for word in (f"--{form}", name)]
@@ -319,11 +321,13 @@ def test_every_report_is_written(tmp_path: Path) -> None:
     assert "0 pass" in again.stdout and again.returncode == 1
 
 
+@pytest.mark.once
 def test_json_to_standard_output_is_nothing_but_json() -> None:
     done = judge("decoder", "--persistent", "eol/lf", "--json", "-", "--", *GOOD)
     assert json.loads(done.stdout)["counts"]["pass"] == 1 and "conformant: yes" in done.stderr
 
 
+@pytest.mark.once
 def test_selection_by_level_tag_and_skip() -> None:
     done = judge(
         "decoder", "--persistent", "--tag", "prompt", "--level", "should", "--skip", "*/cr-cr", "-v", "--", *GOOD
@@ -331,6 +335,7 @@ def test_selection_by_level_tag_and_skip() -> None:
     assert re.findall(r"PASS decoder (\S+)", done.stdout) == ["prompt/crlf-minus-lf", "prompt/lf-cr", "prompt/crlf-cr"]
 
 
+@pytest.mark.once
 def test_known_failures_from_writing_to_an_unexpected_pass(tmp_path: Path) -> None:
     known = str(tmp_path / "known.txt")
     assert judge("decoder", "--persistent", "bom/*", "--write-known", known, "--", *BAD).returncode == 1
@@ -341,6 +346,7 @@ def test_known_failures_from_writing_to_an_unexpected_pass(tmp_path: Path) -> No
     assert allowed.returncode == 0
 
 
+@pytest.mark.once
 def test_github_gets_annotations_and_a_summary(tmp_path: Path) -> None:
     summary = tmp_path / "summary.md"
     env = {"GITHUB_ACTIONS": "true", "GITHUB_STEP_SUMMARY": str(summary)}
@@ -350,12 +356,14 @@ def test_github_gets_annotations_and_a_summary(tmp_path: Path) -> None:
     assert summary.read_text().startswith("### decoder")
 
 
+@pytest.mark.once
 def test_strict_counts_should_vectors() -> None:
     words = ["decoder", "--persistent", "prompt/cr-cr", "--", *BAD]
     assert judge(*words).returncode == 0
     assert judge("decoder", "--strict", *words[1:]).returncode == 1
 
 
+@pytest.mark.once
 def test_encoder_and_raw_decoder_are_judged() -> None:
     encoder = [*GOOD[:-1], "encoder"]
     assert "conformant: yes" in judge("encoder", "--persistent", "--", *encoder).stdout
@@ -364,6 +372,7 @@ def test_encoder_and_raw_decoder_are_judged() -> None:
     assert "1 pass, 0 fail" in done.stdout and "1 not-run" in done.stdout
 
 
+@pytest.mark.once
 def test_show_gives_the_bytes_as_they_are() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "sse_ref.conformance", "show", "bom/stripped", "--bytes"], cwd=ROOT, capture_output=True
@@ -372,6 +381,7 @@ def test_show_gives_the_bytes_as_they_are() -> None:
     assert judge("show", "bom/stripped", "--hex").stdout == "efbbbf646174613a20610a0a\n"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("target", ["decoder", "encoder", "client", "server"])
 def test_every_vector_can_be_listed_and_shown(target: str) -> None:
     listed = judge("list", target).stdout.splitlines()
@@ -428,6 +438,7 @@ def test_ending_the_judge_ends_the_program_under_test(tmp_path: Path) -> None:
             time.sleep(0.02)
 
 
+@pytest.mark.once
 def test_only_failed_of_a_report_without_failures_is_nothing_to_do(tmp_path: Path) -> None:
     report = str(tmp_path / "r.json")
     assert judge("decoder", "--persistent", "eol/lf", "--json", report, "--", *GOOD).returncode == 0
@@ -435,6 +446,7 @@ def test_only_failed_of_a_report_without_failures_is_nothing_to_do(tmp_path: Pat
     assert again.returncode == 0 and "0 pass, 0 fail" in again.stdout
 
 
+@pytest.mark.once
 def test_list_takes_globs_without_a_target() -> None:
     assert len(judge("list", "bom/*").stdout.splitlines()) == 14
     assert len(judge("list", "client", "--profile", "sse").stdout.splitlines()) == 44

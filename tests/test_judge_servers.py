@@ -115,6 +115,7 @@ def test_may_vector_never_fails() -> None:
     assert result.verdict == "pass" and "left open" in result.reason
 
 
+@pytest.mark.once
 def test_requests_are_counted_before_they_are_sent() -> None:
     assert servers.requests_needed([VECTORS["head/status-200"], VECTORS["frame/utf8"]]) == 1
     assert servers.requests_needed([VECTORS["life/hundred-leave"]]) == 101
