@@ -10,8 +10,11 @@ socket, to the one loop of ``pacing.py``. HTTP follows RFC 9110 and RFC 9112; th
     GET  /v1/models[/ID]         the toy models
     GET  /events?prompt=TEXT     a plain event source: ids, a reconnection time, resume by Last-Event-ID
     GET  /journal                the last streams, as JSON
-    GET  /                       the page
+    GET  /                       the page, and /page/FILE what it is made of
     OPTIONS on any of them       CORS: pages of any origin may use the API, but not read the journal
+
+How an answer is delivered may be asked for in the query of any of the streaming paths, so that every client in every
+language can do it: its pace, writes that cut events apart, a fault (``Delivery``).
 
 A stream is chunked (one chunk for each event, one send for each chunk) or, for HTTP/1.0, ended by closing. It never says
 ``Connection: close``: with it, several clients take a cut stream for a finished one. If the server itself breaks down in
@@ -29,6 +32,7 @@ import ipaddress
 import itertools
 import json
 import logging
+import math
 import os
 import random
 import re
@@ -56,6 +60,11 @@ __all__ = ["Server", "Settings", "main", "running"]
 log = logging.getLogger("sse_ref.server")
 
 CREATED = 1767225600  # when the toy models were made, in Unix seconds: 1 January 2026
+PAGE = {
+    "/": "index.html",
+    **{f"/page/{name}": name for name in ("style.css", "page.mjs", "decoder.mjs", "chat.mjs", "markdown.mjs", "wire.mjs")},
+}
+PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript"}
 ROOT = "/v1"  # where the dialects' paths begin
 MODELS_PATH = f"{ROOT}/models"
 MAX_LINE = 65536  # bytes of a request line, as in http.server
@@ -87,6 +96,84 @@ class Settings:
     idle_timeout: float = 60.0  # between two requests on a connection
     stall_timeout: float = 30.0  # for a reader that takes no byte
     journal_size: int = 100
+
+
+FAULTS = {
+    "refuse": "an error before the stream: 429 and Retry-After",
+    "error": "the model fails: an error inside the stream",
+    "cut": "the connection is closed in the middle of an event, which HTTP can tell",
+    "end": "the body ends before the answer does, which HTTP cannot tell",
+    "stall": "nothing comes any more, no heartbeat either, and the connection stays open",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How one answer is delivered: what its query asks for, and the server's settings for the rest.
+
+    ``ttft``, ``tps``, ``jitter`` and ``heartbeat`` as in ``Settings``. ``split``: at most so many bytes for each write, 0
+    for an event at once. ``fault``: a name in ``FAULTS``, after ``at`` tokens, "" for none.
+    """
+
+    ttft: float
+    tps: float
+    jitter: float
+    heartbeat: float
+    split: int = 0
+    fault: str = ""
+    at: int = 5
+
+    @classmethod
+    def read(cls, query: Mapping[str, list[str]], settings: Settings) -> Delivery:
+        """Raises ``RequestError`` naming the field that is wrong, or 429 if that is the fault that is asked for."""
+        fault = query.get("fault", [""])[-1]
+        if fault and fault not in FAULTS:
+            raise RequestError(400, f"fault must be one of {', '.join(FAULTS)}", param="fault")
+        if fault == "refuse":
+            raise RequestError(
+                429, "refused, as the request asked for", type="rate_limit_error", code="rate_limit_exceeded"
+            )
+        return cls(
+            ttft=read_decimal(query, "ttft", settings.ttft),
+            tps=read_decimal(query, "tps", settings.tps),
+            jitter=read_decimal(query, "jitter", settings.jitter, most=1),
+            heartbeat=read_decimal(query, "heartbeat", settings.heartbeat),
+            split=read_number(query, "split", 0),
+            fault=fault,
+            at=read_number(query, "at", 5),
+        )
+
+    def pieces(self, prompt: Prompt) -> Iterator[Piece]:
+        """What the model says, or its failure where that is the fault."""
+        tokens = 0
+        for piece in generate(prompt):
+            tokens += piece.tokens
+            if self.fault == "error" and tokens > self.at:
+                raise ModelFailure("the model broke down, as the request asked for")
+            yield piece
+
+    def frames(self, frames: Iterable[Frame], ending: bytes = b"") -> Iterator[Frame]:
+        """The frames up to the fault, if one was asked for, and the fault: raises ``Cut`` where the connection must go.
+
+        ``ending`` ends a body before its time, b"" where that cannot be: it is cut then.
+        """
+        sent = Frame(0.0, 0, 0, b"")
+        for frame in frames:
+            if self.fault not in ("cut", "end", "stall") or frame.tokens <= self.at:
+                yield frame
+                sent = frame
+                continue
+            if self.fault == "stall":
+                yield frame._replace(due=math.inf)
+            elif self.fault == "end" and ending:
+                yield sent._replace(due=frame.due, payload=ending)
+            else:
+                yield sent._replace(due=frame.due, payload=frame.payload[: len(frame.payload) // 2])
+            raise Cut
+
+
+class Cut(Exception):
+    """The request asked for a connection that breaks."""
 
 
 # ---- The server ------------------------------------------------------------------------------------------------------
@@ -190,6 +277,7 @@ class Record:
         self.request: str | bytes = b""
         self.model: str | None = None
         self.streamed: bool | None = None
+        self.fault: str | None = None
         self.status = 200
         self.stream: Stream | None = None
         self.outcome = "open"
@@ -215,6 +303,7 @@ class Record:
             "request": json_or_text(self.request),
             "model": self.model,
             "stream": self.streamed,
+            "fault": self.fault,
             "status": self.status,
             "outcome": self.outcome,
             "tokens": tokens,
@@ -230,6 +319,7 @@ class Record:
         how = {
             "client_left": f"client left at token {tokens}",
             "crashed": "the server broke down",
+            "cut": "cut, as asked for",
             "dropped": "dropped, the client does not read",
             "failed": "model failed",
             "refused": f"refused with {self.status}",
@@ -374,7 +464,7 @@ class Connection(BaseHTTPRequestHandler):
             routes["GET"] = routes["HEAD"] = lambda: self.models(path[len(MODELS_PATH) + 1 :])
         elif path == "/journal":
             routes["GET"] = routes["HEAD"] = self.answer_journal
-        elif path == "/":
+        elif path in PAGE:
             routes["GET"] = routes["HEAD"] = self.page
         elif path != "*":
             raise RequestError(404, PROBLEMS[404])
@@ -399,6 +489,7 @@ class Connection(BaseHTTPRequestHandler):
             if "Content-Type" in self.headers and self.headers.get_content_type() != "application/json":
                 raise RequestError(415, "the body must be JSON: Content-Type: application/json")
             record.note_request(body)
+            delivery = self.read_delivery(read_query(self.query), record)
             request = dialect.read_request(body)
             record.model, record.streamed = request.prompt.model, request.stream
             if request.prompt.n * len(body) > self.server.settings.max_body:
@@ -406,7 +497,12 @@ class Connection(BaseHTTPRequestHandler):
                     400, f"n times this request is more than {self.server.settings.max_body} bytes", param="n"
                 )
             with self.slot():
-                self.begin_answer(dialect, request, record)
+                self.begin_answer(dialect, request, delivery, record)
+
+    def read_delivery(self, query: Mapping[str, list[str]], record: Record) -> Delivery:
+        fault = query.get("fault", [""])[-1]
+        record.fault = fault if fault in FAULTS else None
+        return Delivery.read(query, self.server.settings)
 
     @contextlib.contextmanager
     def recorded(self, dialect: Dialect) -> Iterator[Record]:
@@ -427,15 +523,15 @@ class Connection(BaseHTTPRequestHandler):
             self.end_record(record, "crashed")
             raise
 
-    def begin_answer(self, dialect: Dialect, request: Request, record: Record) -> None:
-        pace = _Pace(self.server.settings, request.prompt.n, record)
-        pieces = pace.of(generate(request.prompt))
+    def begin_answer(self, dialect: Dialect, request: Request, delivery: Delivery, record: Record) -> None:
+        pace = _Pace(delivery, request.prompt.n, record)
+        pieces = pace.of(delivery.pieces(request.prompt))
         named: dict[str, Any] = {"id": record.id, "created": int(record.at)}
         try:
             if not request.stream:
                 answer = dialect.write_answer(request, pieces, **named)
                 whole = self.json_response(HTTPStatus.OK, answer, {"X-Request-Id": record.id})
-                self.set_stream(Stream(iter([Frame(pace.due, pace.tokens, 0, whole)])), record)
+                self.set_stream(Stream(delivery.frames([Frame(pace.due, pace.tokens, 0, whole)])), record)
                 return
             events = dialect.write_stream(request, pieces, **named)
             first = next(events)  # made here, so that a schema that nothing fits is refused before the stream
@@ -451,6 +547,7 @@ class Connection(BaseHTTPRequestHandler):
         self.begin_stream(
             itertools.chain([first], events),
             pace,
+            delivery,
             record,
             # With the blank line a heartbeat is a block of its own: clients that split at blank lines can drop it whole.
             # It would make some clients see an empty event after an id, but this stream has no ids.
@@ -466,6 +563,7 @@ class Connection(BaseHTTPRequestHandler):
         """
         with self.recorded(DIALECTS["openai"]) as record:
             query = read_query(self.query)
+            delivery = self.read_delivery(query, record)
             prompt = event_prompt(query)
             drop = read_number(query, "drop", 0)
             record.note_request(to_json({"prompt": prompt.last_text("user")}).encode())
@@ -473,12 +571,12 @@ class Connection(BaseHTTPRequestHandler):
             seen = self.headers.get("Last-Event-ID", "").strip()
             after = int(seen) if is_digits(seen) and len(seen) < 10 else 0
             with self.slot():
-                self.begin_events(prompt, after, drop, record)
+                self.begin_events(prompt, after, drop, delivery, record)
 
-    def begin_events(self, prompt: Prompt, after: int, drop: int, record: Record) -> None:
+    def begin_events(self, prompt: Prompt, after: int, drop: int, delivery: Delivery, record: Record) -> None:
         """Stream the events after number ``after``, and at most ``drop`` of them if that is not 0."""
-        pace = _Pace(self.server.settings, prompt.n, record)
-        events = numbered_events(pace.of(generate(prompt)))
+        pace = _Pace(delivery, prompt.n, record)
+        events = numbered_events(pace.of(delivery.pieces(prompt)))
         for _ in itertools.islice(events, after):
             pace.restart()
         first = next(events, None)
@@ -493,7 +591,7 @@ class Connection(BaseHTTPRequestHandler):
             rest = itertools.islice(rest, drop)
         # The reconnection time stands in the block of the first event: alone in a block it would confuse some clients.
         retry = b"retry: 1000\n"
-        self.begin_stream(rest, pace, record, heartbeat=encode_comment("heartbeat"), preamble=retry)
+        self.begin_stream(rest, pace, delivery, record, heartbeat=encode_comment("heartbeat"), preamble=retry)
 
     def models(self, name: str) -> None:
         self.check_key(DIALECTS["openai"])
@@ -514,8 +612,13 @@ class Connection(BaseHTTPRequestHandler):
         self.send(self.whole_response(HTTPStatus.OK, body, {"Content-Type": "application/json"}))
 
     def page(self) -> None:
-        body = importlib.resources.files("sse_ref.page").joinpath("index.html").read_bytes()
-        self.send(self.whole_response(HTTPStatus.OK, body, {"Content-Type": "text/html; charset=utf-8"}))
+        name = PAGE[self.path or "/"]
+        headers = {
+            "Content-Type": f"{PAGE_TYPES[name.rpartition('.')[2]]}; charset=utf-8",
+            "Content-Security-Policy": "default-src 'self'; connect-src *",  # nothing is fetched from elsewhere
+        }
+        body = importlib.resources.files("sse_ref.page").joinpath(name).read_bytes()
+        self.send(self.whole_response(HTTPStatus.OK, body, headers))
 
     def preflight(self) -> None:
         headers = {
@@ -535,6 +638,7 @@ class Connection(BaseHTTPRequestHandler):
         self,
         events: Iterator[ServerSentEvent],
         pace: _Pace,
+        delivery: Delivery,
         record: Record,
         *,
         heartbeat: bytes,
@@ -556,17 +660,22 @@ class Connection(BaseHTTPRequestHandler):
         wrap, last = (chunk, LAST_CHUNK) if chunked else (bytes, b"")
 
         def frames() -> Iterator[Frame]:
-            number = 0
+            number = tokens = 0
             for number, event in enumerate(events, 1):
-                payload = encode(event)
-                yield Frame(pace.due, pace.tokens, number, wrap(preamble + payload if number == 1 else payload))
+                payload = preamble + encode(event) if number == 1 else encode(event)
+                *parts, rest = cut_up(payload, delivery.split)
+                for i, part in enumerate(parts):
+                    yield Frame(pace.due + i * SPLIT_PAUSE, tokens, number - 1, wrap(part))
+                tokens = pace.tokens
+                yield Frame(pace.due + len(parts) * SPLIT_PAUSE, tokens, number, wrap(rest))
             if last:
                 yield Frame(pace.due, pace.tokens, number, last)
 
+        silent = not delivery.heartbeat or delivery.fault == "stall"
         stream = Stream(
-            frames(),
-            heartbeat=wrap(heartbeat) if self.server.settings.heartbeat else b"",
-            heartbeat_interval=self.server.settings.heartbeat,
+            delivery.frames(frames(), ending=last),
+            heartbeat=b"" if silent else wrap(heartbeat),
+            heartbeat_interval=delivery.heartbeat,
             farewell=lambda: wrap(goodbye) + last if (goodbye := farewell()) else b"",
         )
         head = self.response(HTTPStatus.OK, headers)
@@ -580,7 +689,9 @@ class Connection(BaseHTTPRequestHandler):
     def set_stream(self, stream: Stream, record: Record) -> None:
         def on_end(outcome: str, error: Exception | None) -> None:
             self.server.slots.release()
-            if error is not None:
+            if isinstance(error, Cut):
+                outcome = "cut"
+            elif error is not None:
                 log.error("internal error in the middle of a stream: %r", error)
             self.end_record(record, outcome)
 
@@ -750,12 +861,12 @@ class _Incoming:
 class _Pace:
     """When each piece is due. It is asked for the pieces; the due time of the last one given is in ``due``."""
 
-    def __init__(self, settings: Settings, choices: int, record: Record) -> None:
+    def __init__(self, delivery: Delivery, choices: int, record: Record) -> None:
         self.record = record
-        self.heartbeat = settings.heartbeat
-        self.gap = 1 / (settings.tps * choices) if settings.tps else 0.0  # choices are made side by side
-        self.jitter = self.gap * settings.jitter
-        self.start = settings.ttft
+        self.heartbeat = delivery.heartbeat
+        self.gap = 1 / (delivery.tps * choices) if delivery.tps else 0.0  # choices are made side by side
+        self.jitter = self.gap * delivery.jitter
+        self.start = delivery.ttft
         self.chance = random.Random(0)
         self.due = 0.0
         self.tokens = 0
@@ -785,6 +896,7 @@ class _Pace:
 
 
 LAST_CHUNK = b"0\r\n\r\n"
+SPLIT_PAUSE = 0.002  # seconds between the parts of an event that is cut up, so that they do not travel together
 
 
 def chunk(payload: bytes) -> bytes:
@@ -794,6 +906,11 @@ def chunk(payload: bytes) -> bytes:
     b'a\\r\\ndata: hi\\n\\n\\r\\n'
     """
     return b"%x\r\n%b\r\n" % (len(payload), payload)
+
+
+def cut_up(payload: bytes, size: int) -> list[bytes]:
+    """Parts of at most ``size`` bytes; all in one if that is 0."""
+    return [payload[at : at + size] for at in range(0, len(payload), size)] if size else [payload]
 
 
 def read_chunk_size(line: bytes) -> int:
@@ -856,6 +973,15 @@ def read_number(query: Mapping[str, list[str]], name: str, default: int) -> int:
     if not is_digits(text) or len(text) > 9:
         raise RequestError(400, f"{name} must be a whole number", param=name)
     return int(text)
+
+
+def read_decimal(query: Mapping[str, list[str]], name: str, default: float, *, most: float = 1e6) -> float:
+    text = query.get(name, [""])[-1]
+    if not text:
+        return default
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?|\.[0-9]{1,9}", text, re.ASCII) or float(text) > most:
+        raise RequestError(400, f"{name} must be a number from 0 to {most:g}", param=name)
+    return float(text)
 
 
 def json_or_text(body: str | bytes) -> Any:

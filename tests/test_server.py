@@ -1223,6 +1223,133 @@ def test_model_that_fails_ends_events_with_a_named_one(server: Server) -> None:
     assert blocks[-1].startswith(b"event: failure\n")
 
 
+# ---- Delivery: what the query asks for -------------------------------------------------------------------------------
+
+WORDS = " ".join(f"w{i}" for i in range(10))  # 20 tokens for toy-echo: letters and digits come apart
+
+
+def delivered(server: Server, query: str, **fields: Any) -> bytes:
+    """Everything that comes back for a chat request with a query, until the connection ends."""
+    with Wire(server) as wire:
+        path = f"/v1/chat/completions?{query}"
+        wire.send(request("POST", path, chat_body(WORDS, **fields), {**JSON, "Connection": "close"}))
+        return wire.rest()
+
+
+def test_fault_cut_breaks_off_inside_an_event_and_inside_a_chunk(server: Server) -> None:
+    rest = delivered(server, "fault=cut&at=4")
+    assert rest.count(b'"content":') == 4 + 1  # the empty delta of the role chunk
+    assert not rest.endswith(b"\n\n\r\n") and b"0\r\n\r\n" not in rest and b"[DONE]" not in rest
+    record = server.journal[-1]
+    assert (record["outcome"], record["fault"], record["tokens"], record["events"]) == ("cut", "cut", 4, 5)
+
+
+def test_fault_end_ends_the_body_as_http_says(server: Server) -> None:
+    rest = delivered(server, "fault=end&at=4")
+    assert rest.endswith(b"\n\n\r\n0\r\n\r\n") and b"[DONE]" not in rest and b'"stop"' not in rest
+    assert (server.journal[-1]["outcome"], server.journal[-1]["fault"], server.journal[-1]["tokens"]) == ("cut", "end", 4)
+
+
+def test_fault_error_is_the_models_failure_inside_the_stream(server: Server) -> None:
+    rest = delivered(server, "fault=error&at=4")
+    assert b'data: {"error":{"message":"the model broke down, as the request asked for"' in rest
+    assert rest.endswith(b"0\r\n\r\n") and server.journal[-1]["outcome"] == "failed"
+    whole = delivered(server, "fault=error&at=4", stream=False)
+    assert whole.startswith(b"HTTP/1.1 500 ")
+
+
+def test_fault_refuse_is_429_before_the_stream(server: Server) -> None:
+    answer = ask(server, "POST", "/v1/chat/completions?fault=refuse", chat_body(), JSON)
+    assert (answer.status, answer.headers["retry-after"]) == (429, "1")
+    assert answer.json()["error"]["code"] == "rate_limit_exceeded"
+    assert alive(server)
+
+
+def test_fault_stall_sends_nothing_more_and_keeps_the_connection() -> None:
+    with running(heartbeat=0.02) as server, Wire(server, timeout=0.3) as wire:
+        body = chat_body(WORDS)
+        wire.send(request("POST", "/v1/chat/completions?fault=stall&at=4", body, JSON))
+        with pytest.raises(TimeoutError):
+            wire.rest()
+        assert wire.buffer.count(b'"content":') == 5 and b"heartbeat" not in wire.buffer
+        assert server.journal[-1]["outcome"] == "open"
+        wire.socket.close()
+        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left")
+
+
+def test_whole_answers_break_too(server: Server) -> None:
+    whole = ask(server, "POST", "/v1/chat/completions", chat_body(WORDS, stream=False), JSON)
+    for fault in ("cut", "end"):
+        rest = delivered(server, f"fault={fault}&at=4", stream=False)
+        head, _, body = rest.partition(b"\r\n\r\n")
+        assert f"Content-Length: {len(whole.body)}".encode() in head and 0 < len(body) < len(whole.body)
+
+
+def test_faults_of_an_event_source(server: Server) -> None:
+    cut = ask(server, "GET", "/events?prompt=a+b+c+d&model=toy-echo&fault=end&at=2", headers={"Connection": "close"})
+    assert [block.split(b"data: ")[1] for block in cut.blocks()] == [b"a", b" b"]
+    failed = ask(server, "GET", "/events?prompt=a+b+c+d&model=toy-echo&fault=error&at=2")
+    assert failed.blocks()[-1].startswith(b"event: failure\nid: 3\n")
+
+
+def test_a_fault_later_than_the_answer_does_nothing(server: Server) -> None:
+    answer = ask(server, "POST", "/v1/chat/completions?fault=cut&at=3", chat_body(), JSON)
+    assert answer.text() == "one two three" and server.journal[-1]["outcome"] == "complete"
+
+
+@pytest.mark.parametrize("size", [1, 7, 64])
+def test_split_sends_an_event_in_parts(server: Server, size: int) -> None:
+    answer = ask(server, "POST", f"/v1/chat/completions?split={size}", chat_body("\u00e9 \U0001f98a"), JSON)
+    assert answer.text() == "\u00e9 \U0001f98a"
+    assert all(len(chunk) <= size for chunk in answer.chunks) and max(map(len, answer.chunks)) == size
+    assert server.journal[-1]["events"] == len(answer.blocks())
+
+
+def test_pace_in_the_query_is_this_requests_own(server: Server) -> None:
+    path = "/v1/chat/completions?ttft=0.05&tps=100&jitter=0.5"
+    began = time.monotonic()
+    assert ask(server, "POST", path, chat_body(), JSON).text() == "one two three"
+    assert time.monotonic() - began > 0.05
+    assert server.journal[-1]["duration_s"] > 0.05
+    chat(server)
+    assert server.journal[-1]["duration_s"] < server.journal[-2]["duration_s"]
+
+
+def test_heartbeat_in_the_query(server: Server) -> None:
+    path = "/v1/chat/completions?heartbeat=0.02"
+    answer = ask(server, "POST", path, chat_body(model="toy-slow", max_tokens=1), JSON)
+    assert answer.body.count(b": heartbeat\n\n") >= 2
+
+
+@pytest.mark.parametrize(
+    ("query", "param"),
+    [
+        ("fault=none", "fault"),
+        ("at=-1", "at"),
+        ("at=1.5", "at"),
+        ("split=x", "split"),
+        ("tps=-1", "tps"),
+        ("tps=1e3", "tps"),
+        ("tps=nan", "tps"),
+        ("ttft=10000000", "ttft"),
+        ("jitter=1.1", "jitter"),
+        ("heartbeat=\u0661", "heartbeat"),
+    ],
+)
+def test_wrong_delivery_is_refused_by_name(server: Server, query: str, param: str) -> None:
+    path = "/v1/chat/completions?" + query.replace("\u0661", "%D9%A1")
+    answer = ask(server, "POST", path, chat_body(), JSON)
+    assert (answer.status, answer.json()["error"]["param"]) == (400, param)
+
+
+def test_query_that_means_nothing_here_is_ignored(server: Server) -> None:
+    answer = ask(server, "POST", "/v1/chat/completions?api-version=1&fault=&tps=", chat_body(), JSON)
+    assert answer.text() == "one two three"
+
+
+# ---- The page and the journal ----------------------------------------------------------------------------------------
+
+
 def test_page_is_html_that_loads_nothing_from_elsewhere(server: Server) -> None:
     answer = ask(server, "GET", "/")
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
