@@ -62,9 +62,12 @@ log = logging.getLogger("sse_ref.server")
 CREATED = 1767225600  # when the toy models were made, in Unix seconds: 1 January 2026
 PAGE = {
     "/": "index.html",
-    **{f"/page/{name}": name for name in ("style.css", "page.mjs", "decoder.mjs", "chat.mjs", "markdown.mjs", "wire.mjs")},
+    **{
+        f"/page/{name}": name
+        for name in ("style.css", "icon.svg", "page.mjs", "chat.mjs", "decoder.mjs", "partial.mjs", "wire.mjs")
+    },
 }
-PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript"}
+PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
 ROOT = "/v1"  # where the dialects' paths begin
 MODELS_PATH = f"{ROOT}/models"
 MAX_LINE = 65536  # bytes of a request line, as in http.server
@@ -615,7 +618,7 @@ class Connection(BaseHTTPRequestHandler):
         name = PAGE[self.path or "/"]
         headers = {
             "Content-Type": f"{PAGE_TYPES[name.rpartition('.')[2]]}; charset=utf-8",
-            "Content-Security-Policy": "default-src 'self'; connect-src *",  # nothing is fetched from elsewhere
+            "Content-Security-Policy": "default-src 'self'",  # nothing is fetched from elsewhere
         }
         body = importlib.resources.files("sse_ref.page").joinpath(name).read_bytes()
         self.send(self.whole_response(HTTPStatus.OK, body, headers))
@@ -660,16 +663,17 @@ class Connection(BaseHTTPRequestHandler):
         wrap, last = (chunk, LAST_CHUNK) if chunked else (bytes, b"")
 
         def frames() -> Iterator[Frame]:
-            number = tokens = 0
+            number, due = 0, 0.0
             for number, event in enumerate(events, 1):
                 payload = preamble + encode(event) if number == 1 else encode(event)
                 *parts, rest = cut_up(payload, delivery.split)
-                for i, part in enumerate(parts):
-                    yield Frame(pace.due + i * SPLIT_PAUSE, tokens, number - 1, wrap(part))
-                tokens = pace.tokens
-                yield Frame(pace.due + len(parts) * SPLIT_PAUSE, tokens, number, wrap(rest))
+                due = max(due, pace.due)
+                for part in parts:
+                    yield Frame(due, pace.tokens, number - 1, wrap(part))
+                    due += SPLIT_PAUSE
+                yield Frame(due, pace.tokens, number, wrap(rest))
             if last:
-                yield Frame(pace.due, pace.tokens, number, last)
+                yield Frame(due, pace.tokens, number, last)
 
         silent = not delivery.heartbeat or delivery.fault == "stall"
         stream = Stream(

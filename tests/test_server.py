@@ -1247,7 +1247,11 @@ def test_fault_cut_breaks_off_inside_an_event_and_inside_a_chunk(server: Server)
 def test_fault_end_ends_the_body_as_http_says(server: Server) -> None:
     rest = delivered(server, "fault=end&at=4")
     assert rest.endswith(b"\n\n\r\n0\r\n\r\n") and b"[DONE]" not in rest and b'"stop"' not in rest
-    assert (server.journal[-1]["outcome"], server.journal[-1]["fault"], server.journal[-1]["tokens"]) == ("cut", "end", 4)
+    assert (server.journal[-1]["outcome"], server.journal[-1]["fault"], server.journal[-1]["tokens"]) == (
+        "cut",
+        "end",
+        4,
+    )
 
 
 def test_fault_error_is_the_models_failure_inside_the_stream(server: Server) -> None:

@@ -1,0 +1,479 @@
+// The page: what the controls say goes to the server, what comes back goes to the conversation, the numbers and the wire.
+//
+// Nothing is drawn when it arrives. Reads and tokens only mark what has changed, and every 50 ms the marked parts are drawn
+// once: at 200 tokens a second that is a tenth of the work, and the eye sees no difference.
+
+import { ask } from "./chat.mjs"
+import { markdown, partialJson } from "./partial.mjs"
+import { Wire } from "./wire.mjs"
+
+const FRAME = 50 // milliseconds between two drawings
+const MAX_ROWS = 800 // of the wire; older ones go
+const COMPLETIONS = "/v1/chat/completions"
+
+const $ = id => document.getElementById(id)
+const element = (tag, properties = {}, ...children) => {
+  const made = Object.assign(document.createElement(tag), properties)
+  made.append(...children)
+  return made
+}
+const ms = value => (value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 1 : 0)} ms`)
+
+// ---- Drawing in batches ----
+
+const changed = new Set()
+let timer = null
+
+function redraw(draw) {
+  changed.add(draw)
+  timer ??= setTimeout(() => {
+    timer = null
+    const due = [...changed]
+    changed.clear()
+    for (const each of due) each()
+  }, FRAME)
+}
+
+// Keeps a box at its end, unless somebody has scrolled up to read.
+function following(box, change) {
+  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40
+  change()
+  if (atEnd) box.scrollTop = box.scrollHeight
+}
+
+// ---- For screen readers: sentences, not tokens ----
+
+const status = $("status")
+
+class Speaker {
+  #said = 0
+  speak(text) {
+    const end = Math.max(...[". ", "! ", "? ", "\n"].map(mark => text.lastIndexOf(mark))) + 1
+    if (end > this.#said) {
+      status.textContent = text.slice(this.#said, end)
+      this.#said = end
+    }
+  }
+  rest(text, how) {
+    status.textContent = `${text.slice(this.#said)} ${how}`
+  }
+}
+
+// ---- The wire ----
+
+const SHAPES = { head: "", read: "", data: "■", event: "◆", id: "◆", retry: "◆", comment: "●", unknown: "○", blank: "⏎", dispatch: "▶", done: "★", cut: "✂", plain: "" }
+const LEGEND = { data: "data field", event: "other field", comment: "comment", dispatch: "dispatch", done: "[DONE]", cut: "cut by a read" }
+
+class WireView {
+  #box = $("wire")
+  #rows = []
+  #began
+  #last
+  #wire = new Wire()
+  constructor(began) {
+    this.#began = this.#last = began
+    this.#box.replaceChildren()
+  }
+  head(answer) {
+    this.#stamp("head", `HTTP ${answer.status}, ${answer.headers.get("Content-Type")}`)
+  }
+  read(bytes, plain) {
+    this.#stamp("read", `read, ${bytes.length} bytes`)
+    this.#rows.push(...this.#wire.read(bytes, plain))
+    redraw(this.draw)
+  }
+  end(outcome) {
+    this.#stamp("head", `end: ${outcome}`)
+    this.draw()
+  }
+  #stamp(kind, text) {
+    const now = performance.now()
+    this.#rows.push({ kind, text: `${((now - this.#began) / 1000).toFixed(3)} s  +${(now - this.#last).toFixed(0)} ms  ${text}` })
+    this.#last = now
+    redraw(this.draw)
+  }
+  draw = () => {
+    const rows = this.#rows.splice(0).slice(-MAX_ROWS)
+    following(this.#box, () => {
+      this.#box.append(...rows.map(({ kind, text }) => element("li", { className: kind }, ...(SHAPES[kind] ? [shape(kind)] : []), text)))
+      while (this.#box.childElementCount > MAX_ROWS) this.#box.firstChild.remove()
+    })
+  }
+}
+
+function shape(kind) {
+  const made = element("i", {}, SHAPES[kind])
+  made.ariaHidden = "true"
+  return made
+}
+
+document.querySelector(".legend").append(...Object.entries(LEGEND).map(([kind, text]) => element("span", { className: kind }, shape(kind), text)))
+
+// ---- The numbers and the plot ----
+
+class Numbers {
+  #began
+  constructor(began) {
+    this.#began = began
+    this.draw([], null)
+  }
+  draw(times, usage, ended = 0) {
+    const gaps = times.slice(1).map((time, i) => time - times[i])
+    const sorted = gaps.toSorted((a, b) => a - b)
+    const median = sorted[sorted.length >> 1]
+    const longest = sorted.at(-1)
+    const seconds = (times.at(-1) - times[0]) / 1000
+    $("n-ttft").textContent = times.length ? ms(times[0] - this.#began) : "–"
+    $("n-rate").textContent = gaps.length > 1 && seconds > 0 ? (gaps.length / seconds).toFixed(1) : "–"
+    $("n-tokens").textContent = usage?.completion_tokens ?? (times.length || "–")
+    $("n-median").textContent = gaps.length ? ms(median) : "–"
+    $("n-longest").textContent = gaps.length ? ms(longest) : "–"
+    $("n-elapsed").textContent = ms((ended || performance.now()) - this.#began)
+    const shown = gaps.slice(-150)
+    const top = Math.max(...shown, 1)
+    const height = gap => ((gap / top) * 56).toFixed(1)
+    $("bars").setAttribute("d", shown.map((gap, i) => `M${600 - 4 * (shown.length - i) + 2} 60V${60 - height(gap)}`).join(""))
+    $("median").setAttribute("d", gaps.length ? `M0 ${60 - height(Math.min(median, top))}H600` : "")
+    $("gap-top").textContent = gaps.length ? ms(top) : "–"
+    if (ended)
+      document.querySelector("#gaps svg").ariaLabel = gaps.length
+        ? `Gaps between ${times.length} tokens: median ${ms(median)}, longest ${ms(longest)}`
+        : "Gaps between tokens: fewer than two came apart"
+  }
+}
+
+// ---- The conversation ----
+
+const settings = $("settings").elements
+const conversation = $("conversation")
+let messages = []
+let running = null // the AbortController of the answer that is coming
+
+const TOOLS = {
+  get_weather: {
+    parameters: { type: "object", properties: { city: { type: "string" }, days: { type: "integer", minimum: 1, maximum: 7 } }, required: ["city"] },
+    run: ({ city }) => ({ city, sky: "rain", degrees: 7 }),
+  },
+  get_time: {
+    parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+    run: ({ city }) => ({ city, time: "08:15" }),
+  },
+}
+const SCHEMA = {
+  type: "object",
+  properties: { title: { type: "string" }, days: { type: "array", items: { type: "object", properties: { place: { type: "string" }, hours: { type: "integer", minimum: 1, maximum: 12 } }, required: ["place", "hours"] }, minItems: 3 } },
+  required: ["title", "days"],
+}
+
+function requestBody(stream) {
+  const body = { model: settings.model.value, messages: [...messages], temperature: Number(settings.temperature.value) }
+  if (stream) Object.assign(body, { stream: true, stream_options: { include_usage: true } })
+  if (settings.tools.checked)
+    body.tools = Object.entries(TOOLS).map(([name, { parameters }]) => ({ type: "function", function: { name, parameters } }))
+  if (settings.json.checked) body.response_format = { type: "json_schema", json_schema: { name: "trip", schema: SCHEMA } }
+  return body
+}
+
+// How the answer shall be delivered: sse_ref takes that in the query (class Delivery in server.py).
+function url() {
+  const query = new URLSearchParams()
+  for (const name of ["ttft", "tps", "jitter", "split", "fault", "at"]) if (settings[name].value) query.set(name, settings[name].value)
+  query.set("heartbeat", 2)
+  return `${COMPLETIONS}?${query}`
+}
+
+const keyHeaders = () => (settings.key.value ? { Authorization: `Bearer ${settings.key.value}` } : {})
+
+function turn(name, ...children) {
+  const made = element("div", { className: "turn" }, element("b", {}, name), ...children)
+  conversation.append(made)
+  conversation.scrollTop = conversation.scrollHeight
+  return made
+}
+
+// Builds nodes, never HTML from text: what a model says is not to be trusted.
+function nodes(tree) {
+  return tree.map(part => {
+    if (typeof part === "string") return part
+    const made = element(part.tag, {}, ...nodes(part.children))
+    if (part.href) Object.assign(made, { href: part.href, rel: "noreferrer" })
+    return made
+  })
+}
+
+function drawAnswer(box, result, json) {
+  const growing = !result.outcome
+  const value = json ? partialJson(result.text) : undefined
+  const parts = value === undefined ? nodes(markdown(result.text, growing)) : [element("pre", { className: "json" }, JSON.stringify(value, null, 2))]
+  for (const call of result.calls)
+    parts.push(element("pre", { className: "json" }, `${call.name}(${JSON.stringify(partialJson(call.arguments) ?? {}, null, 2)})`))
+  if (growing) {
+    const cursor = element("span", { className: "cursor" })
+    cursor.ariaHidden = "true"
+    const last = parts.at(-1)
+    const inside = last?.lastElementChild && /^[UO]L$/.test(last.tagName) ? last.lastElementChild : last
+    inside instanceof Element ? inside.append(cursor) : parts.push(cursor)
+  }
+  following(conversation, () => box.replaceChildren(...parts))
+}
+
+const EXPLAINED = {
+  http_error: result => ["Error before the stream", `HTTP ${result.status || "–"}: ${result.problem}. Nothing had been sent, so it can be asked again.`],
+  api_error: result => ["Error inside the stream", `${result.problem}. The status had been ${result.status} already, so it came as an event; what came before it is kept.`],
+  truncated: result => ["Truncated", `${result.problem}. This is not the whole answer.`],
+  protocol_error: result => ["Protocol error", `${result.problem}.`],
+  timeout: result => ["Timeout", `${result.problem}: neither a token nor a heartbeat. The connection was given up.`],
+}
+
+function explain(box, result) {
+  const [title, text] = EXPLAINED[result.outcome]?.(result) ?? []
+  if (title) note(box, title, text, true)
+}
+
+function note(box, title, text, error = false) {
+  following(conversation, () => box.append(element("p", { className: error ? "note error" : "note" }, element("b", {}, title), `: ${text}`)))
+}
+
+// One answer, streamed or whole, into a box of its own. The streamed one has the wire and the numbers.
+async function answer(row, stream, shown, signal) {
+  const caption = element("b", { className: "caption" }, stream ? "streamed" : "whole")
+  const content = element("div", {})
+  const box = element("div", {}, caption, content)
+  row.append(box)
+  const began = performance.now()
+  const json = settings.json.checked
+  const body = requestBody(stream)
+  const speaker = new Speaker()
+  const view = shown ? new WireView(began) : null
+  const numbers = shown ? new Numbers(began) : null
+  let current = { text: "", calls: [], tokens: [], outcome: "" }
+  let ended = 0
+  const draw = () => {
+    drawAnswer(content, current, json)
+    numbers?.draw(current.tokens, current.usage, ended)
+    if (shown) speaker.speak(current.text)
+  }
+  content.ariaBusy = "true"
+  draw()
+  const clock = setInterval(() => redraw(draw), 200) // so that waiting can be seen too
+  const result = await ask(url(), body, {
+    headers: keyHeaders(),
+    signal,
+    idle: 1000 * Number(settings.idle.value),
+    onHead: answer => view?.head(answer),
+    onRead: (bytes, plain) => view?.read(bytes, plain),
+    onPiece: soFar => {
+      current = soFar
+      redraw(draw)
+    },
+  })
+  clearInterval(clock)
+  ended = performance.now()
+  current = result
+  draw()
+  content.ariaBusy = "false"
+  view?.end(result.outcome)
+  const first = result.tokens[0] ? `first words after ${ms(result.tokens[0] - began)}, ` : ""
+  caption.textContent = `${caption.textContent}: ${first}end after ${ms(ended - began)}`
+  explain(box, result)
+  if (shown) speaker.rest(result.text, `${result.outcome.replace("_", " ")}.`)
+  if (result.outcome === "cancelled") explainStop(box, result, body)
+  return result
+}
+
+async function send(prompt) {
+  running = new AbortController()
+  buttons()
+  messages.push({ role: "user", content: prompt })
+  turn("You", element("div", { className: "user" }, prompt))
+  let result
+  for (let round = 0; round < 2; round++) {
+    const row = element("div", { className: "answers" })
+    turn("Model", row)
+    const reply = settings.reply.value
+    const answers = []
+    if (reply !== "whole") answers.push(answer(row, true, true, running.signal))
+    if (reply !== "stream") answers.push(answer(row, false, reply === "whole", running.signal))
+    ;[result] = await Promise.all(answers)
+    if (result.outcome !== "complete" || result.finishReason !== "tool_calls") break
+    runTools(result.calls)
+  }
+  if (!result.calls.length && result.text) messages.push({ role: "assistant", content: result.text })
+  else if (result.outcome !== "complete") messages.pop() // an unanswered question would be answered next time
+  running = null
+  buttons()
+}
+
+// The model asked for functions: their results go back in a second round.
+function runTools(calls) {
+  messages.push({ role: "assistant", content: null, tool_calls: calls.map(({ id, name, arguments: text }) => ({ id, type: "function", function: { name, arguments: text } })) })
+  for (const { id, name, arguments: text } of calls) {
+    const value = JSON.stringify(TOOLS[name].run(JSON.parse(text)))
+    messages.push({ role: "tool", tool_call_id: id, content: value })
+    turn(`Result of ${name}`, element("pre", { className: "json" }, value))
+  }
+}
+
+// What stopping saved: the journal tells at which token the server noticed. The model always answers the same, so asking it
+// again without a pace tells how long the answer would have been.
+async function explainStop(box, result, body) {
+  const record = result.requestId && (await journalRecord(result.requestId))
+  if (!record) return note(box, "Stopped", "The server had not begun to answer.")
+  const again = await fetch(`${COMPLETIONS}?ttft=0&tps=0&heartbeat=0`, {
+    method: "POST",
+    headers: { "Content-Type": "application/json", ...keyHeaders() },
+    body: JSON.stringify({ ...body, stream: false, stream_options: undefined }),
+  })
+  const total = again.ok ? (await again.json()).usage.completion_tokens : null
+  const saved = total === null ? "" : ` Of ${total} tokens it saved making ${total - record.tokens}.`
+  note(box, "Stopped", `The server noticed at token ${record.left_at_token ?? record.tokens}, ${record.duration_s} s after the request, and stopped generating.${saved}`)
+  status.textContent = `Stopped. The server noticed at token ${record.left_at_token ?? record.tokens}.`
+}
+
+async function journalRecord(id) {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const answer = await fetch("/journal", { headers: keyHeaders() })
+    if (!answer.ok) return null
+    const record = (await answer.json()).find(record => record.id === id)
+    if (record && record.outcome !== "open") return record
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+  return null
+}
+
+// ---- The controls ----
+
+function buttons() {
+  $("send").disabled = Boolean(running)
+  $("stop").disabled = !running
+}
+
+const promptBox = $("prompt")
+$("ask").addEventListener("submit", event => {
+  event.preventDefault()
+  if (running || !$("settings").reportValidity()) return
+  const prompt = promptBox.value || promptBox.placeholder
+  status.textContent = "Generating."
+  send(prompt)
+})
+promptBox.addEventListener("keydown", event => {
+  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return
+  event.preventDefault()
+  $("ask").requestSubmit()
+})
+if (matchMedia("(max-width: 48rem)").matches) document.querySelector("details").open = false
+$("settings").addEventListener("submit", event => event.preventDefault())
+$("stop").addEventListener("click", () => running?.abort())
+document.addEventListener("keydown", event => {
+  if (event.key === "Escape") running?.abort()
+})
+$("new").addEventListener("click", () => {
+  running?.abort()
+  messages = []
+  conversation.replaceChildren()
+  promptBox.focus()
+})
+
+// ---- The second tab: the browser's own EventSource ----
+
+const source = $("source").elements
+let opened = null // the EventSource
+let close = () => {} // ends it, and says why
+
+function connect() {
+  close()
+  const query = new URLSearchParams(["prompt", "model", "tps", "drop", "max_tokens"].map(name => [name, source[name].value]))
+  const began = performance.now()
+  const log = $("e-log")
+  const counts = { opened: 0, events: 0 }
+  let text = "", rows = []
+  log.replaceChildren()
+  const draw = () => {
+    $("e-text").textContent = text
+    $("e-state").textContent = opened ? ["0, connecting", "1, open", "2, closed"][opened.readyState] : "2, closed"
+    $("e-opened").textContent = counts.opened
+    $("e-events").textContent = counts.events
+    following(log, () => log.append(...rows.splice(0).map(row => element("li", {}, row))))
+  }
+  const tell = what => {
+    rows.push(`${((performance.now() - began) / 1000).toFixed(3)} s  ${what}`)
+    redraw(draw)
+  }
+  const took = event => {
+    counts.events++
+    $("e-id").textContent = event.lastEventId
+    tell(`${event.type}  id ${event.lastEventId}  ${JSON.stringify(event.data)}`)
+  }
+  const made = (opened = new EventSource(`/events?${query}`))
+  close = why => {
+    made.close()
+    if (why) tell(why)
+    $("close").disabled = true
+  }
+  $("close").disabled = false
+  tell(`new EventSource("/events?${query}")`)
+  made.onopen = () => {
+    counts.opened++
+    tell("open")
+    status.textContent = counts.opened > 1 ? "Resumed." : "Open."
+  }
+  made.onmessage = event => {
+    text += event.data
+    took(event)
+  }
+  made.onerror = () => {
+    if (made !== opened) return
+    if (made.readyState === EventSource.CLOSED) {
+      tell("error: refused or ended for good (204, another status, or another content type); the browser will not try again")
+      close()
+    } else tell(`error: the connection is gone; the browser waits, then asks with Last-Event-ID: ${$("e-id").textContent}`)
+    status.textContent = made.readyState === EventSource.CLOSED ? "Closed." : "Dropped, reconnecting."
+  }
+  for (const name of ["done", "failure"])
+    made.addEventListener(name, event => {
+      took(event)
+      if (!source.stay.checked) close(`close(): "${name}" was the last event, and without it the browser would ask again`)
+    })
+}
+
+$("source").addEventListener("submit", event => {
+  event.preventDefault()
+  connect()
+})
+$("close").addEventListener("click", () => close("close()"))
+
+// ---- Tabs ----
+
+const tabs = [$("tab-chat"), $("tab-events")]
+
+function select(tab) {
+  for (const each of tabs) {
+    const chosen = each === tab
+    each.ariaSelected = String(chosen)
+    each.tabIndex = chosen ? 0 : -1
+    $(each.getAttribute("aria-controls")).hidden = !chosen
+  }
+}
+
+for (const tab of tabs) {
+  tab.addEventListener("click", () => select(tab))
+  tab.addEventListener("keydown", event => {
+    if (event.key !== "ArrowLeft" && event.key !== "ArrowRight") return
+    const other = tabs[1 - tabs.indexOf(tab)]
+    select(other)
+    other.focus()
+  })
+}
+
+// ---- What the page's own address says: /?prompt=Hi&model=toy-echo&go, /?drop=5&go#events ----
+
+const given = new URLSearchParams(location.search)
+const form = location.hash === "#events" ? "source" : "settings"
+for (const field of $(form).elements) {
+  if (!given.has(field.name)) continue
+  if (field.type === "checkbox") field.checked = given.get(field.name) !== "0"
+  else field.value = given.get(field.name)
+}
+if (given.has("prompt")) promptBox.value = given.get("prompt")
+if (location.hash === "#events") select(tabs[1])
+if (given.has("go")) $(location.hash === "#events" ? "source" : "ask").requestSubmit()

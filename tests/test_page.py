@@ -1,0 +1,409 @@
+"""The page in a real browser: what a user does, and what is then to be seen."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import pytest
+from browser import Browser, Page, installed
+from raw import wait_for
+from vectors import decoder_rows
+
+from sse_ref.client import ChatStream
+from sse_ref.server import PAGE, Server, running
+from sse_ref.structured import read_partial
+
+pytestmark = [
+    pytest.mark.once,
+    pytest.mark.skipif(not installed(), reason="no Chromium is installed"),
+]
+
+DONE = "document.querySelector('#stop').disabled && document.querySelector('.turn')"
+NOTES = "[...document.querySelectorAll('.note')].map(note => note.innerText)"
+ANSWER = "document.querySelector('.answers > div > div').innerText"
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    opened = Browser()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Server]:
+    with running() as server:
+        yield server
+
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture
+def visit(browser: Browser, shared: Server) -> Iterator[Open]:
+    """Opens the page with fields set by its address; at the end nothing may have gone wrong in it."""
+    with contextlib.ExitStack() as stack:
+
+        def visit(
+            hash: str = "", *, server: Server = shared, size: dict[str, Any] | None = None, **fields: Any
+        ) -> Page:
+            query = urlencode({"tps": 500, "ttft": 0, **fields})
+            page = stack.enter_context(browser.page(f"{server.url}/?{query}{hash}", **(size or {})))
+            stack.callback(complain, page)
+            return page
+
+        def complain(page: Page) -> None:
+            expected = ("401", "429", "net::ERR")  # an answer that is an error, a connection that broke
+            assert [text for text in page.problems() if not any(word in text for word in expected)] == []
+
+        yield visit
+
+
+# ---- One answer ------------------------------------------------------------------------------------------------------
+
+
+def test_prompt_is_typed_sent_and_streamed_to_the_end(visit: Open, shared: Server) -> None:
+    page = visit()
+    page.run("document.querySelector('#prompt').select()")
+    page.type("Tell me something else")
+    page.press("Enter", 13, "\r")
+    page.until(DONE)
+    with ChatStream("Tell me something else", url=shared.url + "/v1") as stream:
+        for _ in stream:
+            pass
+    assert page.run(ANSWER) == stream.text
+    assert stream.usage
+    assert page.run("document.querySelector('#n-tokens').innerText") == str(stream.usage.completion_tokens)
+    assert page.run("document.querySelector('#n-ttft').innerText").endswith("s")
+    assert float(page.run("document.querySelector('#n-rate').innerText")) > 1
+    rows = page.run("[...document.querySelectorAll('#wire li')].map(row => row.className)")
+    assert rows[-3:] == ["blank", "done", "head"] and {"read", "data", "dispatch"} <= set(rows)
+    assert len(page.run("document.querySelector('#bars').getAttribute('d')")) > 500
+    assert "median" in page.run("document.querySelector('#gaps svg').ariaLabel")
+    assert page.run(NOTES) == []
+
+
+def test_wire_shows_every_byte_as_it_came(visit: Open, shared: Server) -> None:
+    page = visit(model="toy-echo", prompt="ab \u00e9\u2028x", go=1)
+    page.until(DONE)
+    bytes_read = page.run(
+        "[...document.querySelectorAll('#wire .read')].reduce((sum, row) => sum + parseInt(row.innerText.split('read, ')[1]), 0)"
+    )
+    record = shared.journal[-1]
+    assert 0.95 * record["bytes"] < bytes_read < record["bytes"]  # the browser has undone the chunked coding
+    assert "data: [DONE]\\n" in page.run("document.querySelector('#wire').innerText")
+
+
+def test_read_that_ends_inside_an_event_or_a_character_is_marked(visit: Open) -> None:
+    page = visit(model="toy-echo", prompt="\U0001f98a and more", split=3, fault="end", at=4, go=1)
+    page.until(DONE)
+    cuts = page.run("[...document.querySelectorAll('#wire .cut')].map(row => row.innerText.slice(-17))")
+    assert {text.split()[-1] for text in cuts} == {"event", "character"}
+    assert "\\xf0" in page.run("document.querySelector('#wire').innerText")
+    assert page.run(ANSWER) == "\U0001f98a"
+
+
+def test_heartbeats_are_comments_on_the_wire(visit: Open) -> None:
+    page = visit(model="toy-slow", prompt="Hi", go=1)
+    page.until(DONE)
+    assert page.run("document.querySelectorAll('#wire .comment').length") >= 2
+
+
+@pytest.mark.parametrize(("reply", "captions"), [("whole", ["whole"]), ("both", ["streamed", "whole"])])
+def test_streaming_can_be_switched_off_or_felt_side_by_side(visit: Open, reply: str, captions: list[str]) -> None:
+    page = visit(reply=reply, tps=200, go=1)
+    page.until(DONE)
+    shown = page.run("[...document.querySelectorAll('.caption')].map(caption => caption.innerText)")
+    assert [text.split(":")[0] for text in shown] == captions
+    texts = page.run("[...document.querySelectorAll('.answers > div > div')].map(box => box.innerText)")
+    assert len(texts) == len(captions) and len(set(texts)) == 1 and len(texts[0]) > 400
+    if reply == "whole":
+        assert page.run("document.querySelectorAll('#wire .dispatch').length") == 0
+        assert '"object":"chat.completion"' in page.run("document.querySelector('#wire').innerText")
+
+
+def test_conversation_goes_on(visit: Open, shared: Server) -> None:
+    page = visit(prompt="One", go=1)
+    page.until(DONE)
+    page.run("document.querySelector('#prompt').value = 'Two'; document.querySelector('#send').click()")
+    page.until(f"{DONE} && document.querySelectorAll('.turn').length === 4")
+    roles = [message["role"] for message in shared.journal[-1]["request"]["messages"]]
+    assert roles == ["user", "assistant", "user"]
+    page.run("document.querySelector('#new').click()")
+    assert page.run("document.querySelectorAll('.turn').length") == 0
+
+
+# ---- Stop, and faults ------------------------------------------------------------------------------------------------
+
+
+def test_stop_tells_at_which_token_the_server_noticed_and_what_it_saved(visit: Open, shared: Server) -> None:
+    page = visit(tps=50, go=1)
+    page.until("document.querySelectorAll('#wire .dispatch').length > 10")
+    page.press("Escape", 27)
+    page.until(f"{NOTES}.length === 1")
+    record = next(record for record in reversed(shared.journal) if record["stream"])
+    assert record["outcome"] == "client_left" and 8 < record["left_at_token"] < 60
+    (note,) = page.run(NOTES)
+    assert f"noticed at token {record['left_at_token']}," in note
+    assert f"Of 139 tokens it saved making {139 - record['left_at_token']}." in note
+    assert "end: cancelled" in page.run("document.querySelector('#wire').innerText")
+    assert len(page.run(ANSWER)) > 10  # what had come stays
+
+
+@pytest.mark.parametrize(
+    ("fault", "title", "says"),
+    [
+        ("refuse", "Error before the stream", "HTTP 429"),
+        ("error", "Error inside the stream", "broke down"),
+        ("cut", "Truncated", "the connection broke"),
+        ("end", "Truncated", "before a finish reason"),
+        ("stall", "Timeout", "nothing came for 1 s"),
+    ],
+)
+def test_each_fault_is_shown_for_what_it_is(visit: Open, fault: str, title: str, says: str) -> None:
+    # Slowly: with the error of a broken connection a browser throws away what it had not handed out yet.
+    page = visit(fault=fault, at=6, idle=1, tps=40, go=1)
+    page.until(f"{NOTES}.length")
+    (note,) = page.run(NOTES)
+    assert note.startswith(f"{title}: ") and says in note
+    assert page.run("document.querySelector('.note').classList.contains('error')")
+    page.until(DONE)
+    assert ("Long ago" in page.run("document.querySelector('.answers').innerText")) == (fault != "refuse")
+    page.run("document.querySelector('[name=fault]').value = ''; document.querySelector('#send').click()")
+    page.until(f"{DONE} && document.querySelectorAll('.turn').length === 4")
+    assert page.run(f"{NOTES}.length") == 1  # and the next answer is whole
+
+
+def test_key_that_the_server_asks_for_can_be_given(visit: Open) -> None:
+    with running(api_key="secret") as server:
+        page = visit(server=server, go=1)
+        page.until(f"{NOTES}.length")
+        assert "HTTP 401" in page.run(NOTES)[0]
+        page.run("document.querySelector('[name=key]').value = 'secret'; document.querySelector('#send').click()")
+        page.until("document.querySelector('#wire').innerText.includes('end: complete')")
+
+
+# ---- Tools, JSON, Markdown -------------------------------------------------------------------------------------------
+
+
+def test_tools_are_called_in_parallel_and_answered_in_a_second_round(visit: Open, shared: Server) -> None:
+    page = visit(tools=1, prompt="Use get_weather and get_time", go=1)
+    page.until(f"{DONE} && document.querySelectorAll('.turn').length === 5")
+    turns = page.run("[...document.querySelectorAll('.turn > b')].map(name => name.innerText)")
+    assert turns == ["You", "Model", "Result of get_weather", "Result of get_time", "Model"]
+    last = shared.journal[-1]["request"]["messages"]
+    assert [message["role"] for message in last] == ["user", "assistant", "tool", "tool"]
+
+
+def test_json_output_is_shown_while_it_grows(visit: Open) -> None:
+    page = visit(json=1, tps=100, go=1)
+    page.until("document.querySelector('pre.json')?.innerText.includes('title')")
+    assert page.run("document.querySelector('#stop').disabled") is False  # it has not ended
+    page.until(DONE)
+    assert set(json.loads(page.run("document.querySelector('pre.json').innerText"))) == {"title", "days"}
+
+
+MARKDOWN = "# Title\n\nSome **bold words** and `code` in *one* line, and [a link](http://example.com/) too.\n\n- one\n- two\n\n```\nlet a\n```\n"
+
+
+def test_incomplete_markdown_never_shows_its_marks(visit: Open) -> None:
+    page = visit(model="toy-echo", prompt=MARKDOWN, tps=60)
+    page.run(
+        "window.seen = []; new MutationObserver(() => seen.push(document.querySelector('.answers')?.innerText ?? ''))"
+        ".observe(document.querySelector('#conversation'), {childList: true, subtree: true});"
+        "document.querySelector('#send').click()"
+    )
+    page.until(DONE)
+    assert page.run("seen.length") > 10
+    assert page.run("seen.filter(text => /[*`#\\]]|http/.test(text))") == []
+    tags = page.run(
+        "['h3', 'strong', 'code', 'em', 'a', 'li', 'pre'].map(t => document.querySelectorAll('.answers ' + t).length)"
+    )
+    assert tags == [1, 1, 2, 1, 1, 2, 1]
+
+
+def test_what_a_model_says_is_text_and_never_markup(visit: Open) -> None:
+    page = visit(model="toy-echo", prompt="<img src=x onerror=document.title='bad'> [x](javascript:alert(1))", go=1)
+    page.until(DONE)
+    assert page.run("document.querySelectorAll('#conversation :is(img, a)').length") == 0
+    assert page.run("document.title").startswith("sse_ref")
+
+
+def test_partial_json_is_what_the_package_makes_of_it(visit: Open) -> None:
+    texts = [
+        '{"city": "Os\\u00e9lo", "days": [1, -2.5e3, {"a": null, "b": true}], "x": "y\\n"}',
+        '["\\\\", {"": {}}, [], "[{", 0.5 , false]',
+        '"\\"quoted\\" "',
+        "12 ",
+    ]
+    prefixes = [text[:length] for text in texts for length in range(len(text) + 1)]
+    page = visit()
+    shown = page.run(
+        f"import('/page/partial.mjs').then(({{ partialJson }}) => {json.dumps(prefixes)}.map(text => partialJson(text) ?? null))"
+    )
+    assert shown == [read_partial(prefix) for prefix in prefixes]
+
+
+def test_decoder_of_the_page_passes_the_corpus_in_the_browser(visit: Open) -> None:
+    rows = [row for row in decoder_rows() if len(row.stream) < 4096]
+    assert len(rows) > 250
+    page = visit()
+    page.run("import('/page/decoder.mjs').then(module => { window.SSEDecoder = module.SSEDecoder })")
+    got = page.run(
+        f"""{json.dumps([row.stream.hex() for row in rows])}.map(hex => {{
+            const bytes = Uint8Array.from(hex.match(/../g) ?? [], pair => parseInt(pair, 16))
+            return [bytes.length, 1].map(size => {{
+                const decoder = new SSEDecoder(), events = []
+                for (let at = 0; at < bytes.length; at += size) events.push(...decoder.feed(bytes.subarray(at, at + size)))
+                return events
+            }})
+        }})"""
+    )
+    for row, (whole, bytewise) in zip(rows, got, strict=True):
+        assert whole == bytewise == [event._asdict() for event in row.events], row.id
+
+
+# ---- The second tab --------------------------------------------------------------------------------------------------
+
+
+def test_event_source_drops_and_resumes(visit: Open) -> None:
+    page = visit("#events", model="toy-echo", prompt="one two three four", drop=2, go=1)
+    page.until("document.querySelector('#e-log').innerText.includes('close()')")
+    assert page.run("document.querySelector('#e-text').innerText") == "one two three four"
+    assert page.run("['state', 'id', 'opened', 'events'].map(n => document.querySelector('#e-' + n).innerText)") == [
+        "2, closed",
+        "5",
+        "3",
+        "5",
+    ]
+    assert "Last-Event-ID: 4" in page.run("document.querySelector('#e-log').innerText")
+
+
+def test_event_source_that_stays_is_told_to_stop_by_204(visit: Open) -> None:
+    page = visit("#events", model="toy-echo", prompt="one", stay=1, go=1)
+    page.until("document.querySelector('#e-log').innerText.includes('204')")
+    assert page.run("document.querySelector('#e-opened').innerText") == "1"
+
+
+def test_event_source_can_be_closed(visit: Open, shared: Server) -> None:
+    page = visit("#events", tps=5, drop=0, max_tokens=0, go=1)
+    page.until("document.querySelector('#e-events').innerText > '1'")
+    page.run("document.querySelector('#close').click()")
+    page.until("document.querySelector('#e-state').innerText === '2, closed'")
+    assert wait_for(lambda: shared.journal[-1]["outcome"] == "client_left")
+
+
+# ---- For everybody ---------------------------------------------------------------------------------------------------
+
+
+def test_tabs_are_walked_with_the_arrow_keys(visit: Open) -> None:
+    page = visit()
+    page.run("document.querySelector('#tab-chat').focus()")
+    page.press("ArrowRight", 39)
+    assert page.run("document.activeElement.id") == "tab-events"
+    assert page.run("document.querySelector('#chat').hidden") and not page.run(
+        "document.querySelector('#events').hidden"
+    )
+
+
+def test_every_control_has_a_name_and_can_be_reached(visit: Open) -> None:
+    for hash in ("", "#events"):
+        page = visit(hash)
+        page.call("Accessibility.enable")
+        nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+        controls = {"button", "textbox", "combobox", "spinbutton", "checkbox", "tab", "log", "image", "tabpanel"}
+        found = [node for node in nodes if node.get("role", {}).get("value") in controls and not node["ignored"]]
+        assert len(found) >= 10
+        assert [node for node in found if not node.get("name", {}).get("value")] == []
+    page = visit()
+    page.run("document.activeElement.blur()")
+    reached = set()
+    for _ in range(30):
+        page.press("Tab", 9)
+        reached.add(page.run("document.activeElement.id || document.activeElement.name"))
+    assert {"tab-chat", "model", "reply", "fault", "tools", "prompt", "send", "new", "conversation", "wire"} <= reached
+
+
+def test_screen_reader_hears_sentences_and_how_it_ended(visit: Open) -> None:
+    page = visit(tps=100)
+    page.run(
+        "window.said = []; new MutationObserver(() => said.push(document.querySelector('#status').textContent))"
+        ".observe(document.querySelector('#status'), {childList: true}); document.querySelector('#send').click()"
+    )
+    assert page.run("document.querySelector('.answers > div > div').ariaBusy") == "true"
+    page.until(DONE)
+    said = page.run("said")
+    assert said[0] == "Generating." and said[-1].endswith("complete.") and 4 <= len(said) < 15
+    assert all(text.rstrip().endswith((".", "!", "?")) for text in said)
+    assert page.run("document.querySelector('.answers > div > div').ariaBusy") == "false"
+
+
+def test_cursor_shows_that_generation_goes_on_and_rests_where_motion_is_reduced(visit: Open) -> None:
+    page = visit(tps=20, go=1)
+    page.until("document.querySelector('.cursor')")
+    animation = "getComputedStyle(document.querySelector('.cursor')).animationName"
+    assert page.run(animation) == "blink"
+    page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
+    assert page.run(animation) == "none"
+    page.run("document.querySelector('#stop').click()")
+    page.until(f"{NOTES}.length === 1")
+    assert page.run("document.querySelector('.cursor')") is None
+
+
+def test_drawing_is_batched(visit: Open) -> None:
+    page = visit(model="toy-echo", prompt="word " * 300, tps=500)
+    page.run(
+        "window.drawn = []; new MutationObserver(() => drawn.push(performance.now()))"
+        ".observe(document.querySelector('#conversation'), {childList: true, subtree: true});"
+        "document.querySelector('#send').click()"
+    )
+    page.until(DONE)
+    drawn, began, ended = page.run("[drawn.length, drawn[0], drawn.at(-1)]")
+    assert 2 < drawn <= (ended - began) / 50 + 8  # not one for each of the 300 tokens
+    assert drawn < 150
+
+
+CONTRAST = """(() => {
+  const channel = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b)
+  const colour = text => text.match(/[0-9.]+/g).map(Number)
+  const ground = node => { for (; node; node = node.parentElement) {
+    const found = colour(getComputedStyle(node).backgroundColor)
+    if (found.length < 4 || found[3] > 0) return found
+  } }
+  const worst = []
+  for (const node of document.querySelectorAll('body *')) {
+    if (!node.checkVisibility() || ![...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())) continue
+    if (node.disabled) continue
+    const [a, b] = [light(colour(getComputedStyle(node).color)), light(ground(node))].sort((x, y) => y - x)
+    const ratio = (a + 0.05) / (b + 0.05)
+    if (ratio < 4.5) worst.push(`${node.tagName} ${node.className} ${node.textContent.slice(0, 20)} ${ratio.toFixed(1)}`)
+  }
+  return worst
+})()"""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390, 320])
+def test_page_fits_and_can_be_read(visit: Open, scheme: str, width: int) -> None:
+    size = {"width": width, "height": 800, "scheme": scheme}
+    page = visit(size=size, model="toy-echo", prompt="w" * 300, split=64, fault="error", at=4, go=1)
+    page.until(DONE)
+    assert page.run("document.documentElement.scrollWidth") <= width
+    assert page.run(CONTRAST) == []
+    ground = page.run("getComputedStyle(document.documentElement).backgroundColor")
+    assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
+    page.run("document.querySelector('#tab-events').click()")
+    assert page.run("document.documentElement.scrollWidth") <= width and page.run(CONTRAST) == []
+
+
+def test_nothing_is_fetched_from_elsewhere(visit: Open, shared: Server) -> None:
+    page = visit(go=1)
+    page.until(DONE)
+    loaded = page.run("performance.getEntriesByType('resource').map(entry => entry.name)")
+    assert all(name.startswith(shared.url) for name in loaded)
+    assert {f"{shared.url}{path}" for path in PAGE if path.endswith(("mjs", "css"))} <= set(loaded)
