@@ -48,3 +48,12 @@ def test_adapter_is_understood_by_the_judge(language: str, tmp_path: Path) -> No
     words = [sys.executable, "-m", "sse_ref.conformance", "decoder", mode, *good]
     done = subprocess.run([*words, "--", *command(language, tmp_path)], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0 and " 5 pass, 0 fail" in done.stdout, done.stdout
+
+
+@pytest.mark.once
+def test_decoder_of_the_page_passes_everything() -> None:
+    if not shutil.which("node"):
+        pytest.skip("node is not installed")
+    line = "-m sse_ref.conformance decoder --persistent --strict -- node examples/adapters/page_decoder.mjs"
+    done = subprocess.run([sys.executable, *line.split()], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "0 fail, 0 error, 0 skip" in done.stdout
