@@ -136,9 +136,10 @@ class Choice:
 class ChatStream:
     """One answer, streamed: iterate it for its pieces, and read it afterwards, or in between.
 
-    ``request`` is a prompt as text, a ``Prompt``, or the JSON object of a request in the dialect's own form. ``timeout``
-    is the silence in seconds after which to give up (any byte ends a silence, comments too), ``total_timeout`` a limit for
-    the whole. ``retries`` are made only before the first byte of an answer. ``max_event_size`` is in bytes.
+    ``request`` is a prompt as text, a ``Prompt``, or the JSON object of a request in the dialect's own form. ``url`` is the
+    base URL; a query in it goes along with the request. ``timeout`` is the silence in seconds after which to give up (any
+    byte ends a silence, comments too), ``total_timeout`` a limit for the whole. ``retries`` are made only before the first
+    byte of an answer. ``max_event_size`` is in bytes.
 
     Raises ``Truncated``, ``ApiError``, ``ProtocolError``, ``HTTPStatusError`` or ``StreamTimeout`` while it is iterated;
     all of them are ``StreamError``, with ``outcome`` and the ``text`` that had come. Leaving the loop early, or ``close``,
@@ -174,7 +175,8 @@ class ChatStream:
             request = Prompt(model, (Message("user", request),))
         if isinstance(request, Prompt):
             request = self.dialect.write_request(Request(request, stream=True, include_usage=True))
-        self.url = url.rstrip("/") + self.dialect.path
+        base, mark, query = url.partition("?")
+        self.url = base.rstrip("/") + self.dialect.path + mark + query
         self.body = to_json(request).encode()
         self.wanted = request.get("n") or 1  # choices
         self.headers = {

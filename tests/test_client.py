@@ -1013,3 +1013,13 @@ def test_json_of_a_request_is_utf8_and_one_line() -> None:
 
 def test_truncated_is_a_stream_error() -> None:
     assert issubclass(Truncated, StreamError)
+
+
+@pytest.mark.parametrize("slash", ["", "/"])
+def test_query_of_the_base_url_goes_along(slash: str) -> None:
+    with running() as server:
+        url = f"{server.url}/v1{slash}?fault=end&at=2"
+        with pytest.raises(Truncated), ChatStream("one two three", url=url, model="toy-echo") as chat:
+            for _ in chat:
+                pass
+        assert chat.text == "one two" and server.journal[-1]["path"] == "/v1/chat/completions"

@@ -1,0 +1,46 @@
+"""Partial JSON. Can structured output be shown before it is complete?
+
+    python examples/12_partial_json.py
+
+The answer is asked to fit a JSON schema. You will see the text as it grows, and the value that can already be shown: what
+is open is closed, and what may still change is left out, so that the value only ever grows. The second answer is cut off by
+max_tokens: a schema promises nothing if the finish reason is "length".
+"""
+
+import json
+
+import lesson
+from sse_ref.client import ChatStream
+from sse_ref.structured import read_partial
+
+STOP = {
+    "type": "object",
+    "properties": {"place": {"enum": ["Bergen", "Oslo"]}, "hours": {"type": "integer", "minimum": 10, "maximum": 30}},
+    "required": ["place", "hours"],
+}
+TRIP = {
+    "type": "object",
+    "properties": {"title": {"type": "string"}, "stops": {"type": "array", "items": STOP, "minItems": 2}},
+    "required": ["title", "stops"],
+}
+body = {
+    "model": "toy",
+    "stream": True,
+    "messages": [{"role": "user", "content": "Plan a trip"}],
+    "response_format": {"type": "json_schema", "json_schema": {"name": "trip", "schema": TRIP}},
+}
+
+with lesson.server() as url:
+    shown = None
+    with ChatStream(body, url=url + "/v1") as stream:
+        for _ in stream:
+            value = read_partial(stream.text)
+            if value != shown:
+                shown = value
+                print(f"...{stream.text[-14:]:15} {json.dumps(value)}")
+    print(f"finish reason {stream.finish_reason}: {json.loads(stream.text) == shown}, all of it is there")
+
+    with ChatStream({**body, "max_tokens": 16}, url=url + "/v1") as stream:
+        for _ in stream:
+            pass
+    print(f"finish reason {stream.finish_reason}: {stream.text!r} is no JSON; as far as it goes: {read_partial(stream.text)}")

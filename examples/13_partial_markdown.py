@@ -1,0 +1,42 @@
+"""Partial Markdown. How does half a bold word look, and how should it?
+
+    python examples/13_partial_markdown.py
+
+A screen that renders the text after each token shows **marks** that are gone a moment later. You will see, for each token,
+what would be shown naively, and what if open marks are closed and a mark that stands alone is held back. No mark ever
+flickers in the second column, and nothing but marks is late.
+"""
+
+import re
+
+import lesson
+from sse_ref.client import ChatStream
+from sse_ref.model import Text
+
+ANSWER = "Use **bold words** and `code` here.\n```\nx = 1\n```"
+
+
+def open_marks(text):
+    """The marks that have been opened and not closed, outermost first. Inside code nothing else is a mark."""
+    marks = []
+    for mark in re.findall(r"```|\*\*|`", text):
+        if marks and marks[-1] == mark:
+            marks.pop()
+        elif not marks or marks[-1] == "**":
+            marks.append(mark)
+    return marks
+
+
+def settled(text):
+    """The beginning of a Markdown text, made whole: marks at its end wait, those that are open are closed."""
+    text = re.sub(r"[*`]+\Z", "", text)
+    for mark in reversed(open_marks(text)):
+        text += "\n```" if mark == "```" and not text.endswith("\n") else mark
+    return text
+
+
+with lesson.server() as url, ChatStream(ANSWER, url=url + "/v1", model="toy-echo") as stream:
+    for piece in stream:
+        if isinstance(piece, Text):
+            print(f"{stream.text!r:55} {settled(stream.text)!r}")
+assert settled(ANSWER) == ANSWER

@@ -1,0 +1,67 @@
+"""asyncio. What changes in the codec, if nothing may block?
+
+    python examples/25_asyncio.py
+
+Nothing. The decoder takes bytes and returns events, and does not care who waits for the bytes. You will see three streams
+interleaved in one thread, then one that is cancelled: cancelling the task closes the connection, and the server stops.
+"""
+
+import asyncio
+import contextlib
+import json
+import urllib.parse
+
+import lesson
+from sse_ref import SSEDecoder
+
+
+async def deltas(url, prompt):
+    """HTTP/1.0, so that the body needs no unpacking: it ends with the connection."""
+    parts = urllib.parse.urlsplit(url)
+    body = json.dumps({"model": "toy-echo", "stream": True, "messages": [{"role": "user", "content": prompt}]}).encode()
+    head = f"POST /v1/chat/completions?tps=20 HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n"
+    reader, writer = await asyncio.open_connection(parts.hostname, parts.port)
+    try:
+        writer.write(head.encode() + body)
+        status = await reader.readline()
+        assert b" 200 " in status, status
+        await reader.readuntil(b"\r\n\r\n")
+        decoder = SSEDecoder()
+        while data := await reader.read(65536):
+            for event in decoder.feed(data):
+                if event.data != "[DONE]":
+                    chunk = json.loads(event.data)
+                    yield chunk["id"], chunk["choices"][0]["delta"].get("content", "")
+    finally:
+        writer.close()
+
+
+async def collect(url, prompt, seen):
+    async with contextlib.aclosing(deltas(url, prompt)) as stream:
+        async for id, text in stream:
+            if text:
+                seen.append((id, text))
+
+
+async def main(url):
+    seen = []
+    await asyncio.gather(*(collect(url, f"{name} 1 2 3", seen) for name in ("red", "green", "blue")))
+    names = {id: text for id, text in seen if text in ("red", "green", "blue")}
+    for id, name in sorted(names.items(), key=lambda item: item[1]):
+        print(name, [text for other, text in seen if other == id])
+    switches = sum(one[0] != two[0] for one, two in zip(seen, seen[1:]))
+    print("interleaved:", switches > 3)
+
+    seen.clear()
+    task = asyncio.create_task(collect(url, "word " * 100, seen))
+    while len(seen) < 3:
+        await asyncio.sleep(0.01)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+    record = await asyncio.to_thread(lesson.journal, url, seen[0][0].removeprefix("chatcmpl-"))
+    print(f"cancelled after {len(seen)} tokens; the server: {record['outcome']} at token ~{record['left_at_token']}")
+
+
+with lesson.server() as url:
+    asyncio.run(main(url))

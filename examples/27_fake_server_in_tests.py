@@ -1,0 +1,58 @@
+"""Testing. How is an application tested that streams from a model?
+
+    python examples/27_fake_server_in_tests.py
+
+With a model that costs nothing, always answers the same, and fails when asked to. You will see five tests of a small function
+pass: the good case, an error inside the stream, a cut, a refusal that is tried again, and a user who leaves. Each asks for
+its fault in the URL, which works with every SDK in every language; what the server saw is in its journal.
+"""
+
+import unittest
+
+import lesson  # finds sse_ref
+from sse_ref.client import ChatStream, StreamError
+from sse_ref.server import running
+
+
+def headline(url, prompt, enough=None):
+    """The application: the first words of an answer, marked if it did not come whole."""
+    stream = ChatStream(prompt, url=url, model="toy-echo", retries=1)
+    try:
+        with stream:
+            for _ in stream:
+                if enough and len(stream.text) >= enough:
+                    break
+    except StreamError as error:
+        return f"{error.text or 'nothing'} [{error.outcome}]"
+    return stream.text
+
+
+class HeadlineTest(unittest.TestCase):
+    def setUp(self):
+        running_server = running()
+        self.server = running_server.__enter__()
+        self.addCleanup(running_server.__exit__, None, None, None)
+        self.url = self.server.url + "/v1"
+
+    def test_whole_answer(self):
+        self.assertEqual(headline(self.url, "Rain in Bergen"), "Rain in Bergen")
+
+    def test_error_inside_the_stream(self):
+        self.assertEqual(headline(self.url + "?fault=error&at=2", "Rain in Bergen"), "Rain in [api_error]")
+
+    def test_cut(self):
+        self.assertEqual(headline(self.url + "?fault=cut&at=2", "Rain in Bergen"), "Rain in [truncated]")
+
+    def test_refusal_is_tried_again(self):
+        self.assertEqual(headline(self.url + "?fault=refuse", "Rain in Bergen"), "nothing [http_error]")
+        self.assertEqual([record["status"] for record in self.server.journal], [429, 429])
+
+    def test_user_who_leaves_stops_the_model(self):
+        self.assertEqual(headline(self.url + "?tps=100", "word " * 50, enough=9), "word word")
+        (record,) = self.server.journal
+        self.assertEqual(record["outcome"], "client_left")
+        self.assertLess(record["tokens"], 50)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
