@@ -5,7 +5,7 @@ CHECK_ENV := .check-env
 BENCH_ENV := .bench-env
 INTEROP_ENV := .interop-env
 
-.PHONY: help run test fuzz check format readme bench interop judge clean
+.PHONY: help run test fuzz check format readme lessons bench interop judge clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -40,6 +40,9 @@ format: $(CHECK_ENV) ## Format the code
 
 readme: ## Write the generated tables of the README
 	$(PYTHON) tests/readme_tables.py --write
+
+lessons: ## Run the examples and write what they print into examples/README.md
+	$(PYTHON) tests/lessons.py --write
 
 $(BENCH_ENV): tests/bench/requirements.txt
 	$(PYTHON) -m venv $(BENCH_ENV)

@@ -12,6 +12,7 @@ import time
 import urllib.request
 
 import lesson
+
 from sse_ref.client import ChatStream
 from sse_ref.model import Text
 
@@ -26,7 +27,9 @@ with lesson.server() as url:
 
     body = {"model": "toy", "messages": [{"role": "user", "content": QUESTION}]}
     request = urllib.request.Request(
-        url + paced.replace("/v1", "/v1/chat/completions"), json.dumps(body).encode(), {"Content-Type": "application/json"}
+        url + paced.replace("/v1", "/v1/chat/completions"),
+        json.dumps(body).encode(),
+        {"Content-Type": "application/json"},
     )
     began = time.monotonic()
     with urllib.request.urlopen(request) as answer:

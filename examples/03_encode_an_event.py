@@ -10,6 +10,7 @@ field. JSON sidesteps all of this, because it writes a newline as two characters
 import json
 
 import lesson  # finds sse_ref
+
 from sse_ref import encode_comment, encode_event, iter_events
 
 for text in ["hello", " leading space", "two\nlines", "", "ends with a newline\n", json.dumps("two\nlines")]:

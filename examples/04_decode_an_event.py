@@ -8,6 +8,7 @@ data dispatch nothing. At the end the package's decoder, which also copes with c
 """
 
 import lesson  # finds sse_ref
+
 from sse_ref import iter_events
 
 STREAM = ": a comment\ndata: one\ndata:two\n\nevent: note\nid: 7\ndata:  three\n\ncolour: blue\ndata\n\nevent: lost\n\n"

@@ -9,6 +9,7 @@ an event: what matters is the blank line, and everything before it has to be kep
 
 import lesson  # finds sse_ref
 from naive_decoder import Decoder
+
 from sse_ref import SSEDecoder
 
 STREAM = b'data: {"n": 1}\n\ndata: {"n": 2}\n\ndata: {"n": 3}\n\n'

@@ -10,6 +10,7 @@ write three bytes at a time, so that it happens on a real connection.
 import codecs
 
 import lesson
+
 from sse_ref import SSEDecoder
 from sse_ref.client import ChatStream
 

@@ -11,6 +11,7 @@ import json
 import urllib.request
 
 import lesson
+
 from sse_ref import SSEDecoder
 
 

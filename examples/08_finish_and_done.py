@@ -10,6 +10,7 @@ only that the connection is. The last answer has neither of the first two: it is
 import json
 
 import lesson
+
 from sse_ref.client import ChatStream, StreamError
 
 TOOL = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object"}}}
@@ -32,4 +33,6 @@ with lesson.server() as url:
         except StreamError as error:
             print(f"{name}: {type(error).__name__}: {error}")
         last = [json.loads(text)["choices"][0]["finish_reason"] for text in data if text != "[DONE]"][-1]
-        print(f"{name}: text {stream.text!r}, finish reason {last!r}, [DONE] {'[DONE]' in data}, outcome {stream.outcome}")
+        print(
+            f"{name}: text {stream.text!r}, finish reason {last!r}, [DONE] {'[DONE]' in data}, outcome {stream.outcome}"
+        )

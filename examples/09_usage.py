@@ -10,10 +10,15 @@ tokens, as the emoji here does.
 import json
 
 import lesson
+
 from sse_ref.client import ChatStream
 
 PRICE = {"prompt_tokens": 0.15, "completion_tokens": 0.60}  # for a million tokens
-body = {"model": "toy-echo", "stream": True, "messages": [{"role": "user", "content": "Two foxes: \U0001f98a\U0001f98a"}]}
+body = {
+    "model": "toy-echo",
+    "stream": True,
+    "messages": [{"role": "user", "content": "Two foxes: \U0001f98a\U0001f98a"}],
+}
 
 with lesson.server() as url:
     for options in ({}, {"stream_options": {"include_usage": True}}):

@@ -12,6 +12,7 @@ import statistics
 import time
 
 import lesson
+
 from sse_ref.client import ChatStream
 
 with lesson.server() as url:
@@ -29,7 +30,9 @@ print(f"first event           ~{events[0]:.3f} s, the chunk with the role: not c
 print(f"time to first token   ~{stream.time_to_first_token:.3f} s")
 print(f"tokens per second     ~{stream.tokens_per_second:.1f} after it")
 gaps = sorted(1000 * gap for gap in stream.gaps)
-print(f"gaps                  median ~{statistics.median(gaps):.1f} ms, 95% under ~{gaps[int(len(gaps) * 0.95)]:.1f} ms")
+print(
+    f"gaps                  median ~{statistics.median(gaps):.1f} ms, 95% under ~{gaps[int(len(gaps) * 0.95)]:.1f} ms"
+)
 print()
 for low in range(0, 24, 4):
     count = sum(low <= gap < low + 4 for gap in gaps)

@@ -10,6 +10,7 @@ second request, and the model answers in words.
 import json
 
 import lesson
+
 from sse_ref.client import ChatStream
 from sse_ref.model import Text
 

@@ -10,6 +10,7 @@ max_tokens: a schema promises nothing if the finish reason is "length".
 import json
 
 import lesson
+
 from sse_ref.client import ChatStream
 from sse_ref.structured import read_partial
 
@@ -43,4 +44,5 @@ with lesson.server() as url:
     with ChatStream({**body, "max_tokens": 16}, url=url + "/v1") as stream:
         for _ in stream:
             pass
-    print(f"finish reason {stream.finish_reason}: {stream.text!r} is no JSON; as far as it goes: {read_partial(stream.text)}")
+    print(f"finish reason {stream.finish_reason}: {stream.text!r}")
+    print(f"is no JSON; as far as it goes: {read_partial(stream.text)}")

@@ -10,6 +10,7 @@ flickers in the second column, and nothing but marks is late.
 import re
 
 import lesson
+
 from sse_ref.client import ChatStream
 from sse_ref.model import Text
 

@@ -12,6 +12,7 @@ import json
 import urllib.request
 
 import lesson
+
 from sse_ref.client import ChatStream, StreamError
 
 

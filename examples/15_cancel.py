@@ -10,12 +10,14 @@ same, asking it again tells how many tokens were not made.
 import time
 
 import lesson
+
 from sse_ref.client import ChatStream
 from sse_ref.model import Text
 
 with lesson.server() as url:
-    ids = []
-    with ChatStream("Tell me a story", url=url + "/v1?tps=50", on_event=lambda event: ids.append(event.data[16:40])) as stream:
+    ids = []  # the server's name for the stream is in every chunk
+    stream = ChatStream("Tell me a story", url=url + "/v1?tps=50", on_event=lambda event: ids.append(event.data[16:40]))
+    with stream:
         for piece in stream:
             if isinstance(piece, Text):
                 print(repr(piece.text))
@@ -25,7 +27,9 @@ with lesson.server() as url:
     record = lesson.journal(url, ids[0])
     print(f"here: {stream.outcome} after {len(stream.arrivals)} tokens, text kept: {stream.text!r}")
     noticed = record["at"] + record["duration_s"] - left
-    print(f"server: {record['outcome']} at token {record['left_at_token']}, noticed ~{max(0, 1000 * noticed):.1f} ms later")
+    print(
+        f"server: {record['outcome']} at token {record['left_at_token']}, noticed ~{max(0, 1000 * noticed):.1f} ms later"
+    )
 
     with ChatStream("Tell me a story", url=url + "/v1?tps=0&ttft=0") as again:
         for _ in again:

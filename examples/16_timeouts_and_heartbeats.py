@@ -9,6 +9,7 @@ more often than that (here every 0.2 s; on real servers every 15 s, because prox
 """
 
 import lesson
+
 from sse_ref.client import ChatStream, StreamError
 from sse_ref.transport import Watcher
 

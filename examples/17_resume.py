@@ -11,6 +11,7 @@ import json
 import urllib.request
 
 import lesson
+
 from sse_ref.client import EventSource
 
 PROMPT = "model=toy-echo&prompt=one+two+three+four+five+six+seven"

@@ -14,6 +14,7 @@ import urllib.request
 import zlib
 
 import lesson
+
 from sse_ref.client import ChatStream
 from sse_ref.model import Text
 
@@ -51,7 +52,8 @@ with lesson.server() as url, http.server.ThreadingHTTPServer(("127.0.0.1", 0), P
     proxy.upstream = url
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     ways = {"no proxy": url} | {
-        manner: f"http://127.0.0.1:{proxy.server_port}/{manner}" for manner in ("buffers", "gzip", "obeys", "gzip-flush")
+        manner: f"http://127.0.0.1:{proxy.server_port}/{manner}"
+        for manner in ("buffers", "gzip", "obeys", "gzip-flush")
     }
     for name, base in ways.items():
         began = time.monotonic()
@@ -59,5 +61,7 @@ with lesson.server() as url, http.server.ThreadingHTTPServer(("127.0.0.1", 0), P
             arrivals = [time.monotonic() - began for piece in stream if isinstance(piece, Text)]
         early = sum(arrival < 0.6 * arrivals[-1] for arrival in arrivals)
         verdict = "streams" if early > 20 else "all at the end"
-        print(f"{name:11}|{lesson.timeline(arrivals, arrivals[-1], 50)}| first text after ~{arrivals[0]:.2f} s: {verdict}")
+        print(
+            f"{name:11}|{lesson.timeline(arrivals, arrivals[-1], 50)}| first text after ~{arrivals[0]:.2f} s: {verdict}"
+        )
     proxy.shutdown()

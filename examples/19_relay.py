@@ -16,6 +16,7 @@ import urllib.error
 import urllib.request
 
 import lesson
+
 from sse_ref import SSEDecoder, encode_event
 from sse_ref.client import ChatStream, StreamError
 from sse_ref.model import Text

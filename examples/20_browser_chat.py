@@ -9,6 +9,7 @@ requests as a browser sends them, and what the server answers: the preflight, th
 GET of an event source, which needs no preflight. The page that the server itself has at / shows far more.
 """
 
+import contextlib
 import http.client
 import http.server
 import json
@@ -29,19 +30,21 @@ class Page(http.server.BaseHTTPRequestHandler):
         self.send_response(200)
         self.send_header("Content-Type", "text/html; charset=utf-8")
         self.end_headers()
-        self.wfile.write(Path(__file__).with_suffix(".html").read_bytes().replace(b"SERVER", self.server.model.encode()))
+        self.wfile.write(
+            Path(__file__).with_suffix(".html").read_bytes().replace(b"SERVER", self.server.model.encode())
+        )
 
 
 def show(url, method, path, body=None, headers=None):
-    connection = http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc)
-    connection.request(method, path, body, {**ORIGIN, **(headers or {})})
-    answer = connection.getresponse()
-    print(f"{method} {path}: {answer.status}")
-    for name, value in answer.getheaders():
-        if name.lower() in SHOWN:
-            print(f"  {name}: {value}")
-    for line in answer.read().decode().splitlines()[:3]:
-        print(f"  | {line}".rstrip())
+    with contextlib.closing(http.client.HTTPConnection(urllib.parse.urlsplit(url).netloc)) as connection:
+        connection.request(method, path, body, {**ORIGIN, **(headers or {})})
+        answer = connection.getresponse()
+        print(f"{method} {path}: {answer.status}")
+        for name, value in answer.getheaders():
+            if name.lower() in SHOWN:
+                print(f"  {name}: {value}")
+        for line in answer.read().decode().splitlines()[:3]:
+            print(f"  | {line}".rstrip())
 
 
 with lesson.server() as url:

@@ -11,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import lesson
+
 from sse_ref.client import ChatStream
 from sse_ref.model import Message, Prompt, Text
 
@@ -31,7 +32,8 @@ with lesson.server() as url:
         answers = list(pool.map(lambda number: ask(url, number), range(20)))
     twenty = time.monotonic() - began
     print(f"one stream ~{one:.2f} s, twenty at once ~{twenty:.2f} s, one after the other ~{20 * one:.0f} s")
-    print(f"answers that reached the right client: {sum(text == f'client {i} says hello' for i, text in enumerate(answers))}")
+    right = [text == f"client {number} says hello" for number, text in enumerate(answers)]
+    print(f"answers that reached the right client: {sum(right)}")
 
     prompt = Prompt("toy", (Message("user", "Tell me a story"),), n=2, max_tokens=6)
     with ChatStream(prompt, url=url + "/v1") as stream:

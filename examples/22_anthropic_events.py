@@ -10,6 +10,7 @@ and stop; the end is an event of its own, and there is no [DONE]. New types may 
 import json
 
 import lesson  # finds sse_ref
+
 from sse_ref import encode_event, iter_events
 
 

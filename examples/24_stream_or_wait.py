@@ -12,6 +12,7 @@ import urllib.error
 import urllib.request
 
 import lesson
+
 from sse_ref.client import ChatStream, StreamError
 from sse_ref.transport import Watcher
 

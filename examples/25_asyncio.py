@@ -12,6 +12,7 @@ import json
 import urllib.parse
 
 import lesson
+
 from sse_ref import SSEDecoder
 
 

@@ -13,6 +13,7 @@ import asyncio
 import urllib.parse
 
 import lesson  # finds sse_ref
+
 from sse_ref import encode_event
 from sse_ref.model import Message, Prompt, Text, generate
 

@@ -2,14 +2,15 @@
 
     python examples/27_fake_server_in_tests.py
 
-With a model that costs nothing, always answers the same, and fails when asked to. You will see five tests of a small function
-pass: the good case, an error inside the stream, a cut, a refusal that is tried again, and a user who leaves. Each asks for
-its fault in the URL, which works with every SDK in every language; what the server saw is in its journal.
+With a model that costs nothing, always answers the same, and fails when asked to. You will see five tests of a small
+function pass: the good case, an error inside the stream, a cut, a refusal that is tried again, and a user who leaves. Each
+asks for its fault in the URL, which works with every SDK in every language; what the server saw is in its journal.
 """
 
 import unittest
 
 import lesson  # finds sse_ref
+
 from sse_ref.client import ChatStream, StreamError
 from sse_ref.server import running
 

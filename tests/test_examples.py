@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from lessons import LESSONS, PAGE, Lesson, index, outputs, replaced, settled, shown
+
+from sse_ref.server import running
 
 ROOT = Path(__file__).parents[1]
 ADAPTERS = ROOT / "examples" / "adapters"
@@ -57,3 +61,40 @@ def test_decoder_of_the_page_passes_everything() -> None:
     line = "-m sse_ref.conformance decoder --persistent --strict -- node examples/adapters/page_decoder.mjs"
     done = subprocess.run([sys.executable, *line.split()], cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0 and "0 fail, 0 error, 0 skip" in done.stdout
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.path.stem)
+def test_example_prints_what_its_page_says(lesson: Lesson) -> None:
+    done = lesson.run()
+    assert done.returncode == 0 and "Warning" not in done.stdout, done.stdout
+    assert settled(done.stdout) == settled(outputs(PAGE.read_text(encoding="utf-8"))[lesson.command])
+
+
+def test_page_of_the_examples_is_current() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    assert replaced(page, "index", index()) == page, "make lessons writes it"
+    sections = "\n".join(shown(lesson, outputs(page)[lesson.command]) for lesson in LESSONS)
+    assert replaced(page, "outputs", sections) == page, "make lessons writes it"
+    assert len(outputs(page)) == len(LESSONS)
+
+
+@pytest.mark.parametrize("lesson", LESSONS, ids=lambda lesson: lesson.path.stem)
+def test_example_introduces_itself(lesson: Lesson) -> None:
+    assert lesson.title and lesson.question.endswith("?")
+    assert lesson.command == f"python examples/{lesson.path.name}"
+    assert re.search(r"\bsee\b|shows|The whole of", lesson.docstring.split("\n\n")[-1])
+    assert len(lesson.path.read_text(encoding="utf-8").splitlines()) <= 100
+
+
+def test_examples_are_numbered_without_gaps() -> None:
+    assert [lesson.path.name[:2] for lesson in LESSONS] == [f"{n:02}" for n in range(1, len(LESSONS) + 1)]
+
+
+@pytest.mark.once
+def test_example_uses_a_server_that_is_given() -> None:
+    with running() as server:
+        line = [sys.executable, "examples/08_finish_and_done.py", server.url]
+        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stderr
+        assert len(server.journal) == 4
