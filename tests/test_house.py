@@ -12,13 +12,15 @@ import shutil
 import socket
 import subprocess
 import sys
+import urllib.parse
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from lessons import settled
 from readme_tables import JUDGE_ORDER, JUDGE_README, READING_ORDER, with_tables
 
-from sse_ref.server import Settings
+from sse_ref.server import FAULTS, Delivery, Settings
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "sse_ref"
@@ -215,7 +217,7 @@ def commands() -> Iterator[tuple[str, str]]:
 
 
 def without_timings(text: str) -> str:
-    return re.sub(r"[0-9]+\.[0-9]+", "N", text)
+    return re.sub(r"[0-9]+\.[0-9]+", "N", settled(text))
 
 
 JUDGED = [("```console\n" + block).split("\n", 2)[1:] for block in JUDGE_README.read_text().split("```console\n")[1:]]
@@ -255,6 +257,54 @@ def test_readme_names_every_setting_and_model() -> None:
     from sse_ref.model import MODELS
 
     assert all(f"`{name}`" in README for name in [*MODELS, *Settings.__dataclass_fields__])
+
+
+def test_readme_names_every_way_of_delivery() -> None:
+    assert all(f"`fault={fault}`" in README for fault in FAULTS)
+    assert all(f"`{name}" in README for name in Delivery.__dataclass_fields__)
+
+
+TOPICS = """
+perceived latency, time to first token; stream lifecycle; roles and deltas, empty deltas; finish reasons; usage; `[DONE]`;
+partial buffers; UTF-8; heartbeats and timeouts; cancellation and what it saves; errors before and inside the stream; dropped
+connections; resume; tool calls, parallel ones; structured output and partial JSON; partial Markdown; batching for smooth
+display; proxies and compression; relaying; many streams; testing; when not to stream
+"""
+
+
+def test_readme_leads_to_an_example_of_every_topic() -> None:
+    rows = re.findall(r"^\| (.*?) \| (\[.*) \|$", README.partition("Where to find what")[2], flags=re.MULTILINE)
+    for topic in " ".join(TOPICS.split()).split("; "):
+        links = [links for words, links in rows if topic in words]
+        assert len(links) == 1, topic
+        assert all((ROOT / path).exists() for path in re.findall(r"\((examples/[^)#]+)", links[0]))
+
+
+PAGES = [ROOT / "README.md", JUDGE_README, ROOT / "examples" / "README.md", ROOT / "examples" / "exercises.md"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if path.startswith("http"):
+            continue
+        file = (page.parent / path).resolve() if path else page
+        assert file.exists(), target
+        if anchor:
+            titles = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), flags=re.MULTILINE)
+            assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, target
+
+
+def test_links_to_the_page_set_fields_that_it_has() -> None:
+    page = (PACKAGE / "page" / "index.html").read_text(encoding="utf-8")
+    links = re.findall(r"http://127\.0\.0\.1:8000/\?([^)#]+)", README)
+    assert len(links) >= 8
+    for name, value in (pair for link in links for pair in urllib.parse.parse_qsl(link, keep_blank_values=True)):
+        assert name == "go" or f'name="{name}"' in page
+        if name in ("fault", "split", "reply"):
+            assert f'value="{value}"' in page
 
 
 def test_readme_names_every_outcome() -> None:
