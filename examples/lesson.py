@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import os
 import sys
 import urllib.request
 from pathlib import Path
@@ -10,7 +11,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # so that the examples run f
 
 from sse_ref.server import running
 
-USUAL = "http://127.0.0.1:8000"
+USUAL = os.environ.get("SSE_REF_URL", "http://127.0.0.1:8000")
 
 
 @contextlib.contextmanager

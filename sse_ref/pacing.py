@@ -40,13 +40,16 @@ MAX_READ_AHEAD = 65536
 class Frame(NamedTuple):
     """Bytes to send at once, ``due`` so many seconds after the stream began.
 
-    ``tokens`` and ``events`` are how many have been sent in all when this frame has.
+    ``tokens`` and ``events`` are how many have been sent in all when this frame has. A frame that is ``open`` ends inside
+    an event, so that nothing but its rest may follow; ``last`` holds nothing but the end of the body.
     """
 
     due: float
     tokens: int
     events: int
     payload: bytes
+    open: bool = False
+    last: bool = False
 
 
 class Stream:
@@ -400,11 +403,10 @@ class Loop:
             if stream is None:
                 self.hang_up(entry)
                 continue
-            if entry.unsent is None and stream.next is not None:
+            if entry.unsent is None and stream.next is not None and not stream.sent.open:
                 # Where nothing but the end of the body is left, the stream is complete, and that end is the better farewell.
-                whole = stream.next.events == stream.sent.events > 0
                 with contextlib.suppress(OSError):
-                    entry.connection.socket.send(stream.next.payload if whole else stream.farewell())
+                    entry.connection.socket.send(stream.next.payload if stream.next.last else stream.farewell())
             self.end(entry, "stopped")
         self.finished = True
         self.close_handed_over()

@@ -45,7 +45,7 @@ import time
 import urllib.parse
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any
@@ -114,8 +114,8 @@ FAULTS = {
 class Delivery:
     """How one answer is delivered: what its query asks for, and the server's settings for the rest.
 
-    ``ttft``, ``tps``, ``jitter`` and ``heartbeat`` as in ``Settings``. ``split``: at most so many bytes for each write, 0
-    for an event at once. ``fault``: a name in ``FAULTS``, after ``at`` tokens, "" for none.
+    ``ttft``, ``tps``, ``jitter`` and ``heartbeat`` as in ``Settings``. ``split``: at most so many bytes for each write of a
+    stream, 0 for an event at once. ``fault``: a name in ``FAULTS``, after ``at`` tokens, "" for none.
     """
 
     ttft: float
@@ -140,7 +140,7 @@ class Delivery:
             ttft=read_decimal(query, "ttft", settings.ttft),
             tps=read_decimal(query, "tps", settings.tps),
             jitter=read_decimal(query, "jitter", settings.jitter, most=1),
-            heartbeat=read_decimal(query, "heartbeat", settings.heartbeat),
+            heartbeat=read_heartbeat(query, settings.heartbeat),
             split=read_number(query, "split", 0),
             fault=fault,
             at=read_number(query, "at", 5),
@@ -155,24 +155,23 @@ class Delivery:
                 raise ModelFailure("the model broke down, as the request asked for")
             yield piece
 
-    def frames(self, frames: Iterable[Frame], ending: bytes = b"") -> Iterator[Frame]:
-        """The frames up to the fault, if one was asked for, and the fault: raises ``Cut`` where the connection must go.
+    def breaks_off(self, tokens: int) -> bool:
+        """Whether the event that brings the stream to so many tokens is not sent any more."""
+        return self.fault in ("cut", "end", "stall") and tokens > self.at
 
-        ``ending`` ends a body before its time, b"" where that cannot be: it is cut then.
+    def break_off(self, frame: Frame, ending: bytes) -> Iterator[Frame]:
+        """The fault, in place of this frame; raises ``Cut`` where the connection must go.
+
+        ``frame`` holds the event that is due, with the counts of those before it; ``ending`` what ends the body before its
+        time, b"" where closing does.
         """
-        sent = Frame(0.0, 0, 0, b"")
-        for frame in frames:
-            if self.fault not in ("cut", "end", "stall") or frame.tokens <= self.at:
-                yield frame
-                sent = frame
-                continue
-            if self.fault == "stall":
-                yield frame._replace(due=math.inf)
-            elif self.fault == "end" and ending:
-                yield sent._replace(due=frame.due, payload=ending)
-            else:
-                yield sent._replace(due=frame.due, payload=frame.payload[: len(frame.payload) // 2])
-            raise Cut
+        if self.fault == "stall":
+            yield frame._replace(due=math.inf)
+        elif self.fault == "cut":
+            yield frame._replace(payload=frame.payload[: len(frame.payload) // 2])
+        else:
+            yield frame._replace(payload=ending)
+        raise Cut
 
 
 class Cut(Exception):
@@ -534,7 +533,12 @@ class Connection(BaseHTTPRequestHandler):
             if not request.stream:
                 answer = dialect.write_answer(request, pieces, **named)
                 whole = self.json_response(HTTPStatus.OK, answer, {"X-Request-Id": record.id})
-                self.set_stream(Stream(delivery.frames([Frame(pace.due, pace.tokens, 0, whole)])), record)
+                frame = Frame(pace.due, pace.tokens, 0, whole)
+                broken = delivery.breaks_off(pace.tokens)
+                if broken and delivery.fault == "end":  # a length has been announced: ending early is to be cut
+                    delivery = replace(delivery, fault="cut")
+                frames = delivery.break_off(frame._replace(tokens=0), b"") if broken else iter([frame])
+                self.set_stream(Stream(frames), record)
                 return
             events = dialect.write_stream(request, pieces, **named)
             first = next(events)  # made here, so that a schema that nothing fits is refused before the stream
@@ -663,21 +667,25 @@ class Connection(BaseHTTPRequestHandler):
         wrap, last = (chunk, LAST_CHUNK) if chunked else (bytes, b"")
 
         def frames() -> Iterator[Frame]:
-            number, due = 0, 0.0
+            number = tokens = 0
+            due = 0.0
             for number, event in enumerate(events, 1):
                 payload = preamble + encode(event) if number == 1 else encode(event)
-                *parts, rest = cut_up(payload, delivery.split)
                 due = max(due, pace.due)
+                if delivery.breaks_off(pace.tokens - pace.skipped):
+                    yield from delivery.break_off(Frame(due, tokens, number - 1, wrap(payload)), last)
+                *parts, rest = cut_up(payload, delivery.split)
                 for part in parts:
-                    yield Frame(due, pace.tokens, number - 1, wrap(part))
+                    yield Frame(due, tokens, number - 1, wrap(part), open=True)
                     due += SPLIT_PAUSE
-                yield Frame(due, pace.tokens, number, wrap(rest))
+                tokens = pace.tokens
+                yield Frame(due, tokens, number, wrap(rest))
             if last:
-                yield Frame(due, pace.tokens, number, last)
+                yield Frame(due, tokens, number, last, last=True)
 
         silent = not delivery.heartbeat or delivery.fault == "stall"
         stream = Stream(
-            delivery.frames(frames(), ending=last),
+            frames(),
             heartbeat=b"" if silent else wrap(heartbeat),
             heartbeat_interval=delivery.heartbeat,
             farewell=lambda: wrap(goodbye) + last if (goodbye := farewell()) else b"",
@@ -874,6 +882,7 @@ class _Pace:
         self.chance = random.Random(0)
         self.due = 0.0
         self.tokens = 0
+        self.skipped = 0  # tokens that are not sent
 
     def of(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """Pass the pieces on; a failure of the model is noted in the record."""
@@ -897,6 +906,7 @@ class _Pace:
         """Count time from the last piece on: those so far are not sent."""
         self.start -= self.due
         self.due = 0.0
+        self.skipped = self.tokens
 
 
 LAST_CHUNK = b"0\r\n\r\n"
@@ -984,8 +994,15 @@ def read_decimal(query: Mapping[str, list[str]], name: str, default: float, *, m
     if not text:
         return default
     if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?|\.[0-9]{1,9}", text, re.ASCII) or float(text) > most:
-        raise RequestError(400, f"{name} must be a number from 0 to {most:g}", param=name)
+        raise RequestError(400, f"{name} must be a number from 0 to {most:.0f}", param=name)
     return float(text)
+
+
+def read_heartbeat(query: Mapping[str, list[str]], default: float) -> float:
+    heartbeat = read_decimal(query, "heartbeat", default)
+    if "heartbeat" in query and 0 < heartbeat < 0.01:  # the loop would have nothing else to do
+        raise RequestError(400, "heartbeat must be 0 (never) or at least 0.01", param="heartbeat")
+    return heartbeat
 
 
 def json_or_text(body: str | bytes) -> Any:

@@ -154,7 +154,9 @@ class Page:
             if event.get("sessionId") != self.session:
                 continue
             if event["method"] == "Runtime.exceptionThrown":
-                found.append(str(event["params"]["exceptionDetails"]))
+                found.append("exception: " + str(event["params"]["exceptionDetails"]))
+            elif event["method"] == "Runtime.consoleAPICalled" and event["params"]["type"] in ("error", "warning"):
+                found.append(f"console: {event['params']['args']}")
             elif event["method"] == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
                 found.append(event["params"]["entry"]["text"])
         return found

@@ -243,7 +243,7 @@ def test_readme_commands_print_what_it_says(command: str, output: str, readme_se
     command = command.replace(":8000", f":{port}").replace("python ", f"{sys.executable} ")
     if "sse_ref.client" in command:
         command += f" --url http://127.0.0.1:{port}/v1"
-    environment = {**os.environ, "PYTHONIOENCODING": "utf-8"}
+    environment = {**os.environ, "PYTHONIOENCODING": "utf-8", "SSE_REF_URL": ""}
     done = subprocess.run(
         command, shell=True, cwd=ROOT, capture_output=True, encoding="utf-8", env=environment, timeout=60
     )

@@ -7,6 +7,7 @@ import itertools
 import json
 import os
 import random
+import re
 import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -1296,6 +1297,36 @@ def test_faults_of_an_event_source(server: Server) -> None:
     assert failed.blocks()[-1].startswith(b"event: failure\nid: 3\n")
 
 
+def test_cut_is_inside_an_event_however_it_is_split(server: Server) -> None:
+    rest = delivered(server, "fault=cut&at=4&split=1")
+    assert b"data: {" in rest.rpartition(b"\n\r\n")[2]
+
+
+def test_early_end_over_http_1_0_is_closing_after_a_whole_event(server: Server) -> None:
+    path = "/v1/chat/completions?fault=end&at=4"
+    answer = ask(server, "POST", path, chat_body(WORDS), JSON, version="1.0")
+    assert len(answer.blocks()) == 5 and not answer.ended
+
+
+def test_fault_of_a_resumed_event_source_comes_after_new_events(server: Server) -> None:
+    path = "/events?prompt=a+b+c+d+e+f&model=toy-echo&fault=end&at=2"
+    answer = ask(server, "GET", path, headers={"Last-Event-ID": "3"})
+    assert [block.split(b"data: ")[1] for block in answer.blocks()] == [b" d", b" e"]
+
+
+@pytest.mark.parametrize("query", ["split=3&tps=20", "split=3&fault=stall&at=1", "fault=stall&at=1"])
+def test_farewell_never_goes_into_an_event(query: str) -> None:
+    with running() as server, Wire(server) as wire:
+        wire.send(request("POST", f"/v1/chat/completions?{query}", chat_body(WORDS), JSON))
+        time.sleep(0.6)
+        server.shutdown()
+        body = b"".join(re.findall(rb"[0-9a-f]+\r\n([^\r]*)\r\n", wire.rest()))
+        error = b'data: {"error":{"message":"the server is stopping"'
+        assert body.count(error) <= 1 and all(before.endswith(b"\n\n") for before in body.split(error)[:-1])
+        if "stall" in query:
+            assert error in body
+
+
 def test_a_fault_later_than_the_answer_does_nothing(server: Server) -> None:
     answer = ask(server, "POST", "/v1/chat/completions?fault=cut&at=3", chat_body(), JSON)
     assert answer.text() == "one two three" and server.journal[-1]["outcome"] == "complete"
@@ -1338,6 +1369,7 @@ def test_heartbeat_in_the_query(server: Server) -> None:
         ("ttft=10000000", "ttft"),
         ("jitter=1.1", "jitter"),
         ("heartbeat=\u0661", "heartbeat"),
+        ("heartbeat=0.001", "heartbeat"),
     ],
 )
 def test_wrong_delivery_is_refused_by_name(server: Server, query: str, param: str) -> None:

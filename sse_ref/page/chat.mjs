@@ -34,7 +34,7 @@ export async function ask(url, body, { headers = {}, signal, idle = 60_000, onHe
   } catch (error) {
     if (signal?.aborted) result.outcome = "cancelled"
     else if (silence.signal.aborted) end(result, "timeout", `nothing came for ${idle / 1000} s`)
-    else if (!result.status) end(result, "http_error", "the server does not answer")
+    else if (!result.status) end(result, "http_error", "the server does not answer, or the request cannot be sent")
     else end(result, "truncated", "the connection broke in the middle of the answer")
   }
   clearTimeout(timer)

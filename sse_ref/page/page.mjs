@@ -8,7 +8,7 @@ import { markdown, partialJson } from "./partial.mjs"
 import { Wire } from "./wire.mjs"
 
 const FRAME = 50 // milliseconds between two drawings
-const MAX_ROWS = 800 // of the wire; older ones go
+const MAX_ROWS = 2000 // of the wire; older ones go, and a row says so
 const COMPLETIONS = "/v1/chat/completions"
 
 const $ = id => document.getElementById(id)
@@ -30,16 +30,29 @@ function redraw(draw) {
     timer = null
     const due = [...changed]
     changed.clear()
-    for (const each of due) each()
+    for (const each of due)
+      try {
+        each()
+      } catch (error) {
+        reportError(error) // one that fails does not keep the others from being drawn
+      }
   }, FRAME)
 }
 
-// Keeps a box at its end, unless somebody has scrolled up to read.
+// Boxes that stay at their end while they grow, until somebody scrolls up to read.
+const left = new Set()
+
 function following(box, change) {
-  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40
   change()
-  if (atEnd) box.scrollTop = box.scrollHeight
+  if (!left.has(box)) box.scrollTop = box.scrollHeight
 }
+
+for (const box of document.querySelectorAll("[role=log]"))
+  box.addEventListener("scroll", () => {
+    if (!box.clientHeight) return // in a tab that is not shown
+    if (box.scrollHeight - box.scrollTop - box.clientHeight < 40) left.delete(box)
+    else left.add(box)
+  })
 
 // ---- For screen readers: sentences, not tokens ----
 
@@ -61,7 +74,7 @@ class Speaker {
 
 // ---- The wire ----
 
-const SHAPES = { head: "", read: "", data: "■", event: "◆", id: "◆", retry: "◆", comment: "●", unknown: "○", blank: "⏎", dispatch: "▶", done: "★", cut: "✂", plain: "" }
+const SHAPES = { head: "", read: "", data: "■", event: "◆", id: "◆", retry: "◆", comment: "●", unknown: "○", blank: "⏎", half: "⏎", dispatch: "▶", done: "★", cut: "✂", plain: "" }
 const LEGEND = { data: "data field", event: "other field", comment: "comment", dispatch: "dispatch", done: "[DONE]", cut: "cut by a read" }
 
 class WireView {
@@ -70,9 +83,10 @@ class WireView {
   #began
   #last
   #wire = new Wire()
-  constructor(began) {
+  #gone = 0
+  constructor(began, title) {
     this.#began = this.#last = began
-    this.#box.replaceChildren()
+    this.#stamp("head", title)
   }
   head(answer) {
     this.#stamp("head", `HTTP ${answer.status}, ${answer.headers.get("Content-Type")}`)
@@ -93,10 +107,15 @@ class WireView {
     redraw(this.draw)
   }
   draw = () => {
-    const rows = this.#rows.splice(0).slice(-MAX_ROWS)
+    const rows = this.#rows.splice(0)
     following(this.#box, () => {
-      this.#box.append(...rows.map(({ kind, text }) => element("li", { className: kind }, ...(SHAPES[kind] ? [shape(kind)] : []), text)))
-      while (this.#box.childElementCount > MAX_ROWS) this.#box.firstChild.remove()
+      const skipped = Math.max(0, rows.length - MAX_ROWS)
+      this.#box.append(...rows.slice(skipped).map(({ kind, text }) => element("li", { className: kind }, ...(SHAPES[kind] ? [shape(kind)] : []), text)))
+      if (left.has(this.#box)) return // somebody reads: nothing goes
+      const excess = Math.max(0, this.#box.childElementCount - MAX_ROWS)
+      for (let i = 0; i < excess; i++) this.#box.firstChild.remove()
+      this.#gone += skipped + excess
+      if (this.#gone) this.#box.firstChild.replaceWith(element("li", { className: "gone" }, `${this.#gone} earlier rows are not kept`))
     })
   }
 }
@@ -116,6 +135,7 @@ class Numbers {
   constructor(began) {
     this.#began = began
     this.draw([], null)
+    document.querySelector("#gaps svg").ariaLabel = "Gaps between tokens: being measured"
   }
   draw(times, usage, ended = 0) {
     const gaps = times.slice(1).map((time, i) => time - times[i])
@@ -165,8 +185,8 @@ const SCHEMA = {
   required: ["title", "days"],
 }
 
-function requestBody(stream) {
-  const body = { model: settings.model.value, messages: [...messages], temperature: Number(settings.temperature.value) }
+function requestBody(stream, history) {
+  const body = { model: settings.model.value, messages: [...history], temperature: Number(settings.temperature.value) }
   if (stream) Object.assign(body, { stream: true, stream_options: { include_usage: true } })
   if (settings.tools.checked)
     body.tools = Object.entries(TOOLS).map(([name, { parameters }]) => ({ type: "function", function: { name, parameters } }))
@@ -177,7 +197,7 @@ function requestBody(stream) {
 // How the answer shall be delivered: sse_ref takes that in the query (class Delivery in server.py).
 function url() {
   const query = new URLSearchParams()
-  for (const name of ["ttft", "tps", "jitter", "split", "fault", "at"]) if (settings[name].value) query.set(name, settings[name].value)
+  for (const name of ["ttft", "tps", "jitter", "split", "fault", "at"]) query.set(name, name === "fault" ? settings[name].value : Number(settings[name].value))
   query.set("heartbeat", 2)
   return `${COMPLETIONS}?${query}`
 }
@@ -185,10 +205,7 @@ function url() {
 const keyHeaders = () => (settings.key.value ? { Authorization: `Bearer ${settings.key.value}` } : {})
 
 function turn(name, ...children) {
-  const made = element("div", { className: "turn" }, element("b", {}, name), ...children)
-  conversation.append(made)
-  conversation.scrollTop = conversation.scrollHeight
-  return made
+  following(conversation, () => conversation.append(element("div", { className: "turn" }, element("b", {}, name), ...children)))
 }
 
 // Builds nodes, never HTML from text: what a model says is not to be trusted.
@@ -197,24 +214,34 @@ function nodes(tree) {
     if (typeof part === "string") return part
     const made = element(part.tag, {}, ...nodes(part.children))
     if (part.href) Object.assign(made, { href: part.href, rel: "noreferrer" })
+    if (part.start) made.start = part.start
     return made
   })
 }
 
 function drawAnswer(box, result, json) {
-  const growing = !result.outcome
   const value = json ? partialJson(result.text) : undefined
-  const parts = value === undefined ? nodes(markdown(result.text, growing)) : [element("pre", { className: "json" }, JSON.stringify(value, null, 2))]
-  for (const call of result.calls)
-    parts.push(element("pre", { className: "json" }, `${call.name}(${JSON.stringify(partialJson(call.arguments) ?? {}, null, 2)})`))
-  if (growing) {
-    const cursor = element("span", { className: "cursor" })
-    cursor.ariaHidden = "true"
-    const last = parts.at(-1)
-    const inside = last?.lastElementChild && /^[UO]L$/.test(last.tagName) ? last.lastElementChild : last
-    inside instanceof Element ? inside.append(cursor) : parts.push(cursor)
-  }
-  following(conversation, () => box.replaceChildren(...parts))
+  const parts = value === undefined ? markdown(result.text, !result.outcome) : [jsonBlock(JSON.stringify(value, null, 2))]
+  for (const call of result.calls) parts.push(jsonBlock(`${call.name}(${JSON.stringify(partialJson(call.arguments) ?? {}, null, 2)})`))
+  // What has not changed stays as it is, with what somebody has selected in it.
+  const keys = parts.map(part => JSON.stringify(part))
+  let same = 0
+  while (same < keys.length && keys[same] === box.keys?.[same]) same++
+  box.keys = keys
+  following(conversation, () => {
+    box.querySelector(".cursor")?.remove()
+    while (box.childNodes.length > same) box.lastChild.remove()
+    box.append(...nodes(parts.slice(same)))
+    if (!result.outcome) cursorPlace(box).append(element("span", { className: "cursor", ariaHidden: "true" }))
+  })
+}
+
+const jsonBlock = text => ({ tag: "pre", children: [{ tag: "code", children: [text] }] })
+
+// Behind the last word: in the last paragraph, item or block of code.
+function cursorPlace(box) {
+  const last = box.lastElementChild
+  return /^([UO]L|PRE)$/.test(last?.tagName) ? last.lastElementChild : last ?? box
 }
 
 const EXPLAINED = {
@@ -225,9 +252,11 @@ const EXPLAINED = {
   timeout: result => ["Timeout", `${result.problem}: neither a token nor a heartbeat. The connection was given up.`],
 }
 
+// Says in the conversation how an answer ended, and returns the same for the screen reader.
 function explain(box, result) {
   const [title, text] = EXPLAINED[result.outcome]?.(result) ?? []
   if (title) note(box, title, text, true)
+  return title ? `${title}: ${text}` : `${result.outcome}.`
 }
 
 function note(box, title, text, error = false) {
@@ -235,16 +264,16 @@ function note(box, title, text, error = false) {
 }
 
 // One answer, streamed or whole, into a box of its own. The streamed one has the wire and the numbers.
-async function answer(row, stream, shown, signal) {
+async function answer(row, stream, shown, signal, history) {
   const caption = element("b", { className: "caption" }, stream ? "streamed" : "whole")
   const content = element("div", {})
   const box = element("div", {}, caption, content)
-  row.append(box)
+  following(conversation, () => row.append(box))
   const began = performance.now()
   const json = settings.json.checked
-  const body = requestBody(stream)
+  const body = requestBody(stream, history)
   const speaker = new Speaker()
-  const view = shown ? new WireView(began) : null
+  const view = shown ? new WireView(began, `POST ${COMPLETIONS}, ${stream ? "streamed" : "whole"}`) : null
   const numbers = shown ? new Numbers(began) : null
   let current = { text: "", calls: [], tokens: [], outcome: "" }
   let ended = 0
@@ -259,7 +288,7 @@ async function answer(row, stream, shown, signal) {
   const result = await ask(url(), body, {
     headers: keyHeaders(),
     signal,
-    idle: 1000 * Number(settings.idle.value),
+    idle: stream ? 1000 * Number(settings.idle.value) : 120_000, // a whole answer is silent by nature
     onHead: answer => view?.head(answer),
     onRead: (bytes, plain) => view?.read(bytes, plain),
     onPiece: soFar => {
@@ -275,48 +304,58 @@ async function answer(row, stream, shown, signal) {
   view?.end(result.outcome)
   const first = result.tokens[0] ? `first words after ${ms(result.tokens[0] - began)}, ` : ""
   caption.textContent = `${caption.textContent}: ${first}end after ${ms(ended - began)}`
-  explain(box, result)
-  if (shown) speaker.rest(result.text, `${result.outcome.replace("_", " ")}.`)
-  if (result.outcome === "cancelled") explainStop(box, result, body)
+  const how = explain(box, result)
+  if (shown) speaker.rest(result.text, result.calls.length ? `It calls ${result.calls.map(call => call.name).join(" and ")}.` : how)
+  if (result.outcome === "cancelled") explainStop(box, stream, result, body).catch(() => note(box, "Stopped", "The server cannot be asked what it noticed."))
   return result
 }
 
 async function send(prompt) {
+  const history = messages // a new conversation begins a new list
+  const before = history.length
   running = new AbortController()
+  const { signal } = running
   buttons()
-  messages.push({ role: "user", content: prompt })
-  turn("You", element("div", { className: "user" }, prompt))
-  let result
-  for (let round = 0; round < 2; round++) {
-    const row = element("div", { className: "answers" })
-    turn("Model", row)
-    const reply = settings.reply.value
-    const answers = []
-    if (reply !== "whole") answers.push(answer(row, true, true, running.signal))
-    if (reply !== "stream") answers.push(answer(row, false, reply === "whole", running.signal))
-    ;[result] = await Promise.all(answers)
-    if (result.outcome !== "complete" || result.finishReason !== "tool_calls") break
-    runTools(result.calls)
+  left.delete(conversation)
+  left.delete($("wire"))
+  $("wire").replaceChildren()
+  try {
+    history.push({ role: "user", content: prompt })
+    turn("You", element("div", { className: "user" }, prompt))
+    let result
+    for (let round = 0; round < 2; round++) {
+      const row = element("div", { className: "answers" })
+      turn("Model", row)
+      const reply = settings.reply.value
+      const answers = []
+      if (reply !== "whole") answers.push(answer(row, true, true, signal, history))
+      if (reply !== "stream") answers.push(answer(row, false, reply === "whole", signal, history))
+      ;[result] = await Promise.all(answers)
+      if (result.outcome !== "complete" || result.finishReason !== "tool_calls") break
+      runTools(result.calls, history)
+    }
+    if (result.text && !result.calls.length) history.push({ role: "assistant", content: result.text })
+    else history.length = before // a question without its answer, or calls without results, would confuse what follows
+  } finally {
+    running = null
+    buttons()
   }
-  if (!result.calls.length && result.text) messages.push({ role: "assistant", content: result.text })
-  else if (result.outcome !== "complete") messages.pop() // an unanswered question would be answered next time
-  running = null
-  buttons()
 }
 
 // The model asked for functions: their results go back in a second round.
-function runTools(calls) {
-  messages.push({ role: "assistant", content: null, tool_calls: calls.map(({ id, name, arguments: text }) => ({ id, type: "function", function: { name, arguments: text } })) })
+function runTools(calls, history) {
+  history.push({ role: "assistant", content: null, tool_calls: calls.map(({ id, name, arguments: text }) => ({ id, type: "function", function: { name, arguments: text } })) })
   for (const { id, name, arguments: text } of calls) {
     const value = JSON.stringify(TOOLS[name].run(JSON.parse(text)))
-    messages.push({ role: "tool", tool_call_id: id, content: value })
-    turn(`Result of ${name}`, element("pre", { className: "json" }, value))
+    history.push({ role: "tool", tool_call_id: id, content: value })
+    turn(`Result of ${name}`, element("pre", {}, element("code", {}, value)))
   }
 }
 
 // What stopping saved: the journal tells at which token the server noticed. The model always answers the same, so asking it
 // again without a pace tells how long the answer would have been.
-async function explainStop(box, result, body) {
+async function explainStop(box, stream, result, body) {
+  if (!stream) return note(box, "Stopped", "Of a whole answer nothing comes before its end, so there is nothing to keep.")
   const record = result.requestId && (await journalRecord(result.requestId))
   if (!record) return note(box, "Stopped", "The server had not begun to answer.")
   const again = await fetch(`${COMPLETIONS}?ttft=0&tps=0&heartbeat=0`, {
@@ -325,9 +364,10 @@ async function explainStop(box, result, body) {
     body: JSON.stringify({ ...body, stream: false, stream_options: undefined }),
   })
   const total = again.ok ? (await again.json()).usage.completion_tokens : null
-  const saved = total === null ? "" : ` Of ${total} tokens it saved making ${total - record.tokens}.`
-  note(box, "Stopped", `The server noticed at token ${record.left_at_token ?? record.tokens}, ${record.duration_s} s after the request, and stopped generating.${saved}`)
-  status.textContent = `Stopped. The server noticed at token ${record.left_at_token ?? record.tokens}.`
+  const saved = total === null ? "" : ` Of ${total} tokens, ${total - record.tokens} were never generated.`
+  const text = `The server noticed at token ${record.tokens}, ${record.duration_s.toFixed(2)} s after the request, and stopped.${saved}`
+  note(box, "Stopped", text)
+  status.textContent = `Stopped. ${text}`
 }
 
 async function journalRecord(id) {
@@ -344,14 +384,23 @@ async function journalRecord(id) {
 // ---- The controls ----
 
 function buttons() {
+  const focused = document.activeElement
   $("send").disabled = Boolean(running)
   $("stop").disabled = !running
+  // A button that is disabled loses the focus: it goes to the one that can be used now.
+  if (running && focused === $("send")) $("stop").focus()
+  if (!running && focused === $("stop")) promptBox.focus()
 }
 
 const promptBox = $("prompt")
 $("ask").addEventListener("submit", event => {
   event.preventDefault()
-  if (running || !$("settings").reportValidity()) return
+  if (running) return
+  if (!$("settings").checkValidity()) {
+    document.querySelector("details").open = true
+    $("settings").reportValidity()
+    return
+  }
   const prompt = promptBox.value || promptBox.placeholder
   status.textContent = "Generating."
   send(prompt)
@@ -365,12 +414,15 @@ if (matchMedia("(max-width: 48rem)").matches) document.querySelector("details").
 $("settings").addEventListener("submit", event => event.preventDefault())
 $("stop").addEventListener("click", () => running?.abort())
 document.addEventListener("keydown", event => {
-  if (event.key === "Escape") running?.abort()
+  if (event.key !== "Escape") return
+  if ($("events").hidden) running?.abort()
+  else close("close()")
 })
 $("new").addEventListener("click", () => {
   running?.abort()
   messages = []
   conversation.replaceChildren()
+  $("wire").replaceChildren()
   promptBox.focus()
 })
 
@@ -385,10 +437,13 @@ function connect() {
   const query = new URLSearchParams(["prompt", "model", "tps", "drop", "max_tokens"].map(name => [name, source[name].value]))
   const began = performance.now()
   const log = $("e-log")
+  left.delete(log)
   const counts = { opened: 0, events: 0 }
   let text = "", rows = []
   log.replaceChildren()
+  $("e-id").textContent = ""
   const draw = () => {
+    if (made !== opened) return // another one has been opened since
     $("e-text").textContent = text
     $("e-state").textContent = opened ? ["0, connecting", "1, open", "2, closed"][opened.readyState] : "2, closed"
     $("e-opened").textContent = counts.opened
@@ -402,10 +457,12 @@ function connect() {
   const took = event => {
     counts.events++
     $("e-id").textContent = event.lastEventId
+    if (event.type !== "message") status.textContent = `The last event: ${event.type}.`
     tell(`${event.type}  id ${event.lastEventId}  ${JSON.stringify(event.data)}`)
   }
   const made = (opened = new EventSource(`/events?${query}`))
   close = why => {
+    if (made.readyState !== EventSource.CLOSED) status.textContent = "Closed."
     made.close()
     if (why) tell(why)
     $("close").disabled = true
@@ -426,7 +483,7 @@ function connect() {
     if (made.readyState === EventSource.CLOSED) {
       tell("error: refused or ended for good (204, another status, or another content type); the browser will not try again")
       close()
-    } else tell(`error: the connection is gone; the browser waits, then asks with Last-Event-ID: ${$("e-id").textContent}`)
+    } else tell(`error: the connection is gone; the browser waits, then asks with Last-Event-ID: ${$("e-id").textContent || "none"}`)
     status.textContent = made.readyState === EventSource.CLOSED ? "Closed." : "Dropped, reconnecting."
   }
   for (const name of ["done", "failure"])
@@ -440,7 +497,10 @@ $("source").addEventListener("submit", event => {
   event.preventDefault()
   connect()
 })
-$("close").addEventListener("click", () => close("close()"))
+$("close").addEventListener("click", () => {
+  close("close()")
+  $("connect").focus()
+})
 
 // ---- Tabs ----
 
@@ -453,6 +513,7 @@ function select(tab) {
     each.tabIndex = chosen ? 0 : -1
     $(each.getAttribute("aria-controls")).hidden = !chosen
   }
+  for (const box of document.querySelectorAll("[role=log]")) following(box, () => {})
 }
 
 for (const tab of tabs) {

@@ -9,24 +9,28 @@
 
 const TOKEN = /(\s+)|("(?:[^"\\]|\\.)*")|([[{])|([\]}])|(,)|(:)|(-?[0-9][-+.eE0-9]*)|(true|false|null)/sy
 
-// The value that the beginning of a JSON text has shown so far; undefined if nothing yet. It only ever grows: a name without
-// its value, a number that may go on, and half an escape are left out.
+// The value that the beginning of a JSON text has shown so far; undefined if nothing yet, or if it is no JSON. It only ever
+// grows: a name without its value, a number that may go on, and half an escape are left out.
 export function partialJson(text) {
   const closers = []
   let nameComes = false, certain = 0, position = 0, match
   TOKEN.lastIndex = 0
   while ((match = TOKEN.exec(text))) {
+    const whole = certain > 0 && !closers.length
     position = TOKEN.lastIndex
-    const [, , string, opener, closer, comma, colon, number, literal] = match
+    const [, space, string, opener, closer, comma, colon, number, literal] = match
+    if (whole && !space) return undefined
     if (opener) closers.push(opener === "{" ? "}" : "]")
-    if (closer) closers.pop()
+    if (closer && closers.pop() !== closer) return undefined
     const endsValue = literal || (string && !nameComes) || (number && position < text.length)
     if (opener || closer || endsValue) certain = position
     if (opener || comma) nameComes = closers.at(-1) === "}"
     else if (colon) nameComes = false
   }
+  const rest = text.slice(position)
+  const open = /^"(?:[^"\\]|\\[^u]|\\u[0-9a-fA-F]{4})*/.exec(rest)
   let ending = closers.reverse().join("")
-  const open = /^"(?:[^"\\]|\\[^u]|\\u[0-9a-fA-F]{4})*/.exec(text.slice(position))
+  if (rest && (certain > 0 && !ending || (!open && !["true", "false", "null", "-"].some(word => word.startsWith(rest))))) return undefined
   if (open && !nameComes) {
     certain = position + open[0].length
     ending = '"' + ending
@@ -47,81 +51,113 @@ export function markdown(text, growing = false) {
   let code = null, list = null, paragraph = null
   const lines = text.split("\n")
   // "#", "-" or "1." alone may become a heading or an item, "``" a fence.
-  if (growing && /^\s*(#{1,6}|[-*+]|[0-9]+[.)]?|`{1,3}[^`\s]*)$/.test(lines.at(-1)) && !insideCode(lines)) lines.pop()
+  const last = lines.at(-1)
+  const held = growing && /^\s*(#{1,6}|[-*+]|[0-9]+[.)]?|`{1,3}[^`\s]*)$/.test(last)
+  if (held) lines.pop()
   for (const line of lines) {
-    const fence = /^```/.test(line)
     if (code) {
-      if (fence) code = null
-      else code.children[0] += (code.children[0] && "\n") + line
+      if (/^`{3,}\s*$/.test(line)) code = null
+      else code.children[0] += (code.begun ? "\n" : "") + line
+      if (code) code.begun = true
       continue
     }
+    const fence = /^```[^`]*$/.test(line)
     const heading = /^(#{1,6}) +(.*)/.exec(line)
-    const item = /^\s*(?:([-*+])|[0-9]+[.)]) +(.*)/.exec(line)
-    if (!item) list = null
-    if (fence || heading || item || !line.trim()) paragraph = null
+    const item = /^\s*(?:([-*+])|([0-9]+)[.)]) +(.*)/.exec(line)
+    const blank = !line.trim()
+    if (list && /^\s+\S/.test(line) && !item) {
+      list.children.at(-1).text += "\n" + line.trim()
+      continue
+    }
+    if (!item && !blank) list = null
+    if (fence || heading || item || blank) paragraph = null
     if (fence) {
-      code = { tag: "code", children: [""] }
+      code = { tag: "code", children: [""], begun: false }
       blocks.push({ tag: "pre", children: [code] })
     } else if (heading) {
       blocks.push({ tag: `h${Math.min(6, heading[1].length + 2)}`, text: heading[2] })
     } else if (item) {
       const tag = item[1] ? "ul" : "ol"
-      if (list?.tag !== tag) blocks.push((list = { tag, children: [] }))
-      list.children.push({ tag: "li", text: item[2] })
+      if (list?.tag !== tag) blocks.push((list = { tag, children: [], ...(item[2] ? { start: Number(item[2]) } : {}) }))
+      list.children.push({ tag: "li", text: item[3] })
     } else if (paragraph) {
       paragraph.text += "\n" + line
-    } else if (line.trim()) {
+    } else if (!blank) {
       blocks.push((paragraph = { tag: "p", text: line }))
     }
   }
-  const last = blocks.at(-1)
-  const growingLeaf = growing && (last?.children?.at(-1) ?? last)
-  for (const leaf of blocks.flatMap(block => (block.tag === "pre" ? [] : block.children ?? [block]))) {
-    leaf.children = inline(leaf.text, leaf === growingLeaf)
+  if (held && code && !/^`*$/.test(last)) code.children[0] += (code.begun ? "\n" : "") + last // in code it says what it is
+  const leaves = blocks.flatMap(block => (block.tag === "pre" ? [] : block.children ?? [block]))
+  for (const leaf of leaves) {
+    leaf.children = inline(leaf.text, growing && leaf === leaves.at(-1) && blocks.at(-1).tag !== "pre")
     delete leaf.text
   }
   return blocks
 }
 
-function insideCode(lines) {
-  return lines.filter(line => line.startsWith("```")).length % 2 === 1 && !lines.at(-1).startsWith("`")
-}
-
-const MARKS = [
-  { open: /`/, close: "`", tag: "code", plain: true },
-  { open: /\*\*(?=\S|$)/, close: "**", tag: "strong" },
-  { open: /\*(?=[^\s*]|$)/, close: "*", tag: "em" },
-  { open: /\[/, close: "]", tag: "a" },
-]
-
-// The text of one block, with its marks as tags.
+// The text of one block, with its marks as tags. Open marks are kept on a stack, so that no text can exhaust a recursion.
 export function inline(text, growing = false) {
-  if (growing) text = text.replace(/(\*{1,2}|`|\[)$/, "") // a mark alone says nothing yet
-  const children = []
-  const found = MARKS.map(mark => ({ ...mark, at: text.search(mark.open) })).filter(mark => mark.at >= 0)
-  if (!found.length) return text ? [text] : []
-  const mark = found.reduce((first, other) => (other.at < first.at ? other : first))
-  const begin = mark.at + (mark.tag === "strong" ? 2 : 1)
-  let end = text.indexOf(mark.close, begin)
-  let after = end + mark.close.length
-  const node = { tag: mark.tag }
-  if (mark.tag === "a" && end >= 0) {
-    const target = /^\((https?:\/\/[^\s)]+)\)/.exec(text.slice(after))
-    const opened = growing && /^(\([^)]*)?$/.test(text.slice(after))
-    if (target) node.href = target[1]
-    else if (!opened) end = -2 // brackets that are no link
-    after = target ? after + target[0].length : text.length
+  if (growing) text = text.replace(/[*`]+$/, "") // a mark at the end has nothing in it yet, or is half a mark
+  const stack = [{ children: [] }]
+  const add = child => stack.at(-1).children.push(child)
+  const lastBracket = text.lastIndexOf("[")
+  let plain = 0 // where text that is not yet added begins
+  let at = 0
+  const flush = end => {
+    if (end > plain) add(text.slice(plain, end))
   }
-  if (end === -2 || (end < 0 && !growing)) {
-    // Not a mark after all: it stays as it is.
-    return joined([text.slice(0, begin), ...inline(text.slice(begin), growing)])
+  const MARK = /`+|\*+|\[/g
+  let match
+  while (((MARK.lastIndex = at), (match = MARK.exec(text)))) {
+    const mark = match[0]
+    const begin = match.index
+    at = begin + mark.length
+    if (mark[0] === "`") {
+      let end = text.indexOf(mark, at)
+      while (end >= 0 && text[end + mark.length] === "`") end = text.indexOf(mark, end + mark.length + 1)
+      if (end < 0 && !growing) continue
+      flush(begin)
+      add({ tag: "code", children: [text.slice(at, end < 0 ? undefined : end)] })
+      plain = at = end < 0 ? text.length : end + mark.length
+    } else if (mark === "[") {
+      const link = /\[([^[\]\n]*)\]\((https?:\/\/[^\s)]+)\)/y
+      link.lastIndex = begin
+      const found = link.exec(text)
+      const word = /\w/.test(text[begin - 1] ?? "") // an index, as in a[0]
+      const opened = growing && !word && begin === lastBracket && /^\[([^[\]\n]*)(\](\([^)\s]*)?)?$/.exec(text.slice(begin))
+      if (!found && !opened) continue
+      flush(begin)
+      if (found) add({ tag: "a", href: found[2], children: [found[1]] })
+      else if (opened[1]) add(opened[1]) // a link whose target has not come is its text
+      plain = at = found ? link.lastIndex : text.length
+    } else {
+      const opens = /\S/.test(text[at] ?? (growing ? "x" : " "))
+      let left = mark.length
+      flush(begin)
+      plain = at
+      while (left) {
+        const top = stack.at(-1)
+        const size = top.tag === "em" && left !== 2 ? 1 : top.tag === "strong" && left > 1 ? 2 : 0
+        if (size) {
+          stack.pop()
+          add({ tag: top.tag, children: top.children })
+        } else if (opens && stack.length < 4) {
+          stack.push({ tag: left > 1 ? "strong" : "em", mark: left > 1 ? "**" : "*", children: [] })
+        } else {
+          add("*".repeat(left))
+          break
+        }
+        left -= size || Math.min(2, left)
+      }
+    }
   }
-  const inner = end < 0 ? text.slice(begin) : text.slice(begin, end)
-  if (text.slice(0, mark.at)) children.push(text.slice(0, mark.at))
-  node.children = mark.plain ? [inner] : inline(inner, growing && end < 0)
-  if (node.tag === "a" && !node.href) children.push(...node.children) // a link whose target has not come is its text
-  else children.push(node)
-  return joined(end < 0 ? children : [...children, ...inline(text.slice(after), growing)])
+  flush(text.length)
+  while (stack.length > 1) {
+    const { tag, mark, children } = stack.pop()
+    if (growing) add({ tag, children })
+    else for (const child of [mark, ...children]) add(child) // not a mark after all: it stays as it is
+  }
+  return joined(stack[0].children)
 }
 
 function joined(children) {

@@ -1,82 +1,99 @@
 // The wire, made visible: what each read of the network brought, line by line, and what the decoder made of it.
 //
 // In:   the bytes of each read.
-// Out:  rows {kind, text}: "read", then for each line a field, a comment or a blank line, a dispatch where one happens, and
-//       a mark if the read ended in the middle of an event, or of a character.
+// Out:  rows {kind, text}: for each line a field, a comment or a blank line, a dispatch where one happens, and a mark if the
+//       read ended in the middle of an event, or of a character.
 
 import { SSEDecoder } from "./decoder.mjs"
 
-const LINE_ENDS = { "\r": "\\r", "\n": "\\n" }
-const KNOWN = ["data", "event", "id", "retry"]
+const LF = 10, CR = 13
+const FIELDS = ["data", "event", "id", "retry"]
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true })
+const loose = new TextDecoder("utf-8")
 
 export class Wire {
   #decoder = new SSEDecoder()
-  #open = null // the kind of the line that the last read left open
+  #line = [] // the first bytes of the line that is open, to tell its kind by
+  #afterCR = false
+  #tail = [] // the last three bytes, which may be the beginning of a character
 
   // The rows of one read. `plain`: no event stream but a body of another kind.
   read(bytes, plain = false) {
     if (plain) return [{ kind: "plain", text: visible(bytes) }]
     const rows = []
-    for (const line of linesOf(bytes)) {
-      const ended = line.at(-1) === 10 || line.at(-1) === 13
-      const text = visible(line)
-      const kind = this.#open ?? kindOf(text)
-      rows.push({ kind, text: (this.#open ? "…" : "") + text + (ended ? "" : "…") })
-      this.#open = ended ? null : kind
-      for (const event of this.#decoder.feed(line))
-        rows.push(
-          event.data === "[DONE]"
-            ? { kind: "done", text: "[DONE]: the end mark, an event like any other to the decoder" }
-            : { kind: "dispatch", text: `dispatch: ${event.event}, ${event.data.length} characters of data${event.id && `, last event ID ${event.id}`}` },
-        )
+    for (const piece of piecesOf(bytes)) {
+      const ended = piece.at(-1) === LF || piece.at(-1) === CR
+      if (this.#afterCR && piece[0] === LF) {
+        rows.push({ kind: "half", text: "…\\n" })
+      } else {
+        const continued = this.#line.length > 0
+        this.#line.push(...piece.subarray(0, Math.max(0, 16 - this.#line.length)))
+        const kind = kindOf(this.#line, ended)
+        rows.push({ kind, text: (continued ? "…" : "") + visible(piece) + (ended ? "" : "…") })
+        if (ended) this.#line = []
+      }
+      this.#afterCR = piece.at(-1) === CR
+      for (const event of this.#decoder.feed(piece)) rows.push(dispatchOf(event))
     }
-    if (openCharacter(bytes)) rows.push({ kind: "cut", text: "the read ended inside a character" })
+    this.#tail = [...this.#tail, ...bytes.subarray(-3)].slice(-3)
+    if (openCharacter(this.#tail)) rows.push({ kind: "cut", text: "the read ended inside a character" })
     else if (this.#decoder.pending) rows.push({ kind: "cut", text: "the read ended inside an event" })
     return rows
   }
 }
 
-// Lines with their ends: LF, CR or CRLF.
-function linesOf(bytes) {
-  const lines = []
+function dispatchOf({ event, data, id }) {
+  if (data === "[DONE]") return { kind: "done", text: "[DONE]: the end mark, an event like any other to the decoder" }
+  return { kind: "dispatch", text: `dispatch: ${event}, ${data.length} characters of data${id && `, last event ID ${id}`}` }
+}
+
+// Lines with their ends, LF, CR or CRLF; the last may be open.
+function piecesOf(bytes) {
+  const pieces = []
   let begin = 0
   for (let i = 0; i < bytes.length; i++) {
-    if (bytes[i] === 13 && bytes[i + 1] === 10) i++
-    else if (bytes[i] !== 10 && bytes[i] !== 13) continue
-    lines.push(bytes.subarray(begin, i + 1))
+    if (bytes[i] === CR && bytes[i + 1] === LF) i++
+    else if (bytes[i] !== LF && bytes[i] !== CR) continue
+    pieces.push(bytes.subarray(begin, i + 1))
     begin = i + 1
   }
-  if (begin < bytes.length) lines.push(bytes.subarray(begin))
-  return lines
+  if (begin < bytes.length) pieces.push(bytes.subarray(begin))
+  return pieces
 }
 
-function kindOf(text) {
-  if (/^(\\[rn])+$/.test(text)) return "blank"
-  if (text.startsWith(":")) return "comment"
-  const name = /^[^:\\]*/.exec(text)[0]
-  return KNOWN.includes(name) ? name : KNOWN.some(known => known.startsWith(name)) ? "data" : "unknown"
+// What a line is, by its first bytes. While its name is not whole, it is taken for the field that begins so.
+function kindOf(first, ended) {
+  const line = loose.decode(Uint8Array.from(first)) // a byte order mark goes
+  if (/^[\r\n]/.test(line)) return "blank"
+  if (line.startsWith(":")) return "comment"
+  const name = /^[^:\r\n]*/.exec(line)[0]
+  const whole = ended || line.includes(":")
+  return FIELDS.find(field => (whole ? field === name : field.startsWith(name))) ?? "unknown"
 }
 
-// Bytes as text: control characters as escapes, and bytes that are no whole character as \xNN.
+// Bytes as text: control characters and bytes that are no whole character as escapes.
 export function visible(bytes) {
   let text = ""
-  for (let i = 0; i < bytes.length; ) {
-    const size = characterSize(bytes[i])
-    try {
-      text += strict.decode(bytes.subarray(i, i + size))
-      i += size
-    } catch {
-      text += hex(bytes[i++])
+  try {
+    text = strict.decode(bytes)
+  } catch {
+    for (let i = 0; i < bytes.length; ) {
+      const size = characterSize(bytes[i])
+      try {
+        text += strict.decode(bytes.subarray(i, i + size))
+        i += size
+      } catch {
+        text += hex(bytes[i++])
+      }
     }
   }
-  return text.replace(/[\0-\x1f\x7f-\x9f]/g, control => LINE_ENDS[control] ?? hex(control.charCodeAt()))
+  return text.replace(/[\0-\x1f\x7f-\x9f]/g, control => ({ "\r": "\\r", "\n": "\\n" })[control] ?? hex(control.charCodeAt()))
 }
 
 const hex = byte => "\\x" + byte.toString(16).padStart(2, "0")
 
-// How many bytes a character has, by its first.
-const characterSize = byte => (byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc0 ? 2 : 1)
+// How many bytes a character has, by its first; 1 for a byte that begins none.
+const characterSize = byte => (byte > 0xf4 || byte < 0xc2 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2)
 
 // Whether the bytes end with the beginning of a character.
 function openCharacter(bytes) {
