@@ -2,9 +2,9 @@
 
     python examples/02_why_stream.py
 
-The same answer is asked for twice at 60 tokens a second, streamed and whole. You will see when words arrived, drawn on one
-scale: the end comes at the same time, but the first words come many times earlier. That wait, the time to first token, is
-what people call fast or slow.
+The same answer is asked for twice at 60 tokens a second, streamed and whole. You will see when words arrived, drawn on
+one scale: the end comes at the same time, but the first words come many times earlier. That wait, the time to first
+token, is what people call fast or slow.
 """
 
 import json

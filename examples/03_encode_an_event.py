@@ -2,8 +2,8 @@
 
     python examples/03_encode_an_event.py
 
-You will see texts, the bytes of their events, and what reads back. Every line of the text gets a data line of its own, so a
-newline inside a token survives; written naively it would end the field, and what follows could even be read as another
+You will see texts, the bytes of their events, and what reads back. Every line of the text gets a data line of its own, so
+a newline inside a token survives; written naively it would end the field, and what follows could even be read as another
 field. JSON sidesteps all of this, because it writes a newline as two characters. What cannot be written is refused.
 """
 

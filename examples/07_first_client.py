@@ -1,10 +1,11 @@
-"""A first client. What is the shortest loop that prints tokens as they come, and is right?
+"""A first client. What is the shortest loop that prints tokens as they come?
 
     python examples/07_first_client.py
 
-Thirty lines on urllib. You will see the answer, then each delta as it came: the first holds the role and no text, the last
-is empty, and text may be missing or null in any of them. Three things are easily missed: read1, because read waits until
-its buffer is full; flush, because standard output is a buffer too; and [DONE], which is no JSON.
+Thirty lines on urllib. You will see the answer, then each delta as it came: the first holds the role and no text, the
+last is empty, and text may be missing or null in any of them. Three things are easily missed: read1, because read waits
+until its buffer is full; flush, because standard output is a buffer too; and [DONE], which is not JSON. What this loop
+does not see is an answer that is not whole, or an error inside the stream: 08 and 14.
 """
 
 import json

@@ -1,10 +1,11 @@
-"""The end. Which of the three signs says that an answer is whole?
+"""The end. Which of three signs says that an answer is whole: finish reason, [DONE], or the end of the body?
 
     python examples/08_finish_and_done.py
 
-You will see answers end for three reasons. The finish reason says why the model stopped: "length" means that it was cut
-off by max_tokens, "tool_calls" that it wants something done. [DONE] says that the stream is over, and the end of the body
-only that the connection is. The last answer has neither of the first two: it is not whole, although nothing failed.
+You will see four streams, and which of the signs each had. The finish reason decides. It says why the model stopped, and
+"length" says that the stream is whole but the answer was shortened by max_tokens; "tool_calls", that the model wants
+something done. [DONE] says only that the stream is over, and the end of the body that the connection is: the last stream
+ends as HTTP says, nothing reports an error, and it is half an answer.
 """
 
 import json
@@ -15,12 +16,13 @@ from sse_ref.client import ChatStream, StreamError
 
 TOOL = {"type": "function", "function": {"name": "get_time", "parameters": {"type": "object"}}}
 CASES = {
-    "stop": ({}, ""),
-    "length": ({"max_tokens": 4}, ""),
-    "tool_calls": ({"tools": [TOOL], "tool_choice": "required"}, ""),
-    "cut by a fault": ({}, "?fault=end&at=3"),
+    "an answer": ({}, ""),
+    "max_tokens is 4": ({"max_tokens": 4}, ""),
+    "a tool is called": ({"tools": [TOOL], "tool_choice": "required"}, ""),
+    "an early end": ({}, "?fault=end&at=3"),
 }
 
+print(f"{'':17} {'finish reason':14} {'[DONE]':7} text")
 with lesson.server() as url:
     for name, (fields, query) in CASES.items():
         message = [{"role": "user", "content": "one two three four five"}]
@@ -30,9 +32,8 @@ with lesson.server() as url:
         try:
             for _ in stream:
                 pass
+            verdict = "whole"
         except StreamError as error:
-            print(f"{name}: {type(error).__name__}: {error}")
-        last = [json.loads(text)["choices"][0]["finish_reason"] for text in data if text != "[DONE]"][-1]
-        print(
-            f"{name}: text {stream.text!r}, finish reason {last!r}, [DONE] {'[DONE]' in data}, outcome {stream.outcome}"
-        )
+            verdict = f"NOT WHOLE: {error}"
+        reasons = [json.loads(text)["choices"][0]["finish_reason"] for text in data if text != "[DONE]"]
+        print(f"{name:17} {reasons[-1]!s:14} {'yes' if '[DONE]' in data else 'no':7} {stream.text!r}, {verdict}")

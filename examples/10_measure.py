@@ -1,11 +1,11 @@
-"""Measuring. How fast is a stream, and from when on is it counted?
+"""Measuring. How fast is a stream, and when does the clock start and stop?
 
     python examples/10_measure.py
 
-You will see a stream of uneven pace measured: the time to first token, tokens per second after it, and the gaps between
-tokens as a histogram, whose last lines are what a reader feels as stutter. What counts as first is the first delta with
-something in it. The chunk before it holds only the role; some servers send that at once, and a tool that counts it reports
-a time to first token near zero.
+You will see a stream of uneven pace measured: the time to first token (TTFT), tokens per second after it, and the gaps
+between tokens as a histogram; a long tail there is what a reader feels as stutter. First is the first delta with
+something in it. The chunk with the role comes together with it here, but other servers send that at once: a tool that
+counts it reports a time to first token near zero.
 """
 
 import statistics
@@ -37,3 +37,4 @@ print()
 for low in range(0, 24, 4):
     count = sum(low <= gap < low + 4 for gap in gaps)
     print(f"{low:3} to {low + 4:2} ms  ~{count:<3} {'█' * (count * 60 // len(gaps))}")
+print(f"       more   ~{sum(gap >= 24 for gap in gaps)}")

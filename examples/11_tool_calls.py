@@ -2,9 +2,9 @@
 
     python examples/11_tool_calls.py
 
-The model asks for two functions at once. You will see the fragments: each names its call by index, only the first of a call
-has id and name, and the arguments are JSON only when all have come. Then both functions run, their results go back in a
-second request, and the model answers in words.
+The model asks for two functions at once. You will see the fragments: each names its call by index, only the first of a
+call has id and name, and the arguments are JSON only when all have come. Then both functions run, and their results go
+back in a second request, which the model answers in words (a toy's words: it does not look at the results).
 """
 
 import json
@@ -21,30 +21,36 @@ FUNCTIONS = {
 }
 tools = [{"type": "function", "function": {"name": name, "parameters": CITY}} for name in FUNCTIONS]
 messages = [{"role": "user", "content": "Ask get_weather, and get_time as well."}]
+body = {"model": "toy", "stream": True, "tools": tools, "messages": messages}
+calls = {}  # by index
 
 
-def show(event):
+def collect(event):
     for choice in json.loads(event.data)["choices"] if event.data != "[DONE]" else []:
         for fragment in choice["delta"].get("tool_calls", []):
             print("  fragment", json.dumps(fragment))
+            call = calls.setdefault(fragment["index"], {"id": "", "name": "", "arguments": ""})
+            call["id"] = fragment.get("id") or call["id"]
+            for name in ("name", "arguments"):
+                call[name] += fragment["function"].get(name) or ""
 
 
 with lesson.server() as url:
-    body = {"model": "toy", "stream": True, "tools": tools, "messages": messages}
-    with ChatStream(body, url=url + "/v1", on_event=show) as stream:
+    with ChatStream(body, url=url + "/v1", on_event=collect) as stream:
         for _ in stream:
             pass
     print("finish reason:", stream.finish_reason)
+    assert stream.finish_reason == "tool_calls"  # otherwise the arguments may not be whole
 
-    calls = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments}}
-        for call in stream.tool_calls
+    asked = [
+        {"id": c["id"], "type": "function", "function": {n: c[n] for n in ("name", "arguments")}}
+        for c in calls.values()
     ]
-    messages.append({"role": "assistant", "content": None, "tool_calls": calls})
-    for call in stream.tool_calls:
-        result = FUNCTIONS[call.name](**json.loads(call.arguments))
-        print(f"{call.name}({call.arguments}) = {result}")
-        messages.append({"role": "tool", "tool_call_id": call.id, "content": json.dumps(result)})
+    messages.append({"role": "assistant", "content": None, "tool_calls": asked})
+    for call in calls.values():
+        result = FUNCTIONS[call["name"]](**json.loads(call["arguments"]))
+        print(f"{call['name']}({call['arguments']}) = {result}")
+        messages.append({"role": "tool", "tool_call_id": call["id"], "content": json.dumps(result)})
 
-    with ChatStream({**body, "messages": messages, "max_tokens": 20}, url=url + "/v1") as stream:
+    with ChatStream({**body, "max_tokens": 20}, url=url + "/v1") as stream:
         print("second round: ", *[piece.text for piece in stream if isinstance(piece, Text)], "...", sep="")

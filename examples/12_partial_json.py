@@ -2,9 +2,10 @@
 
     python examples/12_partial_json.py
 
-The answer is asked to fit a JSON schema. You will see the text as it grows, and the value that can already be shown: what
-is open is closed, and what may still change is left out, so that the value only ever grows. The second answer is cut off by
-max_tokens: a schema promises nothing if the finish reason is "length".
+The answer is asked to fit a JSON schema. You will see the end of the text as it grows, and the value that can already be
+shown: what is open is closed, and what may still change is left out, so that the value only ever grows (read_partial in
+sse_ref/structured.py, forty lines). The second answer is shortened by max_tokens: a schema promises nothing if the finish
+reason is "length".
 """
 
 import json
@@ -33,13 +34,15 @@ body = {
 
 with lesson.server() as url:
     shown = None
+    print(f"{'the text ends in':18} what can be shown")
     with ChatStream(body, url=url + "/v1") as stream:
         for _ in stream:
             value = read_partial(stream.text)
             if value != shown:
                 shown = value
                 print(f"...{stream.text[-14:]:15} {json.dumps(value)}")
-    print(f"finish reason {stream.finish_reason}: {json.loads(stream.text) == shown}, all of it is there")
+    assert json.loads(stream.text) == shown
+    print(f"finish reason {stream.finish_reason}: the last value is the whole one")
 
     with ChatStream({**body, "max_tokens": 16}, url=url + "/v1") as stream:
         for _ in stream:

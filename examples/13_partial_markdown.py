@@ -2,9 +2,10 @@
 
     python examples/13_partial_markdown.py
 
-A screen that renders the text after each token shows **marks** that are gone a moment later. You will see, for each token,
-what would be shown naively, and what if open marks are closed and a mark that stands alone is held back. No mark ever
-flickers in the second column, and nothing but marks is late.
+A screen that renders the text after each token shows marks that are gone a moment later. You will see, for each token,
+the text so far, and what to give to the renderer: open marks are closed, and a mark at the very end waits. Only bold,
+code and blocks of code are looked at here; the page that the server shows does the same for lists, headings and links,
+too.
 """
 
 import re
@@ -36,6 +37,7 @@ def settled(text):
     return text
 
 
+print(f"{'the text so far':55} what to render")
 with lesson.server() as url, ChatStream(ANSWER, url=url + "/v1", model="toy-echo") as stream:
     for piece in stream:
         if isinstance(piece, Text):

@@ -15,8 +15,8 @@ from sse_ref.client import ChatStream
 from sse_ref.model import Text
 
 with lesson.server() as url:
-    ids = []  # the server's name for the stream is in every chunk
-    stream = ChatStream("Tell me a story", url=url + "/v1?tps=50", on_event=lambda event: ids.append(event.data[16:40]))
+    chunks = []
+    stream = ChatStream("Tell me a story", url=url + "/v1?tps=50", on_event=lambda event: chunks.append(event.data))
     with stream:
         for piece in stream:
             if isinstance(piece, Text):
@@ -24,7 +24,7 @@ with lesson.server() as url:
             if len(stream.arrivals) == 5:
                 break  # leaving the block closes the connection
     left = time.time()
-    record = lesson.journal(url, ids[0])
+    record = lesson.journal(url, chunks[0])
     print(f"here: {stream.outcome} after {len(stream.arrivals)} tokens, text kept: {stream.text!r}")
     noticed = record["at"] + record["duration_s"] - left
     print(

@@ -3,9 +3,10 @@
     python examples/16_timeouts_and_heartbeats.py
 
 A model that thinks is silent, and so is a dead connection. Heartbeats tell them apart: comments, which dispatch nothing.
-You will see a slow answer survive a short idle timeout because of them, the same answer killed by a limit for the whole,
-and a stalled stream found dead by the idle timeout. So: no limit for the whole, a short one for silence, and a heartbeat
-more often than that (here every 0.2 s; on real servers every 15 s, because proxies give up after 50 to 60).
+You will see an answer that takes 0.7 s to begin: given up as dead without heartbeats, whole with them, and killed all the
+same by a limit for the whole. Last, a stream that has really stalled. So: no limit for the whole, a short one for
+silence, and a heartbeat more often than that (here every 0.2 s; on real servers every 15 s, because proxies give up after
+50 to 60).
 """
 
 import lesson
@@ -23,7 +24,7 @@ class Comments(Watcher):
 
 def ask(what, url, **options):
     comments = Comments()
-    stream = ChatStream("Hi", url=url, max_event_size=None, watcher=comments, **options)
+    stream = ChatStream("Hi", url=url, watcher=comments, **options)
     try:
         for _ in stream:
             pass
@@ -34,7 +35,8 @@ def ask(what, url, **options):
 
 
 with lesson.server() as url:
-    slow = url + "/v1?ttft=0&tps=0&heartbeat=0.2"  # toy-slow thinks for three heartbeats
-    ask("slow, idle timeout 0.5 s  ", slow, model="toy-slow", timeout=0.5)
-    ask("slow, total timeout 0.5 s ", slow, model="toy-slow", timeout=None, total_timeout=0.5)
-    ask("stalled, idle timeout 0.5 s", url + "/v1?fault=stall&at=3&ttft=0&tps=0", model="toy", timeout=0.5)
+    slow = url + "/v1?ttft=0.7&tps=0"
+    ask("no heartbeats, idle timeout 0.5 s", slow + "&heartbeat=0", timeout=0.5)
+    ask("heartbeats,    idle timeout 0.5 s", slow + "&heartbeat=0.2", timeout=0.5)
+    ask("heartbeats,    total limit 0.5 s ", slow + "&heartbeat=0.2", timeout=None, total_timeout=0.5)
+    ask("stalled,       idle timeout 0.5 s", url + "/v1?fault=stall&at=3&heartbeat=0.2", timeout=0.5)

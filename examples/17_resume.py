@@ -2,9 +2,10 @@
 
     python examples/17_resume.py
 
-Each event has an id, and a client that reconnects says which one it had last. The server drops each connection after three
-events. You will see every event once, over three connections. A client that sends no Last-Event-ID starts from the
-beginning each time: without ids there is no position to resume from.
+Each event of /events has an id, and a client that reconnects says which one it had last. The server drops each connection
+after three events. You will see every event once, over three connections. A client that sends no Last-Event-ID starts
+from the beginning each time: without ids there is no position to resume from. Chat streams have none, and cannot be
+resumed: a backend that wants that gives its own events ids, and keeps what it sent.
 """
 
 import json

@@ -3,10 +3,11 @@
     python examples/20_browser_chat.py           what the browser and the server say to each other
     python examples/20_browser_chat.py --serve   the page itself, at a port of its own, until Ctrl-C
 
-EventSource can only GET and cannot set a header, so a chat page uses fetch and reads the body: 20_browser_chat.html does it
-in forty lines. As it comes from another origin than the model, the browser first asks whether it may. You will see these
-requests as a browser sends them, and what the server answers: the preflight, the stream with its CORS header, and a plain
-GET of an event source, which needs no preflight. The page that the server itself has at / shows far more.
+EventSource can only GET and cannot set a header, so a chat page uses fetch and reads the body: 20_browser_chat.html does
+it in forty lines. As it comes from another origin than the model, the browser first asks whether it may. You will see
+these requests as a browser sends them, and what the server answers: the preflight, the stream with its CORS header, and a
+plain GET of an event source, which needs no preflight. (Over HTTP/1.1 a browser opens six connections to a host: a
+seventh tab that streams has to wait.) The page that the server itself has at / shows far more.
 """
 
 import contextlib
@@ -56,4 +57,5 @@ with lesson.server() as url:
         with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Page) as page:
             page.model = url
             print(f"the page: http://127.0.0.1:{page.server_port}/", flush=True)
-            page.serve_forever()
+            with contextlib.suppress(KeyboardInterrupt):
+                page.serve_forever()

@@ -1,10 +1,10 @@
-"""Many streams. What does it take to serve twenty people at once, or one person two answers?
+"""Many streams. Can twenty people be served at once, and can one stream hold two answers?
 
     python examples/21_many_streams.py
 
-A stream is a connection that stays open, so a server that has one worker for each request is full with the first few. You
-will see twenty clients, a thread each, take as long as one. Then two answers share one stream: n is 2, and each chunk says
-by its index which of them it continues.
+A stream is a connection that stays open: a server with four workers, one for each request, is full with four readers.
+This one sends all streams from one loop. You will see twenty clients, a thread each, take hardly longer than one. Then
+two answers share one stream: n is 2, and each chunk says by its index which of them it continues.
 """
 
 import time
@@ -17,7 +17,7 @@ from sse_ref.model import Message, Prompt, Text
 
 
 def ask(url, number=0):
-    with ChatStream(f"client {number} says hello", url=url + "/v1?tps=20", model="toy-echo") as stream:
+    with ChatStream(f"client {number} says hello", url=url + "/v1?ttft=0&tps=20", model="toy-echo") as stream:
         for _ in stream:
             pass
     return stream.text

@@ -2,9 +2,10 @@
 
     python examples/22_anthropic_events.py
 
-A stream in the manner of Anthropic's Messages API, cut into pieces of 100 bytes. You will see the very same decoder at work;
-only what is made of the events differs. Here every event has a type; there are pings; the text comes in blocks that start
-and stop; the end is an event of its own, and there is no [DONE]. New types may appear at any time, and must be passed over.
+A stream in the manner of Anthropic's Messages API, cut into pieces of 100 bytes. You will see the very same decoder at
+work; only what is made of the events differs. Here every event has a type; there are pings; the text comes in blocks that
+start and stop; the end is an event of its own, and there is no [DONE]. New types may appear at any time, and must be
+passed over.
 """
 
 import json

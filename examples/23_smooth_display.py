@@ -2,9 +2,10 @@
 
     python examples/23_smooth_display.py
 
-Tokens come unevenly, and faster than anybody sees. You will see three ways to show the same hundred arrivals, drawn on one
-scale: for each token, which is a hundred redraws; every 50 ms whatever has come, which is a third of that and looks the
-same; and held to an even pace, which reads calmly at the price of a little delay. The arrivals are computed, not waited for.
+Tokens come unevenly, and faster than anybody sees. You will see three ways to show the same hundred arrivals, drawn on
+one scale: for each token, a hundred redraws; every 50 ms whatever has come, a third of that; and at an even pace, which
+follows the average so far and reads calmly, at the price of showing tokens late. The arrivals are computed, not waited
+for.
 """
 
 import random
@@ -25,13 +26,11 @@ def batched(arrivals, frame=0.05):
 
 
 def even(arrivals, hold=0.1):
-    """Release one token at a time: start a little late, then keep the average pace, but never before a token is there."""
-    pace = (arrivals[-1] - arrivals[0]) / len(arrivals)
-    shown, next_time = [], arrivals[0] + hold
-    for arrival in arrivals:
-        next_time = max(arrival, next_time)
-        shown.append(next_time)
-        next_time += pace
+    """Release one token at a time: start a little late, then keep the pace of those so far; never before one is there."""
+    shown = []
+    for number, arrival in enumerate(arrivals):
+        pace = (arrival - arrivals[0]) / max(1, number)
+        shown.append(max(arrival, shown[-1] + pace if shown else arrival + hold))
     return shown
 
 

@@ -2,9 +2,9 @@
 
     python examples/24_stream_or_wait.py
 
-When nobody reads along. You will see what the same answer costs both ways: streamed it takes some twenty times the bytes, is
-valid JSON only at its end, and has an error that comes after half of it has been shown. Whole, it is one object with a
-status, and can be asked for again without anybody noticing. examples/README.md has the table that decides.
+When nobody reads along. You will see what the same answer costs both ways: streamed it takes more than thirty times the
+bytes, and if the model fails, half of it has been shown already. Whole, it is one object with a status, and can be asked
+for again without anybody noticing. examples/README.md has the table that decides.
 """
 
 import json
@@ -20,7 +20,7 @@ from sse_ref.transport import Watcher
 class Bytes(Watcher):
     count = 0
 
-    def read(self, data):
+    def piece(self, data):
         self.count += len(data)
 
 

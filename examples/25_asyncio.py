@@ -2,8 +2,9 @@
 
     python examples/25_asyncio.py
 
-Nothing. The decoder takes bytes and returns events, and does not care who waits for the bytes. You will see three streams
-interleaved in one thread, then one that is cancelled: cancelling the task closes the connection, and the server stops.
+Nothing. The decoder takes bytes and returns events, and does not care who waits for the bytes. You will see what three
+streams brought to one thread, interleaved, listed here by stream; then one that is cancelled: cancelling the task closes
+the connection, and the server stops.
 """
 
 import asyncio
@@ -30,26 +31,25 @@ async def deltas(url, prompt):
         decoder = SSEDecoder()
         while data := await reader.read(65536):
             for event in decoder.feed(data):
-                if event.data != "[DONE]":
-                    chunk = json.loads(event.data)
-                    yield chunk["id"], chunk["choices"][0]["delta"].get("content", "")
+                for choice in json.loads(event.data)["choices"] if event.data != "[DONE]" else []:
+                    if text := choice["delta"].get("content"):
+                        yield event.data, text
     finally:
         writer.close()
 
 
 async def collect(url, prompt, seen):
     async with contextlib.aclosing(deltas(url, prompt)) as stream:
-        async for id, text in stream:
-            if text:
-                seen.append((id, text))
+        async for chunk, text in stream:
+            seen.append((json.loads(chunk)["id"], text, chunk))
 
 
 async def main(url):
     seen = []
     await asyncio.gather(*(collect(url, f"{name} 1 2 3", seen) for name in ("red", "green", "blue")))
-    names = {id: text for id, text in seen if text in ("red", "green", "blue")}
-    for id, name in sorted(names.items(), key=lambda item: item[1]):
-        print(name, [text for other, text in seen if other == id])
+    names = {text: id for id, text, _ in seen if text in ("red", "green", "blue")}
+    for name, id in sorted(names.items()):
+        print(name, [text for other, text, _ in seen if other == id])
     switches = sum(one[0] != two[0] for one, two in zip(seen, seen[1:]))
     print("interleaved:", switches > 3)
 
@@ -60,7 +60,7 @@ async def main(url):
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
-    record = await asyncio.to_thread(lesson.journal, url, seen[0][0].removeprefix("chatcmpl-"))
+    record = await asyncio.to_thread(lesson.journal, url, seen[0][2])
     print(f"cancelled after {len(seen)} tokens; the server: {record['outcome']} at token ~{record['left_at_token']}")
 
 

@@ -2,11 +2,13 @@
 
     python examples/26_asgi.py
 
-    pip install uvicorn; cd examples; uvicorn 26_asgi:application     the same, for real
-
 The codec and the toy model under an asynchronous server: an application of twenty lines, as Starlette, FastAPI, Django or
 Quart would have it. You will see what it sends, message by message, driven here by the smallest possible server; then a
-client that leaves, which an ASGI server tells with http.disconnect, and which must end the generator.
+client that leaves: an ASGI server reports it as http.disconnect, and the application must stop generating. Under a real
+one:
+
+    pip install uvicorn; cd examples; uvicorn 26_asgi:application --port 8001
+    curl -N 'http://127.0.0.1:8001/?prompt=one+two'
 """
 
 import asyncio

@@ -3,8 +3,8 @@
     python examples/27_fake_server_in_tests.py
 
 With a model that costs nothing, always answers the same, and fails when asked to. You will see five tests of a small
-function pass: the good case, an error inside the stream, a cut, a refusal that is tried again, and a user who leaves. Each
-asks for its fault in the URL, which works with every SDK in every language; what the server saw is in its journal.
+function pass: the good case, an error inside the stream, a cut, a refusal that is tried again, and a user who leaves.
+Each asks for its fault in the URL, which works with every SDK in every language; what the server saw is in its journal.
 """
 
 import unittest
@@ -30,9 +30,7 @@ def headline(url, prompt, enough=None):
 
 class HeadlineTest(unittest.TestCase):
     def setUp(self):
-        running_server = running()
-        self.server = running_server.__enter__()
-        self.addCleanup(running_server.__exit__, None, None, None)
+        self.server = self.enterContext(running())  # ends with the test
         self.url = self.server.url + "/v1"
 
     def test_whole_answer(self):

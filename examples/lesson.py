@@ -33,8 +33,9 @@ def is_ours(url):
         return False
 
 
-def journal(url, request_id):
-    """What the server noted of one stream, once that has ended."""
+def journal(url, chunk):
+    """What the server noted of the stream that this chunk (JSON text) belongs to, once it has ended."""
+    request_id = json.loads(chunk)["id"].removeprefix("chatcmpl-")
     while True:
         with urllib.request.urlopen(url + "/journal", timeout=10) as answer:
             for record in json.load(answer):

@@ -42,6 +42,10 @@ class Lesson:
     def command(self) -> str:
         return self.docstring.split("\n\n")[1].strip().splitlines()[0].partition("   ")[0]
 
+    @property
+    def seen(self) -> str:
+        return " ".join(self.docstring.split("\n\n")[2].split())
+
     def run(self) -> subprocess.CompletedProcess[str]:
         """Run the command as it stands there, from the top of the clone."""
         words = self.command.split()
@@ -80,8 +84,7 @@ def index() -> str:
 
 
 def shown(lesson: Lesson, output: str) -> str:
-    seen = " ".join(lesson.docstring.split("\n\n")[-1].split())
-    prose = textwrap.fill(f"{lesson.question} {seen}", 125, break_long_words=False, break_on_hyphens=False)
+    prose = textwrap.fill(f"{lesson.question} {lesson.seen}", 125, break_long_words=False, break_on_hyphens=False)
     return (
         f"### {lesson.path.name[:2]}. {lesson.title}\n\n{prose}\n\n<details><summary>What it prints</summary>\n\n"
         f"```console\n$ {lesson.command}\n{output}```\n\n</details>\n"

@@ -109,11 +109,30 @@ def judged() -> str:
     return "\n".join(rows)
 
 
+SETTINGS = {
+    "host": "the address to bind to",
+    "port": "0 picks a free one; the command takes 8000",
+    "ttft": "seconds to the first token; the command takes 0.3",
+    "tps": "tokens a second after it, 0 for no pace; the command takes 30",
+    "jitter": "how uneven the pace is, 0 to 1",
+    "heartbeat": "silence after which a comment is sent, 0 for never",
+    "api_key": "the only key that is let in; any if there is none",
+    "max_streams": "more at once get 429",
+    "show_wire": "print every byte that is sent",
+    "max_body": "longer requests get 413",
+    "request_timeout": "for the headers of a request, and again for its body; then 408",
+    "idle_timeout": "how long a connection may wait for its next request",
+    "stall_timeout": "a reader that takes no byte for so long is dropped",
+    "journal_size": "how many streams the journal keeps",
+}
+
+
 def settings() -> str:
-    rows = ["| setting | default |", "|---|---|"]
-    for field in dataclasses.fields(Settings):
-        rows.append(f"| `{field.name}` | `{field.default!r}` |")
-    return "\n".join(rows)
+    """The settings of a server in a process, what they do, and their defaults."""
+    fields = Settings.__dataclass_fields__
+    assert list(fields) == list(SETTINGS)
+    rows = [f"| `{name}` | `{fields[name].default!r}` | {does} |" for name, does in SETTINGS.items()]
+    return "\n".join(["| setting | default | |", "|---|---|---|", *rows])
 
 
 def speed() -> str:

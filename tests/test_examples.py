@@ -83,7 +83,7 @@ def test_page_of_the_examples_is_current() -> None:
 def test_example_introduces_itself(lesson: Lesson) -> None:
     assert lesson.title and lesson.question.endswith("?")
     assert lesson.command == f"python examples/{lesson.path.name}"
-    assert re.search(r"\bsee\b|shows|The whole of", lesson.docstring.split("\n\n")[-1])
+    assert re.search(r"\b(see|seen|prints)\b", lesson.seen)
     assert len(lesson.path.read_text(encoding="utf-8").splitlines()) <= 100
 
 

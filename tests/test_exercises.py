@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from sse_ref.conformance.corpus import load, matching
+from sse_ref.server import running
 
 ROOT = Path(__file__).parents[1]
 PAGE = (ROOT / "examples" / "exercises.md").read_text(encoding="utf-8")
@@ -67,6 +68,13 @@ def test_levels_of_clients_and_servers_leave_nothing_out() -> None:
         assert list(matching(wanted, named)) == wanted
 
 
+def test_server_of_the_package_passes_the_levels_of_servers() -> None:
+    with running() as server:
+        for line in (line for line in COMMANDS if line.startswith("server ") and "frame/" in line):
+            done = judge(line.replace("http://127.0.0.1:8000", server.url).replace("'head/*'", "head/status-200"), "")
+            assert done.returncode == 0, done.stdout
+
+
 def test_encoder_to_start_from_fails_both_levels(tmp_path: Path) -> None:
     (code,) = re.findall(r"```python\n(.*?)```", PAGE, flags=re.DOTALL)
     program = tmp_path / "my_encoder.py"
@@ -81,7 +89,9 @@ def test_encoder_to_start_from_fails_both_levels(tmp_path: Path) -> None:
 
 
 def test_client_to_start_from_passes_some_and_fails_some() -> None:
-    done = judge("client --brief 'error/*' -- python my_client.py", "examples/adapters/urllib_client.py")
+    done = judge(
+        "client --brief 'error/*' -- python examples/adapters/my_client.py", "examples/adapters/urllib_client.py"
+    )
     assert done.returncode == 1 and re.search(r"all +[1-9]\d* pass, [1-9]\d* fail, 0 error", done.stdout), done.stdout
 
 
