@@ -15,6 +15,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
+WORKERS = 3  # most tests wait for sockets and processes, so three at a time fit on two cores
+APART = ("page", "examples", "exercises")
 NO_TESTS = 5  # pytest's exit status if the arguments select none
 ASK = (
     "import sys; print(sys.implementation.name, *sys.version_info[:3], getattr(sys, '_is_gil_enabled', lambda: True)())"
@@ -48,22 +50,26 @@ def interpreters() -> dict[str, str]:
 
 def main() -> int:
     folder, *arguments = sys.argv[1:]
-    environment = {**os.environ, "PYTHONPATH": os.path.abspath(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-
     found = interpreters()
-    # What depends on no interpreter, and takes long, is run once, by the first.
-    first, *others = found
-    jobs = [(first, "once and not slow")] + [(version, "not once and not slow") for version in (first, *others)]
+    environment = {**os.environ, "PYTHONPATH": os.path.abspath(folder), "PYTHONDONTWRITEBYTECODE": "1"}
+    # What depends on no interpreter, and takes long, is run once, by the first; the longest of it apart from the rest.
+    first = next(iter(found))
+    apart = [f"tests/test_{name}.py" for name in APART]
+    jobs: list[tuple[str, list[str]]] = [
+        (first, ["-m", "once and not slow", *(f"--ignore={path}" for path in apart)]),
+        (first, ["-m", "once and not slow", *apart]),
+        *((version, ["-m", "not once and not slow"]) for version in found),
+    ]
 
-    def test(job: tuple[str, str]) -> subprocess.CompletedProcess[str]:
+    def test(job: tuple[str, list[str]]) -> subprocess.CompletedProcess[str]:
         version, which = job
-        command = [found[version], "-m", "pytest", "-m", which, *arguments]
+        command = [found[version], "-m", "pytest", *which, *arguments]
         return subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
     worst = 0
-    with ThreadPoolExecutor(max_workers=3) as pool:  # most tests wait for sockets, so three at a time fit on two cores
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         for (version, which), result in zip(jobs, pool.map(test, jobs), strict=True):
-            print(f"== CPython {version}, {which}\n{result.stdout}", flush=True)
+            print(f"== CPython {version}: {' '.join(which)}\n{result.stdout}", flush=True)
             if result.returncode != NO_TESTS:
                 worst = worst or result.returncode
     return worst

@@ -95,6 +95,7 @@ def test_server_ends_open_streams_and_exits_0(number: signal.Signals) -> None:
         assert re.fullmatch(r"[0-9:]{8} POST /v1/chat/completions toy-echo: ended, the server stops, .* s\n", errors)
 
 
+@pytest.mark.once
 def test_server_logs_one_line_for_each_stream() -> None:
     with started("--port", "0", "--tps", "0") as server:
         url = url_of(server) + "/v1"
@@ -108,6 +109,7 @@ def test_server_logs_one_line_for_each_stream() -> None:
     ]
 
 
+@pytest.mark.once
 def test_server_is_quiet_if_told_so() -> None:
     with started("--port", "0", "--quiet", "--tps", "0") as server:
         run("hi", "--url", url_of(server) + "/v1")
@@ -124,6 +126,7 @@ def test_server_shows_the_wire_without_control_characters() -> None:
     assert re.search(r"^[0-9:]{8} :[0-9]+ [0-9]+ bytes$", shown, re.MULTILINE)
 
 
+@pytest.mark.once
 def test_server_goes_on_when_nobody_watches_the_wire() -> None:
     with started("--port", "0", "--tps", "0", "--ttft", "0", "--show-wire") as server:
         url = url_of(server) + "/v1"
@@ -136,6 +139,7 @@ def test_server_goes_on_when_nobody_watches_the_wire() -> None:
         server.stderr = None
 
 
+@pytest.mark.once
 def test_busy_port_is_one_line_and_exit_2() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -144,6 +148,7 @@ def test_busy_port_is_one_line_and_exit_2() -> None:
     assert re.fullmatch(rf"sse_ref\.server: .* {port}.*: Address already in use; try --port 0\n", result.stderr)
 
 
+@pytest.mark.once
 def test_bind_beyond_loopback_warns() -> None:
     with started("--port", "0", "--host", "0.0.0.0") as server:
         assert server.stdout
@@ -229,6 +234,7 @@ def test_wire_shows_every_byte_of_the_body() -> None:
     assert "\x1b" not in shown
 
 
+@pytest.mark.once
 def test_wire_does_not_wait_long_for_what_follows_the_end_mark() -> None:
     body = HELLO + delta(finish="stop") + b"data: [DONE]\n\n"
     with playing([head(), chunk(body), Hold()]) as server:
@@ -237,6 +243,7 @@ def test_wire_does_not_wait_long_for_what_follows_the_end_mark() -> None:
     assert result.returncode == 0 and time.monotonic() - began < 8
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     ("script", "outcome"),
     [
@@ -254,6 +261,7 @@ def test_bad_end_keeps_the_text_and_is_one_line_and_exit_1(script: list, outcome
     assert len(result.stderr.splitlines()) <= 2 and "\x1b" not in result.stderr
 
 
+@pytest.mark.once
 def test_http_error_is_one_line_and_exit_1() -> None:
     with playing(whole("401 No", b'{"error": {"message": "who are you"}}')) as server:
         result = run("hi", "--url", server.url)
@@ -275,6 +283,7 @@ def test_nothing_listening_is_one_line_and_exit_2() -> None:
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "url",
     ["", "localhost", "ftp://x/v1", "http://", "http://x:0/v1", "http://x:99999/v1", "http://x y/", "http://\u00fc/"],
@@ -284,6 +293,7 @@ def test_bad_url_is_exit_2(url: str) -> None:
     assert result.returncode == 2 and "--url must be like" in result.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments",
     [
@@ -302,6 +312,7 @@ def test_wrong_option_of_the_client_is_exit_2(arguments: list[str]) -> None:
     assert result.returncode == 2 and "Traceback" not in result.stderr and result.stderr
 
 
+@pytest.mark.once
 def test_prompt_that_is_no_text_is_exit_2(server: Server) -> None:
     for arguments, data in ((["\udcff"], b""), (["-"], b"\xff")):
         command = [sys.executable, "-m", "sse_ref.client", *arguments, "--url", base(server)]
@@ -316,6 +327,7 @@ def test_prompt_that_is_no_text_is_exit_2(server: Server) -> None:
         assert done.returncode == 2 and b"not valid text" in done.stderr and b"Traceback" not in done.stderr
 
 
+@pytest.mark.once
 @pytest.mark.skipif(not os.path.exists("/dev/full"), reason="needs /dev/full")
 def test_output_that_cannot_be_written_is_one_line(server: Server) -> None:
     with open("/dev/full", "w") as full:
@@ -330,6 +342,7 @@ def test_output_that_cannot_be_written_is_one_line(server: Server) -> None:
     )
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("key", [None, "", "two words", "line\nbreak", "caf\u00e9"])
 def test_bad_key_is_exit_2_and_not_shown(server: Server, key: str | None) -> None:
     environment = {**ENVIRONMENT, **({"KEY_OF_TEST": key} if key is not None else {})}
@@ -338,6 +351,7 @@ def test_bad_key_is_exit_2_and_not_shown(server: Server, key: str | None) -> Non
     assert not key or key not in result.stderr
 
 
+@pytest.mark.once
 def test_key_from_the_environment_is_used() -> None:
     with started("--port", "0", "--api-key", "s3cret", "--tps", "0") as server:
         url = url_of(server) + "/v1"

@@ -36,11 +36,10 @@ def test_page_has_five_levels_of_the_decoder_and_one_with_everything() -> None:
     assert globs(DECODER[-1]) == []
 
 
-@pytest.mark.parametrize("level", [1, 2, 3, 4, 5])
+@pytest.mark.parametrize("level", [1, 2, 3, 4])
 def test_level_can_be_done_without_those_after_it(level: int) -> None:
-    for number in range(level):
-        done = judge(DECODER[number], f"tests/exercises.py {level}")
-        assert done.returncode == 0, f"the decoder of level {level} on level {number + 1}: {done.stdout}"
+    done = judge(DECODER[level - 1], f"tests/exercises.py {level}")
+    assert done.returncode == 0, done.stdout
 
 
 # Not level 5: what takes time in the square takes half a minute to fail.

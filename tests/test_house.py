@@ -232,6 +232,7 @@ def test_judge_page_commands_print_what_it_says(command: str, rest: str) -> None
     assert (done.stdout + done.stderr).replace(sys.executable, "python") == rest.partition("```")[0]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(("command", "output"), list(commands()), ids=lambda value: value[:50])
 def test_readme_commands_print_what_it_says(command: str, output: str, readme_server: tuple[str, list[str]]) -> None:
     port, printed = readme_server

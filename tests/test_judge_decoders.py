@@ -216,6 +216,7 @@ def program(code: str, *, persistent: bool = True, timeout: float = 2.0) -> prog
     return programs.Program([sys.executable, "-I", "-S", "-c", code], persistent=persistent, timeout=timeout)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("persistent", [True, False])
 @pytest.mark.parametrize(
     ("kind", "reason"),
