@@ -68,8 +68,9 @@ LESSONS = [Lesson(path) for path in sorted(FOLDER.glob("[0-9][0-9]_*.py"))]
 
 def settled(output: str) -> str:
     """The output without what differs from run to run: measured numbers, marked with ~, bars, ids, dates."""
-    output = re.sub(r"~[0-9.]+ *", "~N ", output)
-    output = re.sub(r"[█·]+ *", "█ ", output)
+    output = re.sub(r"~[0-9.]+", "~N", output)
+    output = re.sub(r"[█·]+", "", output)
+    output = re.sub(r" +(?=\n| )", "", output)  # columns move with them
     output = re.sub(r"[0-9a-f]{24}|(?<=call_)[0-9a-f]{16}", "ID", output)
     output = re.sub(r'(?<="created":)[0-9]+', "N", output)
     output = re.sub(r"(?<=Date: ).*(?= GMT)", "N", output)

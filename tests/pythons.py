@@ -15,9 +15,9 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
-WORKERS = 3  # most tests wait for sockets and processes, so three at a time fit on two cores
-APART = ("page", "examples", "exercises")
-NO_TESTS = 5  # pytest's exit status if the arguments select none
+WORKERS = 6  # most tests wait, for sockets and for programs: so many at a time keep two cores busy
+PARTS = (("judge_clients", "judge_servers"), ("judge_reports", "exercises"), ("page", "examples"))
+NO_TESTS = 5
 ASK = (
     "import sys; print(sys.implementation.name, *sys.version_info[:3], getattr(sys, '_is_gil_enabled', lambda: True)())"
 )
@@ -52,12 +52,13 @@ def main() -> int:
     folder, *arguments = sys.argv[1:]
     found = interpreters()
     environment = {**os.environ, "PYTHONPATH": os.path.abspath(folder), "PYTHONDONTWRITEBYTECODE": "1"}
-    # What depends on no interpreter, and takes long, is run once, by the first; the longest of it apart from the rest.
+    # What depends on no interpreter, and takes long, is run once, by the first: in several parts, side by side.
     first = next(iter(found))
-    apart = [f"tests/test_{name}.py" for name in APART]
-    jobs: list[tuple[str, list[str]]] = [
-        (first, ["-m", "once and not slow", *(f"--ignore={path}" for path in apart)]),
-        (first, ["-m", "once and not slow", *apart]),
+    parts = [[f"tests/test_{name}.py" for name in part] for part in PARTS]
+    once = ["-m", "once and not slow"]
+    jobs = [
+        *((first, [*once, *part]) for part in parts),
+        (first, [*once, *(f"--ignore={path}" for part in parts for path in part)]),
         *((version, ["-m", "not once and not slow"]) for version in found),
     ]
 
@@ -70,6 +71,7 @@ def main() -> int:
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         for (version, which), result in zip(jobs, pool.map(test, jobs), strict=True):
             print(f"== CPython {version}: {' '.join(which)}\n{result.stdout}", flush=True)
+            # pytest says 5 if a choice of tests on the command line leaves none in this part.
             if result.returncode != NO_TESTS:
                 worst = worst or result.returncode
     return worst

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import statistics
 import time
 from collections.abc import Callable, Iterator
 
@@ -48,7 +49,13 @@ def test_all_rows_are_there() -> None:
     assert len(ROWS) == len({row.id for row in ROWS}) >= 268
 
 
-@pytest.mark.parametrize("row", ROWS, ids=str)
+# The large ones say the same on every interpreter, and take most of the time.
+LARGE = 100_000  # bytes
+
+
+@pytest.mark.parametrize(
+    "row", [pytest.param(row, marks=[pytest.mark.once] * (len(row.stream) > LARGE)) for row in ROWS], ids=str
+)
 def test_row_in_every_cutting(row: Row) -> None:
     retry = decode([row.stream]).reconnection_time
     assert row.retry_agrees(retry)
@@ -351,7 +358,7 @@ def compare_with_oracle(seed: int, streams: int) -> None:
     assert dispatched > streams / 10  # the pieces do make events
 
 
-@pytest.mark.parametrize("seed", range(8))
+@pytest.mark.parametrize("seed", [pytest.param(seed, marks=[pytest.mark.once] * (seed > 1)) for seed in range(8)])
 def test_random_streams_agree_with_the_oracle(seed: int) -> None:
     compare_with_oracle(seed, 5000)
 
@@ -407,7 +414,7 @@ def test_whatever_the_encoder_accepts_reads_back_equal() -> None:
 # ---- Linear in three independent ways --------------------------------------------------------------------------------
 
 # Each stream exists in two sizes, one four times the other. Linear work takes about four times as long for it, quadratic
-# work sixteen times; the processor time of the best of several runs is compared, and 9 lies between the two.
+# work sixteen times, and 9 lies between the two. Compared is the processor time of runs side by side, several times.
 
 
 def one_line_over_many_chunks(size: int) -> list[bytes]:
@@ -432,12 +439,14 @@ def test_work_grows_with_the_stream_and_not_with_its_square(
     make: Callable[[int], list[bytes]], limit: int | None
 ) -> None:
     small, large = make(4000), make(16000)
-    times = {id(small): [], id(large): []}  # type: dict[int, list[float]]
+    growth = []
     for _ in range(7):
+        times = []
         for chunks in (small, large):
             decoder = SSEDecoder(max_event_size=limit)
             start = time.process_time()
             for chunk in chunks:
                 decoder.feed(chunk)
-            times[id(chunks)].append(time.process_time() - start)
-    assert min(times[id(large)]) < 9 * min(times[id(small)])
+            times.append(time.process_time() - start)
+        growth.append(times[1] / times[0])
+    assert statistics.median(growth) < 9, growth
