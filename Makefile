@@ -5,7 +5,7 @@ CHECK_ENV := .check-env
 BENCH_ENV := .bench-env
 INTEROP_ENV := .interop-env
 
-.PHONY: help run test fuzz check format readme lessons bench interop judge clean
+.PHONY: help run test fuzz self check format readme lessons bench interop judge clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -23,6 +23,9 @@ test: $(TEST_ENV) ## Run the tests on every CPython from 3.11 that is installed
 
 fuzz: $(TEST_ENV) ## Compare the decoder with the oracle on two million random streams
 	PYTHONPATH=$(TEST_ENV) $(PYTHON) -m pytest -m slow
+
+self: $(TEST_ENV) ## Judge this package's own decoder, encoder, client and server by the whole corpus
+	PYTHONPATH=$(TEST_ENV) $(PYTHON) -m pytest -m slow -k test_self_passes_everything
 
 $(CHECK_ENV): tests/requirements-check.txt
 	$(PYTHON) -m venv $(CHECK_ENV)

@@ -15,8 +15,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
-WORKERS = 6  # most tests wait, for sockets and for programs: so many at a time keep two cores busy
-PARTS = (("judge_clients", "judge_servers"), ("judge_reports", "exercises"), ("page", "examples"))
+WORKERS = 4  # most tests wait, for sockets and for programs, so four at a time fit on two cores
+PARTS = (("page", "examples"), ("judge_clients", "judge_servers"))
 NO_TESTS = 5
 ASK = (
     "import sys; print(sys.implementation.name, *sys.version_info[:3], getattr(sys, '_is_gil_enabled', lambda: True)())"

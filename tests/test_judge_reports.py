@@ -391,7 +391,7 @@ def test_every_vector_can_be_listed_and_shown(target: str) -> None:
     assert shown.returncode == 0 and load(target)[0].title in shown.stdout
 
 
-@pytest.mark.once
+@pytest.mark.slow  # make self
 def test_self_passes_everything() -> None:
     done = judge("self", "--jobs", "6")
     assert done.returncode == 0, done.stdout[-3000:]
