@@ -18,7 +18,7 @@ from raw import JSON, Wire, ask, chat, chat_body, chat_request, request, wait_fo
 
 from sse_ref import model
 from sse_ref.pacing import Loop
-from sse_ref.server import Server, Settings, running
+from sse_ref.server import FAULTS, PAGE, Server, Settings, running
 
 STORY = [{"role": "user", "content": "Tell me a story"}]
 WEATHER = {
@@ -1440,3 +1440,18 @@ def test_ipv6_address_is_written_as_a_url() -> None:
     with running(host="::1") as server:
         assert server.url.startswith("http://[::1]:")
         assert alive(server)
+
+
+def test_page_offers_every_model_and_every_fault(server: Server) -> None:
+    page = ask(server, "GET", "/").body.decode()
+    chat, events = (part.split("</select>")[0] for part in page.split('<select name="model">')[1:])
+    assert re.findall("<option>([^<]+)", chat) == re.findall("<option>([^<]+)", events) == list(model.MODELS)
+    faults = page.split('<select name="fault">')[1].split("</select>")[0]
+    assert re.findall('<option value="([^"]*)"', faults) == ["", *FAULTS]
+
+
+def test_page_is_made_of_files_that_are_served(server: Server) -> None:
+    for path, name in PAGE.items():
+        answer = ask(server, "GET", path)
+        assert answer.status == 200 and "default-src 'self'" in answer.headers["content-security-policy"], name
+    assert ask(server, "GET", "/page/../server.py").status == 404
