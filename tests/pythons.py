@@ -15,7 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
-WORKERS = 4  # most tests wait, for sockets and for programs, so four at a time fit on two cores
+WORKERS = 3  # most tests wait, for sockets and for programs, so three at a time fit on two cores
 PARTS = (("page", "examples"), ("judge_clients", "judge_servers"))
 NO_TESTS = 5
 ASK = (

@@ -109,7 +109,7 @@ def test_heartbeat_that_is_stuck_when_the_next_frame_falls_due_loses_neither() -
 def test_heartbeats_fill_silence_only() -> None:
     with (
         looping() as loop,
-        streaming(loop, *frames((0.22, b"a"), (0.24, b"b"), (0.26, b"c")), heartbeat=b"-", heartbeat_interval=0.1) as (
+        streaming(loop, *frames((0.5, b"a"), (0.52, b"b"), (0.54, b"c")), heartbeat=b"-", heartbeat_interval=0.2) as (
             sock,
             _,
         ),
