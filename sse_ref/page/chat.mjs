@@ -55,7 +55,17 @@ async function* reads(answer, onRead) {
       yield value
     }
   } finally {
+    // After the end mark the end of the body is a moment away: leaving before it would look as if the user had left.
+    await Promise.race([rest(reader), new Promise(resolve => setTimeout(resolve, 200))])
     reader.cancel().catch(() => {}) // it may have failed already
+  }
+}
+
+async function rest(reader) {
+  try {
+    while (!(await reader.read()).done);
+  } catch {
+    // it has ended, too
   }
 }
 
