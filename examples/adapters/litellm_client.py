@@ -14,17 +14,7 @@ litellm.suppress_debug_info = True  # its hints would go to standard output
 def stream(url, body, idle, answer):
     body = {**body, "model": "openai/" + body["model"]}
     for chunk in litellm.completion(base_url=url, api_key="none", timeout=idle, max_retries=2, **body):
-        if usage := getattr(chunk, "usage", None):
-            answer.usage = usage.model_dump()
-        for choice in chunk.choices[:1]:
-            if choice.index == 0:
-                answer.delta(choice.delta.content)
-                answer.finish_reason = choice.finish_reason or answer.finish_reason
-                for call in choice.delta.tool_calls or []:
-                    known = answer.calls.setdefault(
-                        call.index, {"id": call.id, "name": call.function.name, "arguments": ""}
-                    )
-                    known["arguments"] += call.function.arguments or ""
+        answer.take(chunk)
         if answer.enough:
             break
 

@@ -7,17 +7,7 @@ import openai
 def stream(url, body, idle, answer):
     client = openai.OpenAI(base_url=url, api_key="none", timeout=idle)
     for chunk in client.chat.completions.create(**body):
-        if chunk.usage:
-            answer.usage = chunk.usage.model_dump()
-        for choice in chunk.choices[:1]:
-            if choice.index == 0:
-                answer.delta(choice.delta and choice.delta.content)
-                answer.finish_reason = choice.finish_reason or answer.finish_reason
-                for call in (choice.delta and choice.delta.tool_calls) or []:
-                    known = answer.calls.setdefault(
-                        call.index, {"id": call.id, "name": call.function.name, "arguments": ""}
-                    )
-                    known["arguments"] += call.function.arguments or ""
+        answer.take(chunk)
         if answer.enough:
             break
 
