@@ -97,7 +97,6 @@ export function markdown(text, growing = false) {
 
 // The text of one block, with its marks as tags. Open marks are kept on a stack, so that no text can exhaust a recursion.
 export function inline(text, growing = false) {
-  if (growing) text = text.replace(/[*`]+$/, "") // a mark at the end has nothing in it yet, or is half a mark
   const stack = [{ children: [] }]
   const add = child => stack.at(-1).children.push(child)
   const lastBracket = text.lastIndexOf("[")
