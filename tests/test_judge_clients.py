@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import signal
 import socket
@@ -152,6 +153,23 @@ def test_each_request_gets_its_own_script(server: HostileServer) -> None:
     assert ask(server, "http/500-then-200").startswith(b"HTTP/1.1 500")
     assert all(ask(server, "http/500-then-200").startswith(b"HTTP/1.1 200") for _ in range(2))
     assert len(session.requests) == 3 and session.timeline
+
+
+def test_cases_are_opened_while_others_are_played(server: HostileServer) -> None:
+    """Many cases run at once: opening one must not disturb the search for another."""
+    vector = VECTORS["wire/baseline"]
+
+    def open_many() -> None:
+        for number in range(3000):
+            server.open(dataclasses.replace(vector, id=f"wire/{number}"))
+
+    server.open(vector)
+    with ThreadPoolExecutor(1) as pool:
+        opening = pool.submit(open_many)
+        while not opening.done():
+            session = server._session("/case/wire/baseline/chat/completions")
+            assert session and session.vector is vector
+        opening.result()
 
 
 def test_stopping_the_server_ends_what_it_holds() -> None:

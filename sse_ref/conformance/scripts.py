@@ -286,9 +286,9 @@ class HostileServer:
 
     def _session(self, path: str) -> Session | None:
         """The open case whose id the path begins with; the longest, if several do."""
-        path = path.partition("?")[0].removeprefix("/case/")
-        ids = [id for id in self._sessions if path == id or path.startswith(id + "/")]
-        return self._sessions[max(ids, key=len)] if ids else None
+        parts = path.partition("?")[0].removeprefix("/case/").split("/")
+        ids = ("/".join(parts[:end]) for end in range(len(parts), 0, -1))
+        return next((self._sessions[id] for id in ids if id in self._sessions), None)
 
 
 def play(connection: socket.socket, step: Step, heard: Heard, session: Session) -> bool:

@@ -488,17 +488,17 @@ class Conversation:
 
     def stream(self, request: Any, tokens: list[str], reason: str, wanted: str, record: dict[str, Any]) -> bool:
         fault, model = self.server.fault, request["model"]
+        if fault == "slow-reader-blocks" and len(tokens) > 1000:
+            self.server.one_at_a_time.acquire()
+        elif fault == "slow-reader-blocks":
+            with self.server.one_at_a_time:
+                pass
         if fault == "gzip-buffers" and "gzip" in self.headers.get("accept-encoding", ""):
             self.head("Content-Encoding: gzip")
         elif fault == "gzip-unasked-coding" and "gzip" in self.headers.get("accept-encoding", ""):
             self.head("Content-Encoding: br")
         elif model != "slow" or fault != "late-head":
             self.head()
-        if fault == "slow-reader-blocks" and len(tokens) > 1000:
-            self.server.one_at_a_time.acquire()
-        elif fault == "slow-reader-blocks":
-            with self.server.one_at_a_time:
-                pass
         if model == "slow":
             for _ in range(3):
                 self.pause(0.12, record)
