@@ -207,7 +207,8 @@ def test_each_fault_is_shown_for_what_it_is(visit: Open, fault: str, title: str,
     assert page.run("document.querySelector('.note').classList.contains('error')")
     page.until(DONE)
     assert ("Long ago" in page.run("document.querySelector('.answers').innerText")) == (fault != "refuse")
-    page.run("document.querySelector('[name=fault]').value = ''; document.querySelector('#send').click()")
+    page.run("document.querySelector('[name=fault]').value = ''; document.querySelector('[name=tps]').value = 400")
+    page.run("document.querySelector('#send').click()")
     page.until(f"{DONE} && document.querySelectorAll('.turn').length === 4")
     assert page.run(f"{NOTES}.length") == 1  # and the next answer is whole
 
@@ -217,7 +218,8 @@ def test_new_conversation_while_an_answer_comes_begins_with_nothing(visit: Open,
     page.until("document.querySelectorAll('#wire .dispatch').length > 5")
     page.run("document.querySelector('#new').click()")
     page.until("document.querySelector('#stop').disabled")
-    page.run("document.querySelector('#prompt').value = 'Second'; document.querySelector('#send').click()")
+    page.run("document.querySelector('[name=tps]').value = 400; document.querySelector('#prompt').value = 'Second'")
+    page.run("document.querySelector('#send').click()")
     page.until(f"{DONE} && document.querySelectorAll('.turn').length === 2")
     record = next(record for record in reversed(shared.journal) if record["stream"] and record["outcome"] == "complete")
     assert [message["content"] for message in record["request"]["messages"]] == ["Second"]

@@ -113,12 +113,12 @@ def _run(vector: Vector, session: Session, command: Sequence[str], timeout: floa
     wait = _Wait(vector, session, timeout)
     try:
         while True:
+            if lines.empty() and wait.over():
+                printed.trouble = wait.trouble
+                break
             try:
                 line = lines.get(timeout=0.05)
             except queue.Empty:
-                if wait.over():
-                    printed.trouble = wait.trouble
-                    break
                 continue
             if line is None:
                 printed.trouble = _how_it_ended(process, printed)
@@ -160,10 +160,11 @@ class _Wait:
 
 
 def _read_lines(pipe: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
-    total = 0
+    total = count = 0
     try:
-        while (line := pipe.readline(MAX_OUTPUT)) and total < MAX_OUTPUT and lines.qsize() < MAX_LINES:
+        while (line := pipe.readline(MAX_OUTPUT)) and total < MAX_OUTPUT and count < MAX_LINES:
             total += len(line)
+            count += 1
             lines.put(line)
         if line:
             lines.put(b"\0flood")
