@@ -15,8 +15,8 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
-WORKERS = 3  # most tests wait, for sockets and for programs, so three at a time fit on two cores
-PARTS = (("page", "examples"), ("judge_clients", "judge_servers"))
+WORKERS = 4  # most tests wait, for sockets and for programs, so that many fit on two cores
+PARTS = (("page",), ("judge_clients", "judge_servers"), ("examples", "exercises"), ("judge_decoders", "judge_reports"))
 NO_TESTS = 5
 ASK = (
     "import sys; print(sys.implementation.name, *sys.version_info[:3], getattr(sys, '_is_gil_enabled', lambda: True)())"

@@ -77,7 +77,7 @@ def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyP
         ('print(\'{"end": "done"}\')', "error", "none of"),
         ('print(\'{"skip": "no tools"}\')', "skip", "no tools"),
         ("import sys\nwhile True: sys.stdout.write('{}\\n')", "error", "floods"),
-        ("import time\nwhile True: print('{\"delta\": \"x\"}', flush=True); time.sleep(0.01)", "error", "timeout"),
+        ('import time\nwhile True: print(\'{"delta": "x"}\', flush=True); time.sleep(0.01)', "error", "timeout"),
         ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "error", "signal"),
         ('print(\'{"end": "complete", "text": "Hello"}\')', "fail", "0 requests"),
         ('print(\'{"delta": "zzz"}\\n{"end": "complete", "text": "Hello"}\')', "fail", "deltas together"),
