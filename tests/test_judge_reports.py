@@ -324,7 +324,19 @@ def test_every_report_is_written(tmp_path: Path) -> None:
 @pytest.mark.once
 def test_json_to_standard_output_is_nothing_but_json() -> None:
     done = judge("decoder", "--persistent", "eol/lf", "--json", "-", "--", *GOOD)
-    assert json.loads(done.stdout)["counts"]["pass"] == 1 and "conformant: yes" in done.stderr
+    assert json.loads(done.stdout)["counts"]["pass"] == 1 and "conformant: incomplete" in done.stderr
+
+
+@pytest.mark.once
+def test_part_of_the_corpus_is_not_the_whole() -> None:
+    done = judge("decoder", "--persistent", "eol/*", "--badge", "-", "--", *GOOD)
+    must = sum(vector.level == "must" for vector in DECODERS.values())
+    ran = sum(vector.level == "must" and id.startswith("eol/") for id, vector in DECODERS.items())
+    assert f"conformant: incomplete ({must - ran} must vectors left out)" in done.stderr
+    assert json.loads(done.stdout)["message"] == f"{ran}/{must}" and done.returncode == 0
+    newest = judge("decoder", "--persistent", "--as-of", "2026.11", "--json", "-", "--", *GOOD)
+    assert json.loads(newest.stdout)["conformant"] == "yes" and json.loads(newest.stdout)["left_out"] == 0
+    assert run(result("fail"), left_out=3).conformant == "no"
 
 
 @pytest.mark.once

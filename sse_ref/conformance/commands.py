@@ -293,8 +293,8 @@ def _do_client(options: argparse.Namespace) -> int:
             clients.judge, server=server, command=command, timeout=options.timeout, scale=options.timeout_scale
         )
         results = run_vectors(vectors, judge, options.jobs or 1)
-    run = _run(options, "client", shlex.join(command), results, ["--profile", options.profile])
-    run.name, run.profile = options.name or "", options.profile
+    run = _run(options, "client", shlex.join(command), results, ["--profile", options.profile], options.profile)
+    run.name = options.name or ""
     return _finish(options, run)
 
 
@@ -314,8 +314,8 @@ def _do_server(options: argparse.Namespace) -> int:
         flush=True,
     )
     results = servers.judge_all(vectors, target, _Progress(len(vectors)).step)
-    run = _run(options, "server", target.url, results, _server_options(options))
-    run.name, run.profile = options.name or "", options.profile
+    run = _run(options, "server", target.url, results, _server_options(options), options.profile)
+    run.name = options.name or ""
     return _finish(options, run)
 
 
@@ -349,19 +349,30 @@ def _server_options(options: argparse.Namespace) -> list[str]:
 # ---- The report ------------------------------------------------------------------------------------------------------
 
 
-def _run(options: argparse.Namespace, target: str, program: str, results: list[Result], repeat: list[str]) -> Run:
+def _run(
+    options: argparse.Namespace,
+    target: str,
+    program: str,
+    results: list[Result],
+    repeat: list[str],
+    profile: str | None = None,
+) -> Run:
     known_versions = corpus.versions()
     if options.as_of:
         for result in results:
             result.scored = result.vector.since <= options.as_of
     verdicts.apply_known(results, options.known_failures)
+    judged = {result.vector.id for result in results}
+    scored = [v for v in corpus.load(target) if v.profile == profile and v.since <= (options.as_of or v.since)]
     return Run(
         target=target,
         program=program,
         results=results,
         corpus=known_versions[-1],
         tool=tool_version(),
+        profile=profile,
         options=repeat,
+        left_out=sum(vector.level == "must" and vector.id not in judged for vector in scored),
         as_of=options.as_of,
         strict=options.strict,
         strict_skips=options.strict_skips,

@@ -58,6 +58,7 @@ class Run:
     version: str = ""
     features: list[str] = field(default_factory=list)
     options: list[str] = field(default_factory=list)  # to repeat it
+    left_out: int = 0  # must vectors of the corpus that the run did not choose
     as_of: str | None = None
     strict: bool = False
     strict_skips: bool = False
@@ -66,6 +67,11 @@ class Run:
     def unexpected(self, result: Result) -> bool:
         """True if this result makes the run fail; every form of the report marks the same ones."""
         return unexpected(result, self.strict, self.strict_skips, self.allow_xpass)
+
+    @property
+    def conformant(self) -> str:
+        """``yes``, ``no`` or ``incomplete``."""
+        return conformance(self.results, self.left_out)
 
     @property
     def title(self) -> str:
@@ -107,7 +113,8 @@ def summary(run: Run) -> str:
     new = sum(not result.scored for result in run.results)
     if new:
         lines.append(f"  new, not scored: {new}, later than {run.as_of}")
-    lines.append(f"  conformant: {conformance(run.results)}")
+    why = f" ({run.left_out} must vectors left out)" if run.left_out and run.conformant == "incomplete" else ""
+    lines.append(f"  conformant: {run.conformant}{why}")
     return "\n".join(lines)
 
 
@@ -236,7 +243,8 @@ def as_json(run: Run) -> dict[str, Any]:
         "target": run.target,
         "profile": run.profile,
         "program": {"run": run.program, "name": run.name, "version": run.version, "features": run.features},
-        "conformant": conformance(run.results),
+        "conformant": run.conformant,
+        "left_out": run.left_out,
         "counts": count(run.results),
         "results": [_result_json(result) for result in run.results],
     }
@@ -316,7 +324,7 @@ def as_markdown(run: Run) -> str:
     counts = count(run.results)
     lines = [f"### {run.target}: {_cell(run.title)}", ""]
     lines += ["| " + " | ".join(VERDICTS) + " | conformant |", "|--:" * len(VERDICTS) + "|---|"]
-    lines += ["| " + " | ".join(str(counts[v]) for v in VERDICTS) + f" | **{conformance(run.results)}** |", ""]
+    lines += ["| " + " | ".join(str(counts[v]) for v in VERDICTS) + f" | **{run.conformant}** |", ""]
     notable = [result for result in run.results if result.verdict != "pass"]
     if notable:
         lines += ["| verdict | level | vector | fact | here |", "|---|---|---|---|---|"]
@@ -336,8 +344,9 @@ def as_badge(run: Run) -> dict[str, Any]:
     """The endpoint JSON of shields.io: how many of the ``must`` vectors passed."""
     must = [result for result in run.results if result.vector.level == "must" and result.scored]
     passed = sum(result.verdict in ("pass", "xpass") for result in must)
-    colour = {"yes": "brightgreen", "incomplete": "yellow", "no": "red"}[conformance(run.results)]
-    return {"schemaVersion": 1, "label": f"SSE {run.target}", "message": f"{passed}/{len(must)}", "color": colour}
+    colour = {"yes": "brightgreen", "incomplete": "yellow", "no": "red"}[run.conformant]
+    message = f"{passed}/{len(must) + run.left_out}"
+    return {"schemaVersion": 1, "label": f"SSE {run.target}", "message": message, "color": colour}
 
 
 MAX_ANNOTATIONS = 10  # errors of one step that GitHub shows

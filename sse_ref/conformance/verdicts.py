@@ -137,12 +137,15 @@ def count(results: Iterable[Result]) -> dict[str, int]:
     return {verdict: counted[verdict] for verdict in VERDICTS}
 
 
-def conformance(results: Sequence[Result]) -> str:
-    """``yes`` if every ``must`` vector passed, ``no`` if one failed, ``incomplete`` if one could not be judged."""
+def conformance(results: Sequence[Result], left_out: int = 0) -> str:
+    """``yes`` if every ``must`` vector passed, ``no`` if one failed, ``incomplete`` if one was not judged.
+
+    ``left_out`` is how many the run did not choose.
+    """
     verdicts = {result.verdict for result in results if result.vector.level == "must" and result.scored}
     if verdicts & {"fail", "error", "xfail"}:
         return "no"
-    return "yes" if verdicts and verdicts <= {"pass", "xpass"} else "incomplete"
+    return "yes" if verdicts and verdicts <= {"pass", "xpass"} and not left_out else "incomplete"
 
 
 def exit_status(
