@@ -144,14 +144,20 @@ def test_stream_that_raises_has_crashed() -> None:
         assert [(outcome, type(error)) for outcome, error in outcomes] == [("crashed", KeyError)]
 
 
-def test_farewell_is_sent_when_the_loop_stops() -> None:
-    with (
-        looping() as loop,
-        streaming(loop, *frames((0, b"a"), (60, b"b")), farewell=lambda: b"bye") as (sock, outcomes),
-    ):
-        assert sock.recv(1) == b"a"
+@pytest.mark.parametrize(
+    ("sent", "waiting", "received"),
+    [
+        (Frame(0, 1, 1, b"a"), Frame(60, 2, 2, b"b"), b"a, sorry"),
+        (Frame(0, 1, 1, b"a"), Frame(60, 2, 2, b", the end", last=True), b"a, the end"),
+        (Frame(0, 1, 1, b"half an", open=True), Frame(60, 2, 2, b" event"), b"half an"),
+    ],
+    ids=["is-said", "is-the-end-where-that-is-all-that-is-left", "is-left-out-inside-an-event"],
+)
+def test_farewell_of_a_loop_that_stops(sent: Frame, waiting: Frame, received: bytes) -> None:
+    with looping() as loop, streaming(loop, sent, waiting, farewell=lambda: b", sorry") as (sock, outcomes):
+        first = sock.recv(100)
         loop.stop()
-        assert everything(sock) == b"bye"
+        assert first + everything(sock) == received
     assert outcomes == ["stopped"]
 
 
