@@ -2,10 +2,11 @@
 
     python examples/08_finish_and_done.py
 
-You will see four streams, and which of the signs each had. The finish reason decides. It says why the model stopped, and
-"length" says that the stream is whole but the answer was shortened by max_tokens; "tool_calls", that the model wants
-something done. [DONE] says only that the stream is over, and the end of the body that the connection is: the last stream
-ends as HTTP says, nothing reports an error, and it is half an answer.
+You will see four streams, and which of the signs each had. The finish reason decides. It says why the model stopped:
+"stop", that it was done; "length", that the stream is whole but the answer was shortened by max_tokens; "tool_calls", that
+the model wants something done; and elsewhere "content_filter", that the provider kept the rest back. [DONE] says only that
+the stream is over, and the end of the body that the connection is: the last stream ends as HTTP says, nothing reports an
+error, and it is half an answer.
 """
 
 import json
