@@ -80,6 +80,30 @@ def test_skip_is_never_a_pass(results: list[Result], answer: str) -> None:
     assert json.loads(json.dumps(reports.as_json(run(*results))))["conformant"] == answer
 
 
+def test_reasons_of_skips_are_said_and_counted() -> None:
+    skips = [*[result("skip", reason="no comments")] * 2, result("not-run", reason="no model")]
+    assert "  2 skip: no comments\n  1 not-run: no model\n  conformant: incomplete" in reports.summary(run(*skips))
+    many = [result("skip", reason=f"reason {number}") for number in range(9)]
+    assert "  1 skip: reason 5\n  3 skipped for other reasons\n" in reports.summary(run(*many))
+    assert "skip:" not in reports.summary(run(result("pass")))
+
+
+def test_bytes_in_a_chunk_each_are_one_dump() -> None:
+    shown = list(reports.input_lines(result("fail", input=["64", "61", "0a"])))
+    assert len(shown) == 1 and "|da.|" in shown[0] and shown[0].endswith("one chunk for each byte")
+    assert len(list(reports.input_lines(result("fail", input=["64", "610a"])))) == 2
+
+
+def test_what_a_vector_does_not_ask_for_is_no_difference() -> None:
+    told = {"event": "message", "data": "a", "id": ""}
+    event = {"data": "a", "chunk": 0, "extra": 1}
+    failed = result("fail", expected={"events": [told], "last_event_id": "1"})
+    failed.actual = {"events": [event], "last_event_id": "2", "retry": None}
+    lines = [line.strip() for line in reports.show_failure(run(failed), failed).splitlines()]
+    assert '-last_event_id: "1"' in lines and '+last_event_id: "2"' in lines
+    assert not any("data" in line and line.startswith(("-", "+")) for line in lines)
+
+
 # ---- Known failures --------------------------------------------------------------------------------------------------
 
 
@@ -337,6 +361,22 @@ def test_part_of_the_corpus_is_not_the_whole() -> None:
     newest = judge("decoder", "--persistent", "--as-of", "2026.11", "--json", "-", "--", *GOOD)
     assert json.loads(newest.stdout)["conformant"] == "yes" and json.loads(newest.stdout)["left_out"] == 0
     assert run(result("fail"), left_out=3).conformant == "no"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("command", "rest"),
+    [
+        ("decoder", "[options] [GLOB ...] -- CMD ..."),
+        ("encoder", "[options] [GLOB ...] -- CMD ..."),
+        ("client", "[options] [GLOB ...] -- CMD ..."),
+        ("server", "[options] [GLOB ...] URL --model M"),
+        ("serve", "[-h] [--port PORT]"),
+    ],
+)
+def test_help_of_a_command_begins_with_how_it_is_called(command: str, rest: str) -> None:
+    first = judge(command, "--help", env={"COLUMNS": "120"}).stdout.splitlines()[0]
+    assert first == f"usage: python -m sse_ref.conformance {command} {rest}"
 
 
 @pytest.mark.once

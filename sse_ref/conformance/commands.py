@@ -45,7 +45,9 @@ PROFILES = ("openai-chat", "sse")
 REPORTS = ("json", "junit", "tap", "md", "badge", "html")
 
 HELP = f"""\
-{COMMAND} tells where a program departs from the standard, in any language.
+{COMMAND} COMMAND ...
+
+Tells where a program departs from the standard, in any language.
 
   decoder [options] [GLOB ...] -- CMD ...     judge an event stream decoder: lines of JSON in and out
   encoder [options] [GLOB ...] -- CMD ...     judge an encoder, in the same way
@@ -62,7 +64,7 @@ def main(arguments: list[str] | None = None) -> int:
     """``python -m sse_ref.conformance``: do what the arguments say, and return the exit status."""
     given = sys.argv[1:] if arguments is None else list(arguments)
     if not given:
-        print(HELP, end="", file=sys.stderr)
+        print(f"usage: {HELP}", end="", file=sys.stderr)
         return 2
     command: list[str] = []
     if "--" in given:
@@ -631,10 +633,13 @@ def _port(text: str) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog=COMMAND, usage=HELP, add_help=True)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND", prog=COMMAND)
 
-    def command(name: str, do: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=text, description=text)
+    def command(
+        name: str, do: Callable[[argparse.Namespace], int], text: str, usage: str = ""
+    ) -> argparse.ArgumentParser:
+        whole = f"%(prog)s [options] [GLOB ...] {usage}" if usage else None  # None: argparse writes it
+        sub = commands.add_parser(name, help=text, description=text, usage=whole)
         sub.set_defaults(do=do)
         return sub
 
@@ -657,7 +662,7 @@ def _parser() -> argparse.ArgumentParser:
     export.add_argument("--as-of", metavar="VERSION")
 
     for target, do in (("decoder", _do_decoder), ("encoder", _do_encoder)):
-        sub = command(target, do, f"judge an event stream {target}")
+        sub = command(target, do, f"judge an event stream {target}", "-- CMD ...")
         _common(sub, timeout=10.0)
         sub.add_argument("--persistent", action="store_true", help="keep one process for all vectors")
         sub.add_argument("--without", default="", metavar="F,F", help="features that it does not have")
@@ -666,11 +671,11 @@ def _parser() -> argparse.ArgumentParser:
         else:
             sub.set_defaults(raw=False)
 
-    client = command("client", _do_client, "judge a client: started once for each case, with our URL")
+    client = command("client", _do_client, "judge a client: started once for each case, with our URL", "-- CMD ...")
     _common(client, timeout=20.0)
     client.add_argument("--profile", choices=PROFILES, default="openai-chat")
 
-    server = command("server", _do_server, "judge a server by its bytes on raw sockets")
+    server = command("server", _do_server, "judge a server by its bytes on raw sockets", "URL --model M")
     _common(server, timeout=10.0)
     server.add_argument("--profile", choices=PROFILES, default="openai-chat")
     server.add_argument("--model", default="", metavar="NAME", help="the model to ask for")

@@ -79,7 +79,7 @@ def expected_of(vector: Vector, n: int = 1) -> Expected:
 
 
 def cuttings(vector: Vector, n: int = 1) -> list[Cutting]:
-    """Every way in which the stream of the vector is cut, each once."""
+    """Every way in which the stream of the vector is cut, each once: the fewest cuts first, as they are easiest to read."""
     body = vector.body
     if "chunks" in body:
         return [Cutting("as given", [bytes_of(parts) for parts in body["chunks"]])]
@@ -91,10 +91,10 @@ def cuttings(vector: Vector, n: int = 1) -> list[Cutting]:
     made = [Cutting("whole", [stream])]
     if body.get("whole"):
         return made
+    made += [Cutting(f"cut after byte {at}", [stream[:at], stream[at:]]) for at in _cut_points(stream)]
+    made += [Cutting("cut as listed", list(_parts(stream, lengths))) for lengths in body.get("cuts", [])]
     if 1 < len(stream) <= WHOLE_CUTS:
         made.append(Cutting("byte by byte", [stream[at : at + 1] for at in range(len(stream))]))
-    made += [Cutting("cut as listed", list(_parts(stream, lengths))) for lengths in body.get("cuts", [])]
-    made += [Cutting(f"cut after byte {at}", [stream[:at], stream[at:]]) for at in _cut_points(stream)]
     unique = {tuple(cutting.chunks): cutting for cutting in reversed(made)}
     return [cutting for cutting in made if unique[tuple(cutting.chunks)] is cutting]
 

@@ -13,6 +13,7 @@ import difflib
 import json
 import re
 import shlex
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,7 @@ __all__ = [
 
 COMMAND = "python -m sse_ref.conformance"
 SHOWN_BYTES = 512  # of one input; the rest is counted
+SHOWN_SKIPS = 6  # different reasons
 SHOWN_STRING = 300  # characters of one string in a report
 BAD = ("fail", "error", "xpass")
 
@@ -110,12 +112,21 @@ def summary(run: Run) -> str:
                 f"  {level:<7}" + ", ".join(f"{own[v]} {v}" for v in VERDICTS if own[v] or v in ("pass", "fail"))
             )
     lines.append("  all    " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS))
+    lines += _skips(run.results)
     new = sum(not result.scored for result in run.results)
     if new:
         lines.append(f"  new, not scored: {new}, later than {run.as_of}")
     why = f" ({run.left_out} must vectors left out)" if run.left_out and run.conformant == "incomplete" else ""
     lines.append(f"  conformant: {run.conformant}{why}")
     return "\n".join(lines)
+
+
+def _skips(results: Sequence[Result]) -> list[str]:
+    """Why something was not judged, the most frequent reasons first."""
+    reasons = Counter(f"{r.verdict}: {r.reason}" for r in results if r.verdict in ("skip", "not-run"))
+    shown = [f"  {number} {reason}" for reason, number in reasons.most_common(SHOWN_SKIPS)]
+    more = sum(reasons.values()) - sum(number for _, number in reasons.most_common(SHOWN_SKIPS))
+    return [*(escaped(line) for line in shown), *([f"  {more} skipped for other reasons"] if more else [])]
 
 
 def one_line(result: Result) -> str:
@@ -160,14 +171,17 @@ def input_lines(result: Result) -> Iterator[str]:
     if result.vector.target != "decoder":
         yield from (line if len(line) <= 200 else f"{line[:150]}... ({len(line)} characters)" for line in result.input)
         return
+    chunks = [bytes.fromhex(chunk) for chunk in result.input]
+    if len(chunks) > 1 and all(len(chunk) == 1 for chunk in chunks):
+        chunks, mark = [b"".join(chunks)], "one chunk for each byte"
+    else:
+        mark = "chunk {}"
     offset = 0
-    for number, chunk in enumerate(result.input, 1):
-        data = bytes.fromhex(chunk)
+    for number, data in enumerate(chunks, 1):
         if offset >= SHOWN_BYTES or number > 32:
-            total = sum(len(other) // 2 for other in result.input)
-            yield f"... {total - offset} more bytes in {len(result.input) - number + 1} chunks"
+            yield f"... {sum(map(len, chunks)) - offset} more bytes in {len(chunks) - number + 1} chunks"
             return
-        yield from hexdump(data[:SHOWN_BYTES], offset, f"chunk {number}")
+        yield from hexdump(data[:SHOWN_BYTES], offset, mark.format(number))
         if len(data) > SHOWN_BYTES:
             yield f"... {len(data) - SHOWN_BYTES} more bytes in this chunk"
         offset += len(data)
@@ -196,11 +210,18 @@ def _diff(result: Result) -> Iterator[str]:
     if not isinstance(expected, dict) or "events" not in actual:
         return
     told = {name: value for name, value in expected.items() if name in actual}
-    want, got = (event_lines(side) for side in (told, actual))
+    want, got = event_lines(told), event_lines(_alike(actual, told))
     diff = list(difflib.unified_diff(want, got, "expected", "got", lineterm="", n=2))
     yield from diff[:40]
     if len(diff) > 40:
         yield f"... {len(diff) - 40} more lines"
+
+
+def _alike(actual: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
+    """What came, without the members of events that the vector says nothing about."""
+    names = {"event", "id"}.union(*told["events"])
+    events = [{n: v for n, v in e.items() if n in names} if isinstance(e, dict) else e for e in actual["events"]]
+    return {**actual, "events": events}
 
 
 def event_lines(side: dict[str, Any]) -> list[str]:
