@@ -4,8 +4,8 @@
 
 Thirty lines on urllib. You will see the answer, then each delta as it came: the first holds the role and no text, the
 last is empty, and text may be missing or null in any of them. Three things are easily missed: read1, because read waits
-until its buffer is full; flush, because standard output is a buffer too; and [DONE], which is not JSON. What this loop
-does not see is an answer that is not whole, or an error inside the stream: 08 and 14.
+for the end of the body; flush, because standard output is a buffer too; and [DONE], which is not JSON. An answer that ends
+early passes for a whole one in this loop (08), and an error inside the stream makes it fall over (14).
 """
 
 import json

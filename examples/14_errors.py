@@ -5,7 +5,8 @@
 Five faults are provoked, each asked for in the query of the request. You will see what a careful client makes of them,
 with the text that had come, and what a loop makes of them that only reads lines until there are no more: after the first
 byte the status is 200 already, so the loop sees nothing wrong in two of them. Only the first may be sent again without
-thinking, after the time that Retry-After says: nothing had come of an answer.
+thinking, after the time that Retry-After says: nothing had come of an answer. ChatStream sends it again
+by itself, twice at most; here it is told not to, with retries=0.
 """
 
 import http.client

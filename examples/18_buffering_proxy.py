@@ -3,8 +3,10 @@
     python examples/18_buffering_proxy.py
 
 A small proxy stands between client and server and does what real ones do. You will see when text arrived through it: one
-that collects the whole answer, one that compresses and waits for a full block, and their two cures. A proxy that obeys
-X-Accel-Buffering: no (nginx does) must be told so by the server; a compressor must flush after each event.
+that collects the whole answer, one that compresses and waits for a full block, and their cures. The server can ask for them:
+nginx obeys X-Accel-Buffering: no, and whoever compresses should leave Cache-Control: no-transform alone. Or the proxy is set
+up for streams: "proxy_buffering off;" and "gzip off;" in nginx, a flush after each event in a compressor. To find out which
+of several proxies it is, go around them one after the other with curl -N.
 """
 
 import http.server
@@ -29,19 +31,21 @@ class Proxy(http.server.BaseHTTPRequestHandler):
         with urllib.request.urlopen(request) as answer:
             self.send_response(answer.status)
             self.send_header("Content-Type", answer.headers["Content-Type"])
-            if "gzip" in manner:
+            streams = manner == "obeys" and answer.headers["X-Accel-Buffering"] == "no"
+            plain = manner == "gzip-obeys" and "no-transform" in answer.headers["Cache-Control"]
+            compress = "gzip" in manner and not plain
+            if compress:
                 self.send_header("Content-Encoding", "gzip")
             self.end_headers()
-            obeys = manner == "obeys" and answer.headers["X-Accel-Buffering"] == "no"
-            if manner in ("buffers", "obeys") and not obeys:
+            if manner in ("buffers", "obeys") and not streams:
                 self.wfile.write(answer.read())
                 return
             gzip = zlib.compressobj(wbits=31)
             while data := answer.read1():
-                if "gzip" in manner:
+                if compress:
                     data = gzip.compress(data) + (gzip.flush(zlib.Z_SYNC_FLUSH) if manner == "gzip-flush" else b"")
                 self.wfile.write(data)
-            if "gzip" in manner:
+            if compress:
                 self.wfile.write(gzip.flush())
 
     def log_message(self, *arguments):
@@ -53,7 +57,7 @@ with lesson.server() as url, http.server.ThreadingHTTPServer(("127.0.0.1", 0), P
     threading.Thread(target=proxy.serve_forever, daemon=True).start()
     ways = {"no proxy": url} | {
         manner: f"http://127.0.0.1:{proxy.server_port}/{manner}"
-        for manner in ("buffers", "gzip", "obeys", "gzip-flush")
+        for manner in ("buffers", "gzip", "obeys", "gzip-obeys", "gzip-flush")
     }
     for name, base in ways.items():
         began = time.monotonic()

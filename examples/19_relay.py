@@ -4,24 +4,24 @@
 
 Most applications stand between the browser and the model, so that the key stays with them. You will see tokens come
 through one at a time, then a client that leaves after five: the journal of the server behind the relay tells that the
-model stopped too. Then a refusal, whose status and Retry-After can still be passed on; and a stream that is cut behind
-the relay: 200 has been said, so the relay says it with an error in the stream. It decodes and encodes again, and so never
-passes on half an event. Comments are lost with that, so it has to send heartbeats of its own if the model may think for
-long.
+model stopped too, and also when it had not said a word yet. Then a refusal, whose status and Retry-After can still be passed
+on; and a stream that is cut behind the relay: 200 has been said, so the relay says it with an error in the stream. It
+decodes and encodes again, and so never passes on half an event. Where a read brings none, as with a heartbeat, it sends a
+comment: that keeps its own connection open, and writing is how it learns that nobody reads any more.
 """
 
+import contextlib
 import http.client
 import http.server
+import json
 import threading
-import time
 import urllib.error
 import urllib.request
 
 import lesson
 
-from sse_ref import SSEDecoder, encode_event
+from sse_ref import SSEDecoder, encode_comment, encode_event
 from sse_ref.client import ChatStream, StreamError
-from sse_ref.model import Text
 
 
 class Relay(http.server.BaseHTTPRequestHandler):
@@ -35,34 +35,36 @@ class Relay(http.server.BaseHTTPRequestHandler):
             upstream = urllib.request.urlopen(request, timeout=60)
         except urllib.error.HTTPError as error:
             upstream = error  # an answer, too
-        with upstream:  # leaving this block closes the connection to the model
+        except OSError:
+            self.send_error(502)
+            return
+        with upstream, contextlib.suppress(ConnectionError):  # if the client leaves, so do we: that stops the model
             self.send_response(upstream.status)
-            for name in ("Content-Type", "Cache-Control", "X-Accel-Buffering", "Retry-After"):
+            for name in ("Content-Type", "Cache-Control", "X-Accel-Buffering", "Retry-After", "X-Request-Id"):
                 if name in upstream.headers:
                     self.send_header(name, upstream.headers[name])
             self.end_headers()
-            try:
-                if upstream.headers.get_content_type() == "text/event-stream":
-                    self.pass_on(upstream)
-                else:
-                    self.wfile.write(upstream.read())
-            except OSError:
-                pass  # the client has left, and so do we
-
-    def pass_on(self, upstream):
-        decoder, done = SSEDecoder(), False
-        try:
-            while data := upstream.read1():
-                for event in decoder.feed(data):
-                    self.wfile.write(encode_event(event.data))
-                    done = event.data == "[DONE]"
-        except http.client.HTTPException:
-            pass
-        if not done:
-            self.wfile.write(encode_event('{"error": {"message": "the stream behind the relay was cut"}}'))
+            streamed = upstream.headers.get_content_type() == "text/event-stream"
+            for data in relayed(upstream) if streamed else [upstream.read()]:
+                self.wfile.write(data)
 
     def log_message(self, *arguments):
         pass
+
+
+def relayed(upstream):
+    """The events of a stream, each once it is whole; and if the stream breaks off, an error that says so."""
+    decoder = SSEDecoder()
+    with contextlib.suppress(OSError, http.client.HTTPException):  # cut, or silent for too long
+        while data := upstream.read1():
+            events = decoder.feed(data)
+            for event in events:
+                yield encode_event(event.data)
+                if event.data == "[DONE]" or "error" in json.loads(event.data):
+                    return
+            if not events:
+                yield encode_comment() + b"\n"  # with a blank line, for clients that only cut at those
+    yield encode_event('{"error": {"message": "the stream behind the relay was cut"}}')
 
 
 def ask(prompt, url, **options):
@@ -79,20 +81,19 @@ with lesson.server() as url, http.server.ThreadingHTTPServer(("127.0.0.1", 0), R
     threading.Thread(target=relay.serve_forever, daemon=True).start()
     here = f"http://127.0.0.1:{relay.server_port}/v1"
 
-    began = time.monotonic()
-    with ChatStream("one two three four five six", url=here + "?ttft=0&tps=50", model="toy-echo") as stream:
-        for piece in stream:
-            if isinstance(piece, Text):
-                print(f"~{time.monotonic() - began:.2f} s  {piece.text!r}")
-    print(f"{stream.outcome}, {stream.usage.completion_tokens} tokens")
-
-    chunks = []
-    with ChatStream("Tell me a story", url=here + "?tps=50", on_event=lambda e: chunks.append(e.data)) as stream:
+    with ChatStream("one two three four", url=here + "?ttft=0&tps=50", model="toy-echo") as stream:
         for _ in stream:
-            if len(stream.arrivals) == 5:
-                break
-    record = lesson.journal(url, chunks[0])
-    print(f"left after 5 tokens; behind the relay: {record['outcome']} at token ~{record['left_at_token']}")
+            pass
+    print(f"{stream.outcome}, each token ~{1000 * min(stream.gaps):.0f} ms or more after the one before")
+
+    body = json.dumps({"model": "toy", "stream": True, "messages": [{"role": "user", "content": "Tell me a story"}]})
+    for reads, query in ((5, "?tps=50"), (0, "?ttft=60&heartbeat=0.05")):
+        with urllib.request.urlopen(f"{here}/chat/completions{query}", body.encode(), timeout=10) as answer:
+            for _ in range(reads):
+                answer.read1()
+            chunk = json.dumps({"id": answer.headers["X-Request-Id"]})
+        record = lesson.journal(url, chunk)
+        print(f"left after {reads} reads; behind the relay: {record['outcome']} at token ~{record['left_at_token']}")
 
     ask("one two three four five six", here + "?fault=refuse", model="toy-echo")
     ask("one two three four five six", here + "?fault=cut&at=3", model="toy-echo")

@@ -4,7 +4,8 @@
 
 A stream is a connection that stays open: a server with four workers, one for each request, is full with four readers.
 This one sends all streams from one loop. You will see twenty clients, a thread each, take hardly longer than one. Then
-two answers share one stream: n is 2, and each chunk says by its index which of them it continues.
+two answers share one stream: n is 2, and each chunk says by its index which of them it continues. One answer for many
+readers is another thing: keep its events with their ids, and let each reader begin where it is (17).
 """
 
 import time

@@ -18,7 +18,7 @@ from sse_ref import SSEDecoder
 
 
 async def deltas(url, prompt):
-    """HTTP/1.0, so that the body needs no unpacking: it ends with the connection."""
+    """HTTP/1.0, so that the body needs no unpacking: it ends with the connection, and only [DONE] tells that it is whole."""
     parts = urllib.parse.urlsplit(url)
     body = json.dumps({"model": "toy-echo", "stream": True, "messages": [{"role": "user", "content": prompt}]}).encode()
     head = f"POST /v1/chat/completions?tps=20 HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -31,9 +31,15 @@ async def deltas(url, prompt):
         decoder = SSEDecoder()
         while data := await reader.read(65536):
             for event in decoder.feed(data):
-                for choice in json.loads(event.data)["choices"] if event.data != "[DONE]" else []:
+                if event.data == "[DONE]":
+                    return
+                chunk = json.loads(event.data)
+                if "error" in chunk:
+                    raise RuntimeError(chunk["error"]["message"])
+                for choice in chunk["choices"]:
                     if text := choice["delta"].get("content"):
                         yield event.data, text
+        raise EOFError("the stream was cut")
     finally:
         writer.close()
 

@@ -9,6 +9,11 @@ one:
 
     pip install uvicorn; cd examples; uvicorn 26_asgi:application --port 8001
     curl -N 'http://127.0.0.1:8001/?prompt=one+two'
+
+In FastAPI and Starlette all of it is one line, for an iterator of what encode_event returns, which they stop when a client
+leaves:
+
+    return StreamingResponse(events, media_type="text/event-stream", headers={"X-Accel-Buffering": "no"})
 """
 
 import asyncio

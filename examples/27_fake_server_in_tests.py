@@ -54,4 +54,4 @@ class HeadlineTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main(verbosity=2)
+    unittest.main(argv=[__file__], verbosity=2)

@@ -43,8 +43,11 @@ class Lesson:
         return self.docstring.split("\n\n")[1].strip().splitlines()[0].partition("   ")[0]
 
     @property
-    def seen(self) -> str:
-        return " ".join(self.docstring.split("\n\n")[2].split())
+    def prose(self) -> str:
+        """The question, and what follows it, as Markdown; of the commands only what is more than the one that is run."""
+        _, commands, *rest = self.docstring.split("\n\n")
+        rest[0] = f"{self.question} {rest[0]}"
+        return "\n\n".join(map(markdown, [*rest, commands] if "\n" in commands else rest))
 
     def run(self) -> subprocess.CompletedProcess[str]:
         """Run the command as it stands there, from the top of the clone."""
@@ -84,10 +87,15 @@ def index() -> str:
     return "\n".join(["| | example | the question it answers |", "|--:|---|---|", *rows])
 
 
+def markdown(paragraph: str) -> str:
+    if paragraph.startswith("    "):
+        return f"```\n{textwrap.dedent(paragraph)}\n```"
+    return textwrap.fill(" ".join(paragraph.split()), 125, break_long_words=False, break_on_hyphens=False)
+
+
 def shown(lesson: Lesson, output: str) -> str:
-    prose = textwrap.fill(f"{lesson.question} {lesson.seen}", 125, break_long_words=False, break_on_hyphens=False)
     return (
-        f"### {lesson.path.name[:2]}. {lesson.title}\n\n{prose}\n\n<details><summary>What it prints</summary>\n\n"
+        f"### {lesson.path.name[:2]}. {lesson.title}\n\n{lesson.prose}\n\n<details><summary>What it prints</summary>\n\n"
         f"```console\n$ {lesson.command}\n{output}```\n\n</details>\n"
     )
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -83,12 +86,47 @@ def test_page_of_the_examples_is_current() -> None:
 def test_example_introduces_itself(lesson: Lesson) -> None:
     assert lesson.title and lesson.question.endswith("?")
     assert lesson.command == f"python examples/{lesson.path.name}"
-    assert re.search(r"\b(see|seen|prints)\b", lesson.seen)
+    assert re.search(r"\b(see|seen|prints)\b", lesson.prose)
     assert len(lesson.path.read_text(encoding="utf-8").splitlines()) <= 100
 
 
 def test_examples_are_numbered_without_gaps() -> None:
     assert [lesson.path.name[:2] for lesson in LESSONS] == [f"{n:02}" for n in range(1, len(LESSONS) + 1)]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("said", [None, b"SSH-2.0-OpenSSH_9.2\r\n"], ids=["nothing-listens", "no-http"])
+def test_url_where_no_server_answers_is_said_so(said: bytes | None) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+
+    def answer() -> None:
+        connection, _ = listener.accept()
+        with connection:
+            connection.sendall(said or b"")
+
+    with ThreadPoolExecutor(1) as pool:
+        if said is None:
+            listener.close()
+        else:
+            pool.submit(answer)
+        line = [sys.executable, "examples/07_first_client.py"]
+        environment = {**os.environ, "SSE_REF_URL": url}
+        done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60, env=environment)
+    listener.close()
+    assert done.returncode == 1
+    assert done.stderr == f"no server answers at {url}; without a URL, this example starts its own\n"
+
+
+@pytest.mark.once
+def test_example_whose_reader_has_seen_enough_ends_quietly() -> None:
+    line = [sys.executable, "-u", "examples/19_relay.py"]
+    environment = {**os.environ, "SSE_REF_URL": ""}
+    with subprocess.Popen(line, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment) as process:
+        assert process.stdout and process.stderr
+        process.stdout.readline()
+        process.stdout.close()
+        assert process.stderr.read() == b""
 
 
 @pytest.mark.once

@@ -532,7 +532,11 @@ def test_smallest_page_streams_from_another_origin_and_stops(small_page: Page) -
     small_page.run("document.querySelector('#stop').click()")
     small_page.until(f"{output}.endsWith('[stopped]')")
     small_page.run("document.querySelector('form').requestSubmit()")
+    small_page.until(f"{output}.length > 20 && !{output}.includes('[')")
+    small_page.run("document.querySelector('form').requestSubmit()")  # without waiting for the end
+    small_page.until(f"{output}.startsWith('Long ago') && {output}.length < 20")
     small_page.until(f"{output}.length > 400 && {output}.endsWith(String.fromCodePoint(0x1f98a))")
+    assert "stopped" not in small_page.run(output)
     assert small_page.problems() == []
 
 
