@@ -133,6 +133,17 @@ def test_read_that_ends_inside_a_character_is_marked(visit: Open) -> None:
     ]
 
 
+def test_writes_of_seven_bytes_cut_characters(visit: Open) -> None:
+    page = visit(model="toy-echo", prompt="\U0001f98a\U0001f989" * 8, split=7, tps=0, go=1)
+    page.until(DONE)
+    assert "the read ended inside a character" in page.run("document.querySelector('#wire').innerText")
+
+
+def test_wire_shows_what_cannot_be_seen(visit: Open) -> None:
+    (row, *_) = rows_of(visit(), "data: a\u202eb\u200bc\ufeffd\u00a0e\u0007 f\n".encode())
+    assert row == ["data", "data: a\\u{202e}b\\u{200b}c\\u{feff}d\\u{a0}e\\x07 f\\n"]
+
+
 def test_wire_tells_lines_of_every_kind_and_end_apart(visit: Open) -> None:
     rows = rows_of(visit(), b": hi\r\nevent: e\rid: 7\nretry: 9\ncolour: x\ndata\n\ndata: [DONE]\n\n")
     assert [kind for kind, _ in rows] == [
@@ -191,7 +202,11 @@ def test_stop_tells_at_which_token_the_server_noticed_and_what_it_saved(visit: O
 @pytest.mark.parametrize(
     ("fault", "title", "says"),
     [
-        ("refuse", "Error before the stream", "HTTP 429"),
+        (
+            "refuse",
+            "Error before the stream",
+            "HTTP 429: refused, as the request asked for. It can be asked again, after 1 s",
+        ),
         ("error", "Error inside the stream", "broke down"),
         ("cut", "Truncated", "the connection broke"),
         ("end", "Truncated", "before a finish reason"),
@@ -213,11 +228,69 @@ def test_each_fault_is_shown_for_what_it_is(visit: Open, fault: str, title: str,
     assert page.run(f"{NOTES}.length") == 1  # and the next answer is whole
 
 
+@pytest.mark.parametrize("fault", ["error", "cut", "end", "stall"])
+def test_fault_that_comes_too_late_is_said(visit: Open, fault: str) -> None:
+    page = visit(model="toy-echo", prompt="Hi", fault=fault, go=1)
+    page.until(DONE)
+    assert page.run(NOTES) == ["No fault: the answer ended before token 12, after which it was to come."]
+
+
+def test_request_that_is_wrong_is_not_to_be_sent_again(visit: Open) -> None:
+    page = visit(model="no-such-model", go=1)
+    page.until(f"{NOTES}.length")
+    (note,) = page.run(NOTES)
+    assert note.startswith("Error before the stream: HTTP 404") and note.endswith(
+        "Asking the same again would not help."
+    )
+    assert "content-type: application/json" in page.run("document.querySelector('#wire').innerText")
+
+
+def test_tokens_are_those_of_the_usage_once_it_has_come(visit: Open) -> None:
+    page = visit(
+        model="toy-echo", prompt="\U0001f98a" * 30, tps=200, go=1
+    )  # four tokens to a character, which is a delta
+    page.until(DONE)
+    numbers = [float(page.run(f"document.querySelector('#n-{name}').innerText")) for name in ("tokens", "rate")]
+    deltas = page.run("document.querySelectorAll('#wire .dispatch').length")
+    assert numbers[0] == 120 and deltas < 60
+    elapsed = page.run("document.querySelector('#n-elapsed').innerText")
+    assert numbers[1] > 1.5 * 30 / float(elapsed.split()[0])  # 30 deltas in this time would be less
+
+
+@pytest.mark.parametrize(
+    ("kind", "body", "outcome"),
+    [
+        ("text/event-stream", "data: null\n\n", "protocol_error"),
+        ("text/event-stream", "data: 7\n\n", "protocol_error"),
+        ("text/event-stream", 'data: {"choices":[{"delta":{"tool_calls":{}}}]}\n\n', "protocol_error"),
+        ("text/event-stream", 'data: {"choices":null}\n\n', "truncated"),
+        ("application/json", "{}", "protocol_error"),
+        ("application/json", '{"choices":[]}', "protocol_error"),
+        ("application/json", "[", "protocol_error"),
+    ],
+)
+def test_what_is_no_answer_is_a_protocol_error(visit: Open, kind: str, body: str, outcome: str) -> None:
+    page = visit()
+    page.run(
+        f"window.fetch = async () => new Response({json.dumps(body)}, {{ headers: {{ 'Content-Type': '{kind}' }} }})"
+    )
+    assert (
+        page.run("import('/page/chat.mjs').then(chat => chat.ask('/', {})).then(result => result.outcome)") == outcome
+    )
+
+
 def test_new_conversation_while_an_answer_comes_begins_with_nothing(visit: Open, shared: Server) -> None:
     page = visit(tps=30, go=1)
     page.until("document.querySelectorAll('#wire .dispatch').length > 5")
     page.run("document.querySelector('#new').click()")
     page.until("document.querySelector('#stop').disabled")
+    wait_for(lambda: shared.journal[-1]["outcome"] == "client_left")
+    page.run("new Promise(resolve => setTimeout(resolve, 300))")  # what was to come late has come
+    assert (
+        page.run("document.querySelector('#conversation').innerText + document.querySelector('#wire').innerText") == ""
+    )
+    assert set(page.run("[...document.querySelectorAll('#numbers dd')].map(number => number.innerText)")) == {"\u2013"}
+    assert page.run("document.querySelector('#status').innerText") == "New conversation."
     page.run("document.querySelector('[name=tps]').value = 400; document.querySelector('#prompt').value = 'Second'")
     page.run("document.querySelector('#send').click()")
     page.until(f"{DONE} && document.querySelectorAll('.turn').length === 2")
@@ -386,10 +459,42 @@ def test_event_source_can_be_closed(visit: Open, shared: Server) -> None:
     page.until("Number(document.querySelector('#e-events').innerText) > 1")
     page.run("document.querySelector('#close').click()")
     page.until("document.querySelector('#e-state').innerText === '2, closed'")
+    for _ in range(3):
+        page.press("Escape", 27)
+    page.run("new Promise(resolve => setTimeout(resolve, 150))")
+    assert page.run("document.querySelector('#e-log').innerText").count("close()") == 1
     assert wait_for(lambda: shared.journal[-1]["outcome"] == "client_left")
 
 
 # ---- For everybody ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1366, 768), (390, 800)])
+def test_what_to_press_and_what_comes_are_seen_without_scrolling(visit: Open, width: int, height: int) -> None:
+    page = visit(size={"width": width, "height": height})
+    bottoms = page.run(
+        "['prompt', 'send', 'stop'].map(id => document.getElementById(id).getBoundingClientRect().bottom)"
+    )
+    assert max(bottoms) < height / 2
+    assert page.run("document.querySelector('#conversation').getBoundingClientRect().top") < height - 100
+
+
+def test_page_has_one_main_part_and_lets_text_say_its_direction(visit: Open) -> None:
+    page = visit(model="toy-echo", prompt="\u05e9\u05dc\u05d5\u05dd", go=1)
+    page.until(DONE)
+    assert (
+        page.run("document.querySelectorAll('main').length") == 1
+        and page.run("document.querySelector('main').role") is None
+    )
+    answer = "getComputedStyle(document.querySelector('.answers > div > div')).direction"
+    assert page.run(f"[getComputedStyle(document.querySelector('.user')).direction, {answer}]") == ["rtl", "rtl"]
+
+
+def test_address_may_ask_for_what_no_choice_offers(visit: Open) -> None:
+    page = visit(split=5, model="toy-echo", prompt="Hi", tps=0, go=1)
+    page.until(DONE)
+    assert page.run("document.querySelector('[name=split]').value") == "5"
+    assert "the read ended inside an event" in page.run("document.querySelector('#wire').innerText")
 
 
 def test_tabs_are_walked_with_the_arrow_keys(visit: Open) -> None:

@@ -9,7 +9,7 @@ import { SSEDecoder } from "./decoder.mjs"
 // `signal` cancels; `idle` is how many milliseconds of silence mean that the stream is dead. `onRead(bytes, plain)` is told
 // of every read, `onHead(response)` of the answer's beginning, `onPiece(result)` of every change.
 export async function ask(url, body, { headers = {}, signal, idle = 60_000, onHead = () => {}, onRead = () => {}, onPiece = () => {} } = {}) {
-  const result = { outcome: "", problem: "", status: 0, requestId: "", text: "", calls: [], finishReason: null, usage: null, tokens: [] }
+  const result = { outcome: "", problem: "", status: 0, requestId: "", retryAfter: "", text: "", calls: [], finishReason: null, usage: null, tokens: [] }
   const silence = new AbortController()
   const stop = AbortSignal.any([silence.signal, ...(signal ? [signal] : [])])
   let timer
@@ -28,6 +28,7 @@ export async function ask(url, body, { headers = {}, signal, idle = 60_000, onHe
     onHead(answer)
     result.status = answer.status
     result.requestId = answer.headers.get("X-Request-Id") ?? ""
+    result.retryAfter = answer.headers.get("Retry-After") ?? ""
     const streamed = (answer.headers.get("Content-Type") ?? "").startsWith("text/event-stream")
     const read = streamed ? readStream : readWhole
     await read(answer, result, bytes => { wait(); onRead(bytes, !streamed) }, onPiece)
@@ -35,11 +36,15 @@ export async function ask(url, body, { headers = {}, signal, idle = 60_000, onHe
     if (signal?.aborted) result.outcome = "cancelled"
     else if (silence.signal.aborted) end(result, "timeout", `nothing came for ${idle / 1000} s`)
     else if (!result.status) end(result, "http_error", "the server does not answer, or the request cannot be sent")
-    else end(result, "truncated", "the connection broke in the middle of the answer")
+    else if (error instanceof Broken) end(result, "truncated", "the connection broke in the middle of the answer")
+    else throw error // a fault of the caller
+  } finally {
+    clearTimeout(timer)
   }
-  clearTimeout(timer)
   return result
 }
+
+class Broken extends Error {}
 
 function end(result, outcome, problem = "") {
   Object.assign(result, { outcome, problem })
@@ -49,7 +54,7 @@ async function* reads(answer, onRead) {
   const reader = answer.body.getReader()
   try {
     for (;;) {
-      const { done, value } = await reader.read()
+      const { done, value } = await reader.read().catch(() => { throw new Broken() })
       if (done) return
       onRead(value)
       yield value
@@ -89,11 +94,11 @@ function finish(result, pending = false) {
 
 // One chunk. False if it ends the stream: an error, or something that is no chunk.
 function take(data, result) {
-  let chunk
-  try {
-    chunk = JSON.parse(data)
-  } catch {
-    end(result, "protocol_error", `this is no JSON: ${data.slice(0, 60)}`)
+  const chunk = object(data)
+  const choice = chunk?.choices?.[0] // the chunk with the usage has none
+  const { content, tool_calls: fragments } = choice?.delta ?? {}
+  if (!chunk || !Array.isArray(fragments ?? [])) {
+    end(result, "protocol_error", `this is no chunk: ${data.slice(0, 60)}`)
     return false
   }
   if (chunk.error) {
@@ -101,36 +106,39 @@ function take(data, result) {
     return false
   }
   if (chunk.usage) result.usage = chunk.usage
-  const choice = chunk.choices?.[0] // the chunk with the usage has none
-  if (!choice) return true
-  const delta = choice.delta ?? {}
-  if (delta.content) {
-    result.text += delta.content
+  if (content) {
+    result.text += content
     result.tokens.push(performance.now())
   }
-  for (const fragment of delta.tool_calls ?? []) {
+  for (const fragment of fragments ?? []) {
     const call = (result.calls[fragment.index] ??= { id: "", name: "", arguments: "" })
     call.id ||= fragment.id ?? ""
     call.name ||= fragment.function?.name ?? ""
     call.arguments += fragment.function?.arguments ?? ""
     result.tokens.push(performance.now())
   }
-  if (choice.finish_reason) result.finishReason = choice.finish_reason
+  if (choice?.finish_reason) result.finishReason = choice.finish_reason
   return true
+}
+
+// The JSON object that the text holds; undefined if it holds something else.
+function object(text) {
+  try {
+    const value = JSON.parse(text)
+    return value instanceof Object ? value : undefined
+  } catch {
+    return undefined
+  }
 }
 
 async function readWhole(answer, result, onRead, onPiece) {
   const decoder = new TextDecoder()
   let text = ""
   for await (const bytes of reads(answer, onRead)) text += decoder.decode(bytes, { stream: true })
-  let value
-  try {
-    value = JSON.parse(text)
-  } catch {
-    return end(result, answer.ok ? "protocol_error" : "http_error", `status ${answer.status}, and no JSON`)
-  }
-  if (!answer.ok) return end(result, "http_error", String(value.error?.message ?? `status ${answer.status}`))
-  const { message, finish_reason } = value.choices[0]
+  const value = object(text)
+  if (!answer.ok) return end(result, "http_error", String(value?.error?.message ?? `status ${answer.status}`))
+  const { message, finish_reason } = value?.choices?.[0] ?? {}
+  if (!message) return end(result, "protocol_error", `this is no answer: ${text.slice(0, 60)}`)
   result.text = message.content ?? ""
   result.calls = (message.tool_calls ?? []).map(call => ({ id: call.id, ...call.function }))
   result.finishReason = finish_reason

@@ -74,7 +74,7 @@ class Speaker {
 
 // ---- The wire ----
 
-const SHAPES = { head: "", read: "", data: "■", event: "◆", id: "◆", retry: "◆", comment: "●", unknown: "○", blank: "⏎", half: "⏎", dispatch: "▶", done: "★", cut: "✂", plain: "" }
+const SHAPES = { head: "", header: "", read: "", data: "■", event: "◆", id: "◆", retry: "◆", comment: "●", unknown: "○", blank: "⏎", half: "⏎", dispatch: "▶", done: "★", cut: "✂", plain: "" }
 const LEGEND = { data: "data field", event: "other field", comment: "comment", dispatch: "dispatch", done: "[DONE]", cut: "cut by a read" }
 
 class WireView {
@@ -89,7 +89,8 @@ class WireView {
     this.#stamp("head", title)
   }
   head(answer) {
-    this.#stamp("head", `HTTP ${answer.status}, ${answer.headers.get("Content-Type")}`)
+    this.#stamp("head", `HTTP ${answer.status} ${answer.statusText}`)
+    for (const [name, value] of answer.headers) this.#rows.push({ kind: "header", text: `${name}: ${value}` })
   }
   read(bytes, plain) {
     this.#stamp("read", `read, ${bytes.length} bytes`)
@@ -110,15 +111,19 @@ class WireView {
     const rows = this.#rows.splice(0)
     following(this.#box, () => {
       const skipped = Math.max(0, rows.length - MAX_ROWS)
-      this.#box.append(...rows.slice(skipped).map(({ kind, text }) => element("li", { className: kind }, ...(SHAPES[kind] ? [shape(kind)] : []), text)))
+      this.#box.append(...rows.slice(skipped).map(({ kind, text }) => element("li", { className: kind }, ...(SHAPES[kind] ? [shape(kind)] : []), ...(kind === "data" ? deltaInBold(text) : [text]))))
       if (left.has(this.#box)) return // somebody reads: nothing goes
+      this.#box.querySelector(".gone")?.remove()
       const excess = Math.max(0, this.#box.childElementCount - MAX_ROWS)
       for (let i = 0; i < excess; i++) this.#box.firstChild.remove()
       this.#gone += skipped + excess
-      if (this.#gone) this.#box.firstChild.replaceWith(element("li", { className: "gone" }, `${this.#gone} earlier rows are not kept`))
+      if (this.#gone) this.#box.prepend(element("li", { className: "gone" }, `${this.#gone} earlier rows are not kept`))
     })
   }
 }
+
+// Two hundred characters come with each token: what is new in them is what the eye should find.
+const deltaInBold = text => text.split(/("delta":\{[^}]*\})/).map((part, i) => (i % 2 ? element("b", {}, part) : part))
 
 function shape(kind) {
   const made = element("i", {}, SHAPES[kind])
@@ -130,34 +135,45 @@ document.querySelector(".legend").append(...Object.entries(LEGEND).map(([kind, t
 
 // ---- The numbers and the plot ----
 
+const plot = document.querySelector("#gaps svg")
+
+function clearNumbers() {
+  for (const number of document.querySelectorAll("#numbers dd")) number.textContent = "–"
+  for (const path of plot.children) path.setAttribute("d", "")
+  $("gap-top").textContent = "–"
+  plot.ariaLabel = "Gaps between tokens: nothing yet"
+}
+
 class Numbers {
   #began
   constructor(began) {
     this.#began = began
-    this.draw([], null)
-    document.querySelector("#gaps svg").ariaLabel = "Gaps between tokens: being measured"
+    clearNumbers()
+    plot.ariaLabel = "Gaps between tokens: being measured"
   }
+  // Until the usage comes, a delta counts as a token; some bring several.
   draw(times, usage, ended = 0) {
+    const tokens = usage?.completion_tokens ?? times.length
     const gaps = times.slice(1).map((time, i) => time - times[i])
     const sorted = gaps.toSorted((a, b) => a - b)
     const median = sorted[sorted.length >> 1]
     const longest = sorted.at(-1)
     const seconds = (times.at(-1) - times[0]) / 1000
     $("n-ttft").textContent = times.length ? ms(times[0] - this.#began) : "–"
-    $("n-rate").textContent = gaps.length > 1 && seconds > 0 ? (gaps.length / seconds).toFixed(1) : "–"
-    $("n-tokens").textContent = usage?.completion_tokens ?? (times.length || "–")
+    $("n-rate").textContent = gaps.length > 1 && seconds > 0 ? ((tokens - 1) / seconds).toFixed(1) : "–"
+    $("n-tokens").textContent = tokens || "–"
     $("n-median").textContent = gaps.length ? ms(median) : "–"
     $("n-longest").textContent = gaps.length ? ms(longest) : "–"
     $("n-elapsed").textContent = ms((ended || performance.now()) - this.#began)
     const shown = gaps.slice(-150)
-    const top = Math.max(...shown, 1)
-    const height = gap => ((gap / top) * 56).toFixed(1)
+    const top = Math.max(Math.min(Math.max(...shown), 6 * median), 1) // one long gap does not flatten the others
+    const height = gap => (Math.min(gap / top, 1) * 56).toFixed(1)
     $("bars").setAttribute("d", shown.map((gap, i) => `M${600 - 4 * (shown.length - i) + 2} 60V${60 - height(gap)}`).join(""))
-    $("median").setAttribute("d", gaps.length ? `M0 ${60 - height(Math.min(median, top))}H600` : "")
+    $("median").setAttribute("d", gaps.length ? `M0 ${60 - height(median)}H600` : "")
     $("gap-top").textContent = gaps.length ? ms(top) : "–"
     if (ended)
-      document.querySelector("#gaps svg").ariaLabel = gaps.length
-        ? `Gaps between ${times.length} tokens: median ${ms(median)}, longest ${ms(longest)}`
+      plot.ariaLabel = gaps.length
+        ? `Gaps between ${tokens} tokens: median ${ms(median)}, longest ${ms(longest)}`
         : "Gaps between tokens: fewer than two came apart"
   }
 }
@@ -244,8 +260,14 @@ function cursorPlace(box) {
   return /^([UO]L|PRE)$/.test(last?.tagName) ? last.lastElementChild : last ?? box
 }
 
+// Nothing of an answer had come, so asking again does no harm; but it helps only where the server was busy or broken.
+function again({ status, retryAfter }) {
+  if (status && status < 500 && status !== 429 && status !== 408) return "Asking the same again would not help."
+  return `It can be asked again${retryAfter ? `, after ${retryAfter} s (Retry-After)` : ""}.`
+}
+
 const EXPLAINED = {
-  http_error: result => ["Error before the stream", `HTTP ${result.status || "–"}: ${result.problem}. Nothing had been sent, so it can be asked again.`],
+  http_error: result => ["Error before the stream", `HTTP ${result.status || "–"}: ${result.problem}. ${again(result)}`],
   api_error: result => ["Error inside the stream", `${result.problem}. The status had been ${result.status} already, so it came as an event; what came before it is kept.`],
   truncated: result => ["Truncated", `${result.problem}. This is not the whole answer.`],
   protocol_error: result => ["Protocol error", `${result.problem}.`],
@@ -266,7 +288,7 @@ function note(box, title, text, error = false) {
 // One answer, streamed or whole, into a box of its own. The streamed one has the wire and the numbers.
 async function answer(row, stream, shown, signal, history) {
   const caption = element("b", { className: "caption" }, stream ? "streamed" : "whole")
-  const content = element("div", {})
+  const content = element("div", { dir: "auto" })
   const box = element("div", {}, caption, content)
   following(conversation, () => row.append(box))
   const began = performance.now()
@@ -275,9 +297,12 @@ async function answer(row, stream, shown, signal, history) {
   const speaker = new Speaker()
   const view = shown ? new WireView(began, `POST ${COMPLETIONS}, ${stream ? "streamed" : "whole"}`) : null
   const numbers = shown ? new Numbers(began) : null
+  const fault = settings.fault.value
+  const over = () => history !== messages // another conversation has begun
   let current = { text: "", calls: [], tokens: [], outcome: "" }
   let ended = 0
   const draw = () => {
+    if (over()) return
     drawAnswer(content, current, json)
     numbers?.draw(current.tokens, current.usage, ended)
     if (shown) speaker.speak(current.text)
@@ -295,8 +320,8 @@ async function answer(row, stream, shown, signal, history) {
       current = soFar
       redraw(draw)
     },
-  })
-  clearInterval(clock)
+  }).finally(() => clearInterval(clock))
+  if (over()) return result
   ended = performance.now()
   current = result
   draw()
@@ -305,6 +330,7 @@ async function answer(row, stream, shown, signal, history) {
   const first = result.tokens[0] ? `first words after ${ms(result.tokens[0] - began)}, ` : ""
   caption.textContent = `${caption.textContent}: ${first}end after ${ms(ended - began)}`
   const how = explain(box, result)
+  if (fault && result.outcome === "complete") note(box, "No fault", `the answer ended before token ${settings.at.value}, after which it was to come.`)
   if (shown) speaker.rest(result.text, result.calls.length ? `It calls ${result.calls.map(call => call.name).join(" and ")}.` : how)
   if (result.outcome === "cancelled") explainStop(box, stream, result, body).catch(() => note(box, "Stopped", "The server cannot be asked what it noticed."))
   return result
@@ -321,7 +347,7 @@ async function send(prompt) {
   $("wire").replaceChildren()
   try {
     history.push({ role: "user", content: prompt })
-    turn("You", element("div", { className: "user" }, prompt))
+    turn("You", element("div", { className: "user", dir: "auto" }, prompt))
     let result
     for (let round = 0; round < 2; round++) {
       const row = element("div", { className: "answers" })
@@ -410,7 +436,7 @@ promptBox.addEventListener("keydown", event => {
   event.preventDefault()
   $("ask").requestSubmit()
 })
-if (matchMedia("(max-width: 48rem)").matches) document.querySelector("details").open = false
+if (matchMedia("(max-width: 48rem), (max-height: 50rem)").matches) document.querySelector("details").open = false
 $("settings").addEventListener("submit", event => event.preventDefault())
 $("stop").addEventListener("click", () => running?.abort())
 document.addEventListener("keydown", event => {
@@ -421,8 +447,11 @@ document.addEventListener("keydown", event => {
 $("new").addEventListener("click", () => {
   running?.abort()
   messages = []
+  changed.clear()
   conversation.replaceChildren()
   $("wire").replaceChildren()
+  clearNumbers()
+  status.textContent = "New conversation."
   promptBox.focus()
 })
 
@@ -462,10 +491,11 @@ function connect() {
   }
   const made = (opened = new EventSource(`/events?${query}`))
   close = why => {
-    if (made.readyState !== EventSource.CLOSED) status.textContent = "Closed."
-    made.close()
-    if (why) tell(why)
     $("close").disabled = true
+    if (made.readyState === EventSource.CLOSED) return
+    made.close()
+    status.textContent = "Closed."
+    if (why) tell(why)
   }
   $("close").disabled = false
   tell(`new EventSource("/events?${query}")`)
@@ -532,8 +562,10 @@ const given = new URLSearchParams(location.search)
 const form = location.hash === "#events" ? "source" : "settings"
 for (const field of $(form).elements) {
   if (!given.has(field.name)) continue
-  if (field.type === "checkbox") field.checked = given.get(field.name) !== "0"
-  else field.value = given.get(field.name)
+  const value = given.get(field.name)
+  if (field.type === "checkbox") field.checked = value !== "0"
+  else field.value = value
+  if (field.value !== value && field.options) field.add(new Option(value, value, true, true)) // not among those there are
 }
 if (given.has("prompt")) promptBox.value = given.get("prompt")
 if (location.hash === "#events") select(tabs[1])

@@ -1,7 +1,8 @@
 // What can be shown of JSON and of Markdown whose end has not come.
 //
 // In:   a text that is still growing.
-// Out:  for JSON the value so far; for Markdown a tree of plain objects, {tag, children, href?}, with text as strings.
+// Out:  for JSON the value so far; for Markdown a tree of plain objects, {tag, children}, with text as strings. A link has
+//       its href, a numbered list its start.
 //
 // Both follow one idea: close what is open, and hold back what might still become something else.
 
@@ -57,8 +58,7 @@ export function markdown(text, growing = false) {
   for (const line of lines) {
     if (code) {
       if (/^`{3,}\s*$/.test(line)) code = null
-      else code.children[0] += (code.begun ? "\n" : "") + line
-      if (code) code.begun = true
+      else code.children.push(line)
       continue
     }
     const fence = /^```[^`]*$/.test(line)
@@ -72,7 +72,7 @@ export function markdown(text, growing = false) {
     if (!item && !blank) list = null
     if (fence || heading || item || blank) paragraph = null
     if (fence) {
-      code = { tag: "code", children: [""], begun: false }
+      code = { tag: "code", children: [] }
       blocks.push({ tag: "pre", children: [code] })
     } else if (heading) {
       blocks.push({ tag: `h${Math.min(6, heading[1].length + 2)}`, text: heading[2] })
@@ -86,7 +86,8 @@ export function markdown(text, growing = false) {
       blocks.push((paragraph = { tag: "p", text: line }))
     }
   }
-  if (held && code && !/^`*$/.test(last)) code.children[0] += (code.begun ? "\n" : "") + last // in code it says what it is
+  if (held && code && !/^`*$/.test(last)) code.children.push(last) // in code it says what it is
+  for (const { tag, children } of blocks) if (tag === "pre") children[0].children = [children[0].children.join("\n")]
   const leaves = blocks.flatMap(block => (block.tag === "pre" ? [] : block.children ?? [block]))
   for (const leaf of leaves) {
     leaf.children = inline(leaf.text, growing && leaf === leaves.at(-1) && blocks.at(-1).tag !== "pre")
@@ -96,7 +97,7 @@ export function markdown(text, growing = false) {
 }
 
 // The text of one block, with its marks as tags. Open marks are kept on a stack, so that no text can exhaust a recursion.
-export function inline(text, growing = false) {
+function inline(text, growing = false) {
   const stack = [{ children: [] }]
   const add = child => stack.at(-1).children.push(child)
   const lastBracket = text.lastIndexOf("[")

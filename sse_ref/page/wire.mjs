@@ -71,8 +71,8 @@ function kindOf(first, ended) {
   return FIELDS.find(field => (whole ? field === name : field.startsWith(name))) ?? "unknown"
 }
 
-// Bytes as text: control characters and bytes that are no whole character as escapes.
-export function visible(bytes) {
+// Bytes as text: what cannot be seen, and bytes that are no whole character, as escapes.
+function visible(bytes) {
   let text = ""
   try {
     text = strict.decode(bytes)
@@ -87,7 +87,13 @@ export function visible(bytes) {
       }
     }
   }
-  return text.replace(/[\0-\x1f\x7f-\x9f]/g, control => ({ "\r": "\\r", "\n": "\\n" })[control] ?? hex(control.charCodeAt()))
+  return text.replace(/(?! )[\p{C}\p{Z}]/gu, escape)
+}
+
+// Controls, marks of direction, spaces of no width.
+function escape(character) {
+  const code = character.codePointAt()
+  return { "\r": "\\r", "\n": "\\n" }[character] ?? (code < 0x80 ? hex(code) : `\\u{${code.toString(16)}}`)
 }
 
 const hex = byte => "\\x" + byte.toString(16).padStart(2, "0")
