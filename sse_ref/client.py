@@ -620,7 +620,8 @@ def _stream(stream: ChatStream, show: _Show) -> tuple[str, int]:
     except HTTPStatusError as error:
         if error.status is None:
             return f"{error}; is the server running? python -m sse_ref.server starts one", 2
-        return f"{stream.outcome}: {error}", 1
+        again = f" (asked {stream.attempts} times)" if stream.attempts > 1 else ""
+        return f"{stream.outcome}: {error}{again}", 1
     except StreamError as error:
         return f"{stream.outcome}: {error}", 1
     except KeyboardInterrupt:

@@ -337,7 +337,7 @@ class Record:
 # What error responses say beside the status: always our own words, never the client's.
 PROBLEMS = {
     400: "the request is not valid HTTP",
-    404: "there is nothing at this path",
+    404: "there is nothing at this path; the API is below /v1",
     405: "this path does not know that method",
     408: "the request did not arrive in time",
     414: "the path is too long",

@@ -272,6 +272,14 @@ def test_http_error_is_one_line_and_exit_1() -> None:
     )
 
 
+@pytest.mark.once
+def test_how_often_was_asked_is_said() -> None:
+    busy = whole("429 Busy", b'{"error": {"message": "busy"}}', "Retry-After-Ms: 1")
+    with playing(busy, busy) as server:
+        result = run("hi", "--url", server.url, "--retries", "1")
+    assert result.stderr == "sse_ref.client: http_error: 429: busy (asked 2 times)\n"
+
+
 def test_nothing_listening_is_one_line_and_exit_2() -> None:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         port = probe.getsockname()[1]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,10 @@ def globs(line: str) -> list[str]:
 
 
 def judge(line: str, program: str) -> subprocess.CompletedProcess[str]:
-    line = re.sub(r"python \S+\.py$", f"{sys.executable} {program}", line)
+    if program.endswith(".mjs") and not shutil.which("node"):
+        pytest.skip("node is not installed")
+    runs = "node" if program.endswith(".mjs") else sys.executable
+    line = re.sub(r"python \S+\.py$", f"{runs} {program}", line)
     words = [sys.executable, "-m", "sse_ref.conformance", *shlex.split(line)]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)
 
@@ -87,13 +91,16 @@ def test_encoder_to_start_from_fails_both_levels(tmp_path: Path) -> None:
         assert judge(line, reference).returncode == 0
 
 
-def test_client_to_start_from_passes_some_and_fails_some() -> None:
-    done = judge(
-        "client --brief 'error/*' -- python examples/adapters/my_client.py", "examples/adapters/urllib_client.py"
-    )
+@pytest.mark.parametrize("name", ["urllib_client.py", "fetch_client.mjs"])
+def test_client_to_start_from_passes_some_and_fails_some(name: str) -> None:
+    done = judge("client --brief 'error/*' -- python examples/adapters/my_client.py", f"examples/adapters/{name}")
     assert done.returncode == 1 and re.search(r"all +[1-9]\d* pass, [1-9]\d* fail, 0 error", done.stdout), done.stdout
 
 
-def test_naive_decoder_scores_what_the_page_lets_expect() -> None:
-    done = judge("decoder --persistent --brief -- python x.py", "examples/naive_decoder.py")
-    assert "18 pass, 263 fail, 0 error" in done.stdout
+@pytest.mark.parametrize(
+    ("name", "score"), [("naive_decoder.py", "18 pass, 263 fail"), ("naive_decoder.mjs", "20 pass, 261 fail")]
+)
+def test_naive_decoder_scores_what_the_page_lets_expect(name: str, score: str) -> None:
+    done = judge("decoder --persistent --brief -- python x.py", f"examples/{name}")
+    assert f"{score}, 0 error" in done.stdout
+    assert judge(DECODER[0], f"examples/{name}").returncode == 1
