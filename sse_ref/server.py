@@ -531,8 +531,13 @@ class Connection(BaseHTTPRequestHandler):
         named: dict[str, Any] = {"id": record.id, "created": int(record.at)}
         try:
             if not request.stream:
-                answer = dialect.write_answer(request, pieces, **named)
-                whole = self.json_response(HTTPStatus.OK, answer, {"X-Request-Id": record.id})
+                status = HTTPStatus.OK
+                try:
+                    answer = dialect.write_answer(request, pieces, **named)
+                except ModelFailure as failure:  # it is told when it happens, not before
+                    record.status = status = HTTPStatus.INTERNAL_SERVER_ERROR
+                    answer = dialect.write_error(RequestError(status, str(failure), type="server_error"))
+                whole = self.json_response(status, answer, {"X-Request-Id": record.id})
                 frame = Frame(pace.due, pace.tokens, 0, whole)
                 broken = delivery.breaks_off(pace.tokens)
                 if broken and delivery.fault == "end":  # a length has been announced: ending early is to be cut

@@ -1259,8 +1259,10 @@ def test_fault_error_is_the_models_failure_inside_the_stream(server: Server) -> 
     rest = delivered(server, "fault=error&at=4")
     assert b'data: {"error":{"message":"the model broke down, as the request asked for"' in rest
     assert rest.endswith(b"0\r\n\r\n") and server.journal[-1]["outcome"] == "failed"
-    whole = delivered(server, "fault=error&at=4", stream=False)
-    assert whole.startswith(b"HTTP/1.1 500 ")
+    began = time.monotonic()
+    whole = delivered(server, "fault=error&at=4&ttft=0.1&tps=100", stream=False)
+    assert whole.startswith(b"HTTP/1.1 500 ") and time.monotonic() - began > 0.1  # no sooner than the model fails
+    assert (server.journal[-1]["outcome"], server.journal[-1]["status"]) == ("failed", 500)
 
 
 def test_fault_refuse_is_429_before_the_stream(server: Server) -> None:
