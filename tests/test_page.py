@@ -367,6 +367,18 @@ def test_tools_are_called_in_parallel_and_answered_in_a_second_round(visit: Open
     assert [message["role"] for message in last] == ["user", "assistant", "tool", "tool"]
 
 
+def test_code_keeps_its_lines_also_while_it_grows(visit: Open) -> None:
+    page = visit()
+    for text, growing, code in (
+        ("```\na\n\n# b\n```\nc", False, "a\n\n# b"),
+        ("```\na\n  b", True, "a\n  b"),
+        ("```\na\n- ", True, "a\n- "),
+        ("```\na\n``", True, "a"),
+    ):
+        call = f"markdown({json.dumps(text)}, {json.dumps(growing)})[0].children[0].children"
+        assert page.run(f"import('/page/partial.mjs').then(({{ markdown }}) => {call})") == [code], text
+
+
 def test_json_output_is_shown_while_it_grows(visit: Open) -> None:
     page = visit(json=1, tps=100, go=1)
     page.until("document.querySelector('.answers pre')?.innerText.includes('title')")
@@ -491,6 +503,7 @@ def test_page_has_one_main_part_and_lets_text_say_its_direction(visit: Open) -> 
     )
     answer = "getComputedStyle(document.querySelector('.answers > div > div')).direction"
     assert page.run(f"[getComputedStyle(document.querySelector('.user')).direction, {answer}]") == ["rtl", "rtl"]
+    assert page.run("getComputedStyle(document.querySelector('#prompt')).direction") == "rtl"
 
 
 def test_address_may_ask_for_what_no_choice_offers(visit: Open) -> None:
