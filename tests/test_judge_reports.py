@@ -102,6 +102,8 @@ def test_what_a_vector_does_not_ask_for_is_no_difference() -> None:
     lines = [line.strip() for line in reports.show_failure(run(failed), failed).splitlines()]
     assert '-last_event_id: "1"' in lines and '+last_event_id: "2"' in lines
     assert not any("data" in line and line.startswith(("-", "+")) for line in lines)
+    failed.expected = {"events": []}
+    assert '+{"data": "a", "event": "message", "id": ""}' in reports.show_failure(run(failed), failed)
 
 
 # ---- Known failures --------------------------------------------------------------------------------------------------

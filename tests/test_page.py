@@ -258,6 +258,7 @@ def test_tokens_are_those_of_the_usage_once_it_has_come(visit: Open) -> None:
     [
         ("text/event-stream", "data: null\n\n", "protocol_error"),
         ("text/event-stream", "data: 7\n\n", "protocol_error"),
+        ("text/event-stream", "data: []\n\n", "protocol_error"),
         ("text/event-stream", 'data: {"choices":[{"delta":{"tool_calls":{}}}]}\n\n', "protocol_error"),
         ("text/event-stream", 'data: {"choices":null}\n\n', "truncated"),
         ("application/json", "{}", "protocol_error"),

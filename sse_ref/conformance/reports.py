@@ -219,7 +219,7 @@ def _diff(result: Result) -> Iterator[str]:
 
 def _alike(actual: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
     """What came, without the members of events that the vector says nothing about."""
-    names = {"event", "id"}.union(*told["events"])
+    names = {"event", "data", "id"}.union(*told["events"])
     events = [{n: v for n, v in e.items() if n in names} if isinstance(e, dict) else e for e in actual["events"]]
     return {**actual, "events": events}
 

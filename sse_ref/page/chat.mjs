@@ -125,7 +125,7 @@ function take(data, result) {
 function object(text) {
   try {
     const value = JSON.parse(text)
-    return value instanceof Object ? value : undefined
+    return value instanceof Object && !Array.isArray(value) ? value : undefined
   } catch {
     return undefined
   }
