@@ -165,10 +165,11 @@ class Numbers {
     $("n-median").textContent = gaps.length ? ms(median) : "–"
     $("n-longest").textContent = gaps.length ? ms(longest) : "–"
     $("n-elapsed").textContent = ms((ended || performance.now()) - this.#began)
-    const shown = gaps.slice(-150)
+    const room = Math.max(10, Math.floor(plot.clientWidth / 6)) // bars that fit, on a phone too
+    const shown = gaps.slice(-room)
     const top = Math.max(Math.min(Math.max(...shown), 6 * median), 1) // one long gap does not flatten the others
     const height = gap => (Math.min(gap / top, 1) * 56).toFixed(1)
-    $("bars").setAttribute("d", shown.map((gap, i) => `M${600 - 4 * (shown.length - i) + 2} 60V${60 - height(gap)}`).join(""))
+    $("bars").setAttribute("d", shown.map((gap, i) => `M${600 - (600 / room) * (shown.length - i - 0.5)} 60V${60 - height(gap)}`).join(""))
     $("median").setAttribute("d", gaps.length ? `M0 ${60 - height(median)}H600` : "")
     $("gap-top").textContent = gaps.length ? ms(top) : "–"
     if (ended)
@@ -468,13 +469,13 @@ function connect() {
   const log = $("e-log")
   left.delete(log)
   const counts = { opened: 0, events: 0 }
-  let text = "", rows = []
+  let text = "", rows = [], lastId = ""
   log.replaceChildren()
-  $("e-id").textContent = ""
   const draw = () => {
     if (made !== opened) return // another one has been opened since
     $("e-text").textContent = text
     $("e-state").textContent = opened ? ["0, connecting", "1, open", "2, closed"][opened.readyState] : "2, closed"
+    $("e-id").textContent = lastId
     $("e-opened").textContent = counts.opened
     $("e-events").textContent = counts.events
     following(log, () => log.append(...rows.splice(0).map(row => element("li", {}, row))))
@@ -485,7 +486,7 @@ function connect() {
   }
   const took = event => {
     counts.events++
-    $("e-id").textContent = event.lastEventId
+    lastId = event.lastEventId
     if (event.type !== "message") status.textContent = `The last event: ${event.type}.`
     tell(`${event.type}  id ${event.lastEventId}  ${JSON.stringify(event.data)}`)
   }
@@ -513,7 +514,7 @@ function connect() {
     if (made.readyState === EventSource.CLOSED) {
       tell("error: refused or ended for good (204, another status, or another content type); the browser will not try again")
       close()
-    } else tell(`error: the connection is gone; the browser waits, then asks with Last-Event-ID: ${$("e-id").textContent || "none"}`)
+    } else tell(`error: the connection is gone; the browser waits, then asks with Last-Event-ID: ${lastId || "none"}`)
     status.textContent = made.readyState === EventSource.CLOSED ? "Closed." : "Dropped, reconnecting."
   }
   for (const name of ["done", "failure"])
