@@ -2,9 +2,9 @@
 
     python examples/27_fake_server_in_tests.py
 
-With a model that costs nothing, always answers the same, and fails when asked to. You will see five tests of a small
-function pass: the good case, an error inside the stream, a cut, a refusal that is tried again, and a user who leaves.
-Each asks for its fault in the URL, which works with every SDK in every language; what the server saw is in its journal.
+With a model that costs nothing, always answers the same, and fails when asked to. You will see six tests of a small function
+pass: the good case, an error inside the stream, a cut, a refusal, a busy server that is asked again, and a user who leaves.
+Faults are asked for in the URL, which works with every SDK in every language; what the server saw is in its journal.
 """
 
 import unittest
@@ -42,9 +42,16 @@ class HeadlineTest(unittest.TestCase):
     def test_cut(self):
         self.assertEqual(headline(self.url + "?fault=cut&at=2", "Rain in Bergen"), "Rain in [truncated]")
 
-    def test_refusal_is_tried_again(self):
+    def test_refusal(self):
         self.assertEqual(headline(self.url + "?fault=refuse", "Rain in Bergen"), "nothing [http_error]")
-        self.assertEqual([record["status"] for record in self.server.journal], [429, 429])
+        self.assertEqual([record["status"] for record in self.server.journal], [429, 429])  # it was tried twice
+
+    def test_busy_server_is_asked_again(self):
+        server = self.enterContext(running(max_streams=1))
+        with ChatStream("word " * 8, url=server.url + "/v1?tps=10", model="toy-echo") as other:
+            next(iter(other))  # it has the only place for most of a second, and Retry-After is a second
+            self.assertEqual(headline(server.url + "/v1", "Rain in Bergen"), "Rain in Bergen")
+        self.assertEqual([record["status"] for record in server.journal], [200, 429, 200])
 
     def test_user_who_leaves_stops_the_model(self):
         self.assertEqual(headline(self.url + "?tps=100", "word " * 50, enough=9), "word word")
