@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import threading
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from http.server import ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import pytest
 from lessons import LESSONS, PAGE, Lesson, index, outputs, replaced, settled, shown
 
+from sse_ref import iter_events
 from sse_ref.server import running
 
 ROOT = Path(__file__).parents[1]
@@ -127,6 +135,58 @@ def test_example_whose_reader_has_seen_enough_ends_quietly() -> None:
         process.stdout.readline()
         process.stdout.close()
         assert process.stderr.read() == b""
+
+
+@pytest.fixture
+def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
+    """The relay of example 19, which gives up a silent model after half a second."""
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # lesson.py puts another one there
+    monkeypatch.syspath_prepend(str(ROOT / "examples"))
+    program = (ROOT / "examples" / "19_relay.py").read_text(encoding="utf-8").partition("\nwith lesson.server()")[0]
+    names: dict[str, Any] = {}
+    exec(compile(program.replace("timeout=60", "timeout=0.5"), "19_relay.py", "exec"), names)
+    with ThreadingHTTPServer(("127.0.0.1", 0), names["Relay"]) as relay:
+        threading.Thread(target=relay.serve_forever, daemon=True).start()
+        yield relay
+        relay.shutdown()
+
+
+def relayed(relay: ThreadingHTTPServer, query: str) -> tuple[int, list[str]]:
+    """The status and the data of the events that a client of the relay gets."""
+    body = b'{"model": "toy-echo", "stream": true, "messages": [{"role": "user", "content": "one two three"}]}'
+    url = f"http://127.0.0.1:{relay.server_port}/v1/chat/completions{query}"
+    try:
+        with urllib.request.urlopen(url, body, timeout=30) as answer:
+            return answer.status, [event.data for event in iter_events([answer.read()])]
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.code, []
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("fault", "message"),
+    [
+        ("error", "the model broke down, as the request asked for"),
+        ("stall", "the stream behind the relay was cut"),
+        ("cut", "the stream behind the relay was cut"),
+        ("end", "the stream behind the relay was cut"),
+    ],
+)
+def test_relay_says_once_what_went_wrong(relay: ThreadingHTTPServer, fault: str, message: str) -> None:
+    with running() as server:
+        relay.upstream = server.url  # type: ignore[attr-defined]
+        status, data = relayed(relay, f"?fault={fault}&at=2&heartbeat=0")
+    errors = [json.loads(text)["error"]["message"] for text in data if "error" in text]
+    assert (status, errors) == (200, [message]) and "[DONE]" not in data
+
+
+@pytest.mark.once
+def test_relay_without_anything_behind_it_says_502(relay: ThreadingHTTPServer) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+    relay.upstream = f"http://127.0.0.1:{port}"  # type: ignore[attr-defined]
+    assert relayed(relay, "") == (502, [])
 
 
 @pytest.mark.once
