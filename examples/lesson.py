@@ -35,9 +35,7 @@ def owner(url):
     try:
         with urllib.request.urlopen(url + "/v1/models", timeout=1) as answer:
             return json.load(answer)["data"][0]["owned_by"]
-    except urllib.error.HTTPError:
-        return ""
-    except (ValueError, LookupError, TypeError):
+    except (urllib.error.HTTPError, ValueError, LookupError, TypeError):
         return ""
     except (OSError, http.client.HTTPException):
         return None

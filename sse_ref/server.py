@@ -538,12 +538,7 @@ class Connection(BaseHTTPRequestHandler):
                     record.status = status = HTTPStatus.INTERNAL_SERVER_ERROR
                     answer = dialect.write_error(RequestError(status, str(failure), type="server_error"))
                 whole = self.json_response(status, answer, {"X-Request-Id": record.id})
-                frame = Frame(pace.due, pace.tokens, 0, whole)
-                broken = delivery.breaks_off(pace.tokens)
-                if broken and delivery.fault == "end":  # a length has been announced: ending early is to be cut
-                    delivery = replace(delivery, fault="cut")
-                frames = delivery.break_off(frame._replace(tokens=0), b"") if broken else iter([frame])
-                self.set_stream(Stream(frames), record)
+                self.begin_whole(whole, pace, delivery, record)
                 return
             events = dialect.write_stream(request, pieces, **named)
             first = next(events)  # made here, so that a schema that nothing fits is refused before the stream
@@ -645,6 +640,15 @@ class Connection(BaseHTTPRequestHandler):
         self.answer_error(DIALECTS["openai"], RequestError(405, PROBLEMS[405]), {"Allow": allowed})
 
     # ---- Streams -----------------------------------------------------------------------------------------------------
+
+    def begin_whole(self, response: bytes, pace: _Pace, delivery: Delivery, record: Record) -> None:
+        """Send a response when the last token of its answer is due, or the fault in its place."""
+        frames = iter([Frame(pace.due, pace.tokens, 0, response)])
+        if delivery.breaks_off(pace.tokens):
+            if delivery.fault == "end":  # a length has been announced: ending early is to be cut
+                delivery = replace(delivery, fault="cut")
+            frames = delivery.break_off(Frame(pace.due, 0, 0, response), b"")
+        self.set_stream(Stream(frames), record)
 
     def begin_stream(
         self,

@@ -124,9 +124,10 @@ def summary(run: Run) -> str:
 def _skips(results: Sequence[Result]) -> list[str]:
     """Why something was not judged, the most frequent reasons first."""
     reasons = Counter(f"{r.verdict}: {r.reason}" for r in results if r.verdict in ("skip", "not-run"))
-    shown = [f"  {number} {reason}" for reason, number in reasons.most_common(SHOWN_SKIPS)]
-    more = sum(reasons.values()) - sum(number for _, number in reasons.most_common(SHOWN_SKIPS))
-    return [*(escaped(line) for line in shown), *([f"  {more} skipped for other reasons"] if more else [])]
+    common = reasons.most_common(SHOWN_SKIPS)
+    lines = [escaped(f"  {number} {reason}") for reason, number in common]
+    more = reasons.total() - sum(number for _, number in common)
+    return [*lines, f"  {more} skipped for other reasons"] if more else lines
 
 
 def one_line(result: Result) -> str:
