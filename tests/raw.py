@@ -15,6 +15,8 @@ from typing import Any
 
 from sse_ref.server import Server
 
+PATIENCE = 30.0  # seconds; only a test that fails waits so long
+
 JSON = {"Content-Type": "application/json"}
 
 
@@ -59,7 +61,7 @@ class Answer:
 class Wire:
     """One connection to a server."""
 
-    def __init__(self, server: Server, timeout: float = 10.0) -> None:
+    def __init__(self, server: Server, timeout: float = PATIENCE) -> None:
         self.socket = socket.create_connection(server.server_address[:2], timeout=timeout)
         self.buffer = b""
 
@@ -167,7 +169,7 @@ def chat_request(content: Any = "one two three", headers: dict[str, str] | None 
     return request("POST", "/v1/chat/completions", chat_body(content, **fields), {**JSON, **(headers or {})})
 
 
-def wait_for(condition: Any, seconds: float = 5.0) -> bool:
+def wait_for(condition: Any, seconds: float = PATIENCE) -> bool:
     """Poll until the condition holds; False if it never does."""
     end = time.monotonic() + seconds
     while time.monotonic() < end:

@@ -33,6 +33,7 @@ from hostile import (
     stream,
     whole,
 )
+from raw import wait_for
 
 from sse_ref import client
 from sse_ref.client import (
@@ -56,7 +57,7 @@ def ask(script: list[Step] | list[list[Step]], **options: Any) -> ChatStream:
     """Stream from a script to the end; the outcome of a failed stream is in the stream as well."""
     scripts = script if script and isinstance(script[0], list) else [script]
     with playing(*scripts) as server:  # type: ignore[arg-type]
-        chat = ChatStream("hi", url=server.url, **{"timeout": 5, "retries": 0, **options})
+        chat = ChatStream("hi", url=server.url, **{"timeout": 30, "retries": 0, **options})
         chat.server = server  # type: ignore[attr-defined]
         chat.error = None  # type: ignore[attr-defined]
         try:
@@ -159,8 +160,8 @@ def test_tokens_are_given_before_the_stream_ends() -> None:
 
 
 def test_comments_keep_an_idle_stream_alive() -> None:
-    pings: list[Step] = [step for _ in range(8) for step in (Pause(0.1), chunk(b": ping\n\n"))]
-    complete(ask([head(), *pings, chunk(GOOD), LAST], timeout=0.3))
+    pings: list[Step] = [step for _ in range(25) for step in (Pause(0.05), chunk(b": ping\n\n"))]
+    complete(ask([head(), *pings, chunk(GOOD), LAST], timeout=1))
 
 
 def test_characters_that_break_naive_lines_are_kept() -> None:
@@ -180,10 +181,8 @@ def test_nothing_after_done_counts(after: bytes) -> None:
 
 
 def test_client_returns_at_done_though_the_server_holds_the_socket() -> None:
-    began = time.monotonic()
     chat = complete(ask([head(), chunk(GOOD), Hold()]))
-    assert time.monotonic() - began < 3
-    assert chat.server.heard[0].left_after is not None or chat.outcome == "complete"  # type: ignore[attr-defined]
+    assert chat.server.heard[0].left  # type: ignore[attr-defined]
 
 
 # ---- Cut streams: never mistaken for finished ones ---------------------------------------------------------------------
@@ -381,13 +380,9 @@ def test_http_error_carries_status_and_message(status: int, body: bytes, message
 
 
 def test_body_of_an_http_error_that_never_ends_is_not_waited_for() -> None:
-    began = time.monotonic()
-    failed(
-        ask([head("Content-Length: 99", status="400 Bad", chunked=False), b'{"error"', Hold()], timeout=0.2),
-        "http_error",
-        "",
-    )
-    assert time.monotonic() - began < 3
+    script = [head("Content-Length: 99", status="400 Bad", chunked=False), b'{"error"', Hold()]
+    chat = failed(ask(script, timeout=0.2), "http_error", "")
+    assert chat.server.heard[0].left  # type: ignore[attr-defined]
 
 
 @pytest.fixture
@@ -512,19 +507,18 @@ def test_url_that_cannot_be_used_is_an_http_error(url: str) -> None:
 @pytest.mark.parametrize(
     "script",
     [
-        [b"HTTP/1.1 200 OK\r\n", *[step for _ in range(60) for step in (b"X: y\r\n", Pause(0.05))]],
-        [step for _ in range(60) for step in (b"HTTP/1.1 103 Early Hints\r\n\r\n", Pause(0.05))],
-        [step for _ in range(60) for step in (b"HTTP/1.1 100 Continue\r\n\r\n", Pause(0.05))],
+        [b"HTTP/1.1 200 OK\r\n", *[step for _ in range(600) for step in (b"X: y\r\n", Pause(0.05))]],
+        [step for _ in range(600) for step in (b"HTTP/1.1 103 Early Hints\r\n\r\n", Pause(0.05))],
+        [step for _ in range(600) for step in (b"HTTP/1.1 100 Continue\r\n\r\n", Pause(0.05))],
         [
             head("Content-Length: 99", "Location: /v1/chat/completions", status="307 Moved", chunked=False),
-            *[s for _ in range(60) for s in (b"x", Pause(0.05))],
+            *[s for _ in range(600) for s in (b"x", Pause(0.05))],
         ],
     ],
 )
 def test_total_timeout_holds_before_the_body_too(script: list[Step]) -> None:
-    began = time.monotonic()
-    failed(ask(script, timeout=1, total_timeout=0.3), "timeout", "", "longer than 0.3 s")
-    assert time.monotonic() - began < 2.5
+    chat = failed(ask(script, total_timeout=0.3), "timeout", "", "longer than 0.3 s")
+    assert chat.server.heard[0].left  # type: ignore[attr-defined]
 
 
 def test_interim_answers_without_end_are_an_error() -> None:
@@ -560,21 +554,17 @@ def test_silence_is_a_timeout_wherever_it_falls_and_the_socket_is_closed(script:
         began = time.monotonic()
         with pytest.raises(StreamTimeout, match=r"nothing came for 0\.2 s"):
             list(chat)
-        assert 0.15 <= time.monotonic() - began < 3
+        assert time.monotonic() - began >= 0.15
         assert (chat.outcome, chat.text, chat.attempts) == ("timeout", text, 1)
-        end = time.monotonic() + 3
-        while server.heard[0].left_after is None and time.monotonic() < end:
-            time.sleep(0.01)
-        assert server.heard[0].left_after is not None
+    assert server.heard[0].left
 
 
 def test_trickle_resets_the_idle_timeout_but_not_the_total_one() -> None:
     trickle: list[Step] = [step for byte in HELLO[:20] for step in (chunk(bytes([byte])), Pause(0.05))]
-    chat = ask([head(), *trickle, chunk(HELLO[20:]), chunk(STOP + DONE), LAST], timeout=0.4)
-    complete(chat)
+    complete(ask([head(), *trickle, chunk(HELLO[20:]), chunk(STOP + DONE), LAST], timeout=0.9))
     began = time.monotonic()
-    chat = failed(ask([head(), *trickle], timeout=0.4, total_timeout=0.5), "timeout", "", "longer than 0.5 s")
-    assert 0.45 <= time.monotonic() - began < 5
+    failed(ask([head(), *trickle, Hold()], timeout=30, total_timeout=0.5), "timeout", "", "longer than 0.5 s")
+    assert time.monotonic() - began >= 0.45
 
 
 def test_total_timeout_holds_in_silence_too() -> None:
@@ -593,10 +583,7 @@ def test_leaving_closes_the_connection_without_an_exception(way: str) -> None:
                 break
             chat.close()
         assert chat.outcome == "cancelled" and chat.text == "Hel"
-        end = time.monotonic() + 3
-        while server.heard[0].left_after is None and time.monotonic() < end:
-            time.sleep(0.01)
-        assert server.heard[0].left_after is not None and server.heard[0].left_after < 1
+    assert server.heard[0].left
 
 
 def test_our_server_sees_the_client_leave() -> None:
@@ -802,7 +789,7 @@ def test_timings_count_from_the_first_token() -> None:
     with running(ttft=0.1, tps=50) as server:
         chat = ChatStream("a b c d e f", url=server.url + "/v1", model="toy-echo")
         list(chat)
-    assert chat.time_to_first_token and 0.09 <= chat.time_to_first_token < 2
+    assert chat.time_to_first_token and chat.time_to_first_token >= 0.09
     assert chat.tokens_per_second and chat.tokens_per_second < 60
     assert len(chat.gaps) == 5
 
@@ -894,11 +881,10 @@ def test_source_waits_for_the_reconnection_time() -> None:
 
 def test_source_never_waits_less_than_asked_however_much_that_is() -> None:
     with source(sse(b"retry: " + b"9" * 400 + b"\ndata: a\n\n"), STOPPED) as (events, server):
-        timer = threading.Timer(0.2, events.close)
-        timer.start()
-        assert [event.data for event in events] == ["a"]
-        assert len(server.heard) == 1
-        timer.join()
+        reading = iter(events)
+        assert next(reading).data == "a"
+        threading.Timer(0.2, events.close).start()
+        assert list(reading) == [] and len(server.heard) == 1
 
 
 @pytest.mark.parametrize("status", [205, 210, 299, 404, 410, 503])
@@ -949,9 +935,9 @@ def test_source_does_not_loop_on_a_redirect_to_nowhere(location: list[str]) -> N
 
 
 def test_source_treats_silence_as_a_cut() -> None:
-    pings: list[Step] = [step for _ in range(6) for step in (Pause(0.1), b": ping\n")]
+    pings: list[Step] = [step for _ in range(25) for step in (Pause(0.05), b": ping\n")]
     scripts = [[*sse(b"data: a\n\n"), *pings, b"data: b\n\n", Hold()], STOPPED]
-    with source(*scripts, timeout=0.3) as (events, _):
+    with source(*scripts, timeout=1) as (events, _):
         assert [event.data for event in events] == ["a", "b"]
 
 
@@ -971,18 +957,21 @@ def test_source_waits_longer_after_several_failures() -> None:
 
 def test_source_can_be_closed_from_another_thread() -> None:
     with source([*sse(b"data: a\n\n"), Hold()]) as (events, server):
+        reading = iter(events)
+        assert next(reading).data == "a"
         threading.Timer(0.1, events.close).start()
-        began = time.monotonic()
-        assert [event.data for event in events] == ["a"]
-        assert time.monotonic() - began < 10 and len(server.heard) == 1
+        assert list(reading) == []
+    assert len(server.heard) == 1 and server.heard[0].left
 
 
 def test_source_can_be_closed_while_it_waits_for_an_answer() -> None:
     for max_failures in (None, 1):
-        with source([Hold()], max_failures=max_failures) as (events, _):
-            threading.Timer(0.1, events.close).start()
-            began = time.monotonic()
-            assert list(events) == [] and time.monotonic() - began < 10
+        with source([Hold()], max_failures=max_failures) as (events, server):
+            closing = threading.Thread(target=lambda: wait_for(lambda: server.heard) and events.close())
+            closing.start()
+            assert list(events) == []
+            closing.join()
+        assert server.heard[0].left
 
 
 def test_source_closed_between_events_gives_no_more() -> None:

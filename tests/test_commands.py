@@ -10,7 +10,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -57,7 +56,7 @@ def url_of(process: subprocess.Popen[str]) -> str:
 
 
 def ended(process: subprocess.Popen[str]) -> tuple[int, str]:
-    _, errors = process.communicate(timeout=10)
+    _, errors = process.communicate(timeout=30)
     assert "Traceback" not in errors
     return process.returncode, errors
 
@@ -81,7 +80,7 @@ def test_server_prints_its_urls_and_a_line_to_paste() -> None:
 def test_server_ends_open_streams_and_exits_0(number: signal.Signals) -> None:
     with started("--port", "0", "--tps", "20", "--ttft", "0") as server:
         host, port = url_of(server).removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as client:
+        with socket.create_connection((host, int(port)), timeout=30) as client:
             client.sendall(chat_request("tick " * 100))
             received = b""
             while b"tick" not in received:
@@ -135,7 +134,7 @@ def test_server_goes_on_when_nobody_watches_the_wire() -> None:
         for _ in range(3):
             assert run("one two", "--url", url, "--model", "toy-echo").stdout == "one two\n"
         server.terminate()
-        assert server.wait(timeout=10) == 0
+        assert server.wait(timeout=30) == 0
         server.stderr = None
 
 
@@ -151,12 +150,9 @@ def test_busy_port_is_one_line_and_exit_2() -> None:
 @pytest.mark.once
 def test_bind_beyond_loopback_warns() -> None:
     with started("--port", "0", "--host", "0.0.0.0") as server:
-        assert server.stdout
-        for _ in range(4):
-            server.stdout.readline()
-        time.sleep(0.2)
+        assert server.stderr and "can be reached from other machines" in server.stderr.readline()
         server.terminate()
-        assert "can be reached from other machines" in ended(server)[1]
+        assert ended(server)[0] == 0
 
 
 @pytest.mark.parametrize(
@@ -177,11 +173,12 @@ def test_wrong_option_is_exit_2_without_traceback(arguments: list[str]) -> None:
     assert result.returncode == 2 and "Traceback" not in result.stderr and result.stderr
 
 
-def test_server_starts_in_well_under_a_second() -> None:
-    with started("--port", "0") as server:
-        began = time.monotonic()
-        url_of(server)
-        assert time.monotonic() - began < 5  # 0.1 s when nothing else runs; a busy machine must not decide
+def test_server_starts_without_loading_what_it_does_not_need() -> None:
+    """Loading each of these would be felt at every start."""
+    loaded = run("--port", "70000", module="sse_ref.server", env={**ENVIRONMENT, "PYTHONPROFILEIMPORTTIME": "1"}).stderr
+    names = {line.rpartition("|")[2].strip() for line in loaded.splitlines()}
+    assert {"http.server", "sse_ref.pacing"} <= names
+    assert not names & {"sse_ref.client", "sse_ref.transport", "sse_ref.conformance", "urllib.request", "asyncio"}
 
 
 # ---- The client ------------------------------------------------------------------------------------------------------
@@ -238,9 +235,8 @@ def test_wire_shows_every_byte_of_the_body() -> None:
 def test_wire_does_not_wait_long_for_what_follows_the_end_mark() -> None:
     body = HELLO + delta(finish="stop") + b"data: [DONE]\n\n"
     with playing([head(), chunk(body), Hold()]) as server:
-        began = time.monotonic()
         result = run("hi", "--url", server.url, "--wire")
-    assert result.returncode == 0 and time.monotonic() - began < 8
+    assert result.returncode == 0 and server.heard[0].left
 
 
 @pytest.mark.once
@@ -252,10 +248,11 @@ def test_wire_does_not_wait_long_for_what_follows_the_end_mark() -> None:
         (stream(HELLO, b"data: {\n\n"), "protocol_error"),
         ([head(), chunk(HELLO), Hold()], "timeout"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bad_end_keeps_the_text_and_is_one_line_and_exit_1(script: list, outcome: str) -> None:
     with playing(script) as server:
-        result = run("hi", "--url", server.url, "--timeout", "0.5")
+        result = run("hi", "--url", server.url, "--timeout", "1" if outcome == "timeout" else "20")
     assert (result.returncode, result.stdout) == (1, "Hello\n")
     assert result.stderr.startswith(f"sse_ref.client: {outcome}: ") and "Traceback" not in result.stderr
     assert len(result.stderr.splitlines()) <= 2 and "\x1b" not in result.stderr
@@ -386,7 +383,7 @@ def test_closed_output_cancels_the_stream_with_one_line_and_141() -> None:
         assert client.stdout and client.stderr
         client.stdout.read(5)
         client.stdout.close()
-        status = client.wait(timeout=10)
+        status = client.wait(timeout=30)
         assert (status, client.stderr.read()) == (
             141,
             "sse_ref.client: the output was closed, so the stream was cancelled\n",

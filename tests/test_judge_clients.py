@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from broken.clients import CHAT, SOURCE
+from raw import wait_for
 
 from sse_ref.conformance import clients, scripts
 from sse_ref.conformance.corpus import Vector, load
@@ -34,7 +35,7 @@ def server() -> Iterator[HostileServer]:
 
 def judge(vector: Vector, fault: str, server: HostileServer) -> Result:
     command = [sys.executable, "-I", "-S", CLIENT, str(vector.profile), fault]
-    return clients.judge(vector, server, command, timeout=10.0, scale=1.0)
+    return clients.judge(vector, server, command, timeout=20.0, scale=1.0)
 
 
 @pytest.mark.once
@@ -71,7 +72,7 @@ def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyP
     [
         ("pass", "error", "exit status 0 and printed no end"),
         ("raise SystemExit(7)", "error", "exit status 7"),
-        ("import time; time.sleep(30)", "error", "timeout"),
+        ("import time; time.sleep(60)", "error", "timeout"),
         ("print('hello')", "error", "no JSON object"),
         ("print('[1]')", "error", "no JSON object"),
         ('print(\'{"end": "done"}\')', "error", "none of"),
@@ -88,7 +89,8 @@ def test_program_that_misbehaves_costs_only_its_case(
     code: str, verdict: str, reason: str, server: HostileServer
 ) -> None:
     command = [sys.executable, "-I", "-S", "-c", code]
-    result = clients.judge(VECTORS["wire/baseline"], server, command, timeout=1.0, scale=1.0)
+    patience = 1.0 if reason == "timeout" else 20.0
+    result = clients.judge(VECTORS["wire/baseline"], server, command, timeout=patience, scale=1.0)
     assert result.verdict == verdict and reason in result.reason, result.reason
 
 
@@ -97,7 +99,7 @@ def test_client_is_told_everything(server: HostileServer) -> None:
         "import os, sys, json; names = [n for n in os.environ if n.startswith('SSE_CONFORMANCE_')];"
         "print(json.dumps({'skip': json.dumps([sys.argv[-1], {n: os.environ[n] for n in names}])}))"
     )
-    result = clients.judge(VECTORS["time/cancel"], server, [sys.executable, "-c", code], timeout=10.0, scale=1.0)
+    result = clients.judge(VECTORS["time/cancel"], server, [sys.executable, "-c", code], timeout=20.0, scale=1.0)
     url, environment = json.loads(result.reason)
     assert url == environment["SSE_CONFORMANCE_URL"] == f"{server.url}/case/time/cancel"
     assert environment["SSE_CONFORMANCE_CANCEL_AFTER"] == "5" and environment["SSE_CONFORMANCE_CASE"] == "time/cancel"
@@ -125,7 +127,7 @@ def test_case_is_run_again_when_its_own_pauses_came_late(
 
 def ask(server: HostileServer, id: str, path: str = "/chat/completions") -> bytes:
     host, port = server.url.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
+    with socket.create_connection((host, int(port)), timeout=30) as connection:
         connection.sendall(f"POST /case/{id}{path} HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\n{{}}".encode())
         data = b""
         try:
@@ -173,16 +175,15 @@ def test_cases_are_opened_while_others_are_played(server: HostileServer) -> None
         opening.result()
 
 
-def test_stopping_the_server_ends_what_it_holds() -> None:
-    began = time.monotonic()
+def test_stopping_the_server_ends_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scripts, "HOLD_SECONDS", 600.0)
     with HostileServer() as server:
-        server.open(VECTORS["time/silent-before-head"])
+        session = server.open(VECTORS["time/silent-before-head"])
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(ask, server, "time/silent-before-head")
-            time.sleep(0.2)
+            assert wait_for(lambda: session.requests)
             server.__exit__()
-            asked.result()
-    assert time.monotonic() - began < scripts.HOLD_SECONDS
+            assert asked.result(timeout=20) == b""
 
 
 def test_serve_plays_the_cases_by_hand() -> None:
@@ -194,7 +195,7 @@ def test_serve_plays_the_cases_by_hand() -> None:
             url = line.split()[5].removesuffix("/case/ID")
             host, port = url.removeprefix("http://").split(":")
             for _ in range(2):
-                with socket.create_connection((host, int(port)), timeout=10) as connection:
+                with socket.create_connection((host, int(port)), timeout=30) as connection:
                     connection.sendall(b"GET /case/end/chunked-cut HTTP/1.1\r\nHost: x\r\n\r\n")
                     data = b""
                     while more := connection.recv(65536):
@@ -202,7 +203,7 @@ def test_serve_plays_the_cases_by_hand() -> None:
                 assert data.startswith(b"HTTP/1.1 200 OK") and b'"lo"' in data and not data.endswith(b"0\r\n\r\n")
         finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=10) == 0
+        assert process.wait(timeout=30) == 0
 
 
 def told(id: str, end: dict[str, object], *deltas: str) -> tuple[str, str]:

@@ -1,18 +1,25 @@
-"""The loop alone, with connections that are nothing but a socket and a stream."""
+"""The loop alone, with connections that are nothing but a socket and a stream.
+
+Where time matters it is virtual: a clock that moves only when the loop sleeps. What is sent when is then the same on every
+machine, however busy, and can be compared exactly.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import selectors
 import socket
 import threading
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
+from sse_ref import pacing
 from sse_ref.pacing import Frame, Loop, Stream
 
 BIG = 300_000  # bytes: more than a socket takes at once
+PATIENCE = 30.0  # seconds of real time; only a test that fails waits so long
 
 
 class Bare:
@@ -23,42 +30,14 @@ class Bare:
         self.read_ahead = bytearray()
         self.stream = stream
         self.close_connection = close
-        self.served = 0
 
     def serve(self) -> None:
         """Read once, and close at the end of the connection."""
-        self.served += 1
         self.close_connection = not self.socket.recv(65536)
 
 
-@contextlib.contextmanager
-def looping(**options: float) -> Iterator[Loop]:
-    listener = socket.create_server(("127.0.0.1", 0))
-    loop = Loop(
-        listener, lambda sock, address: Bare(sock, close=False), **{"idle_timeout": 5, "stall_timeout": 5, **options}
-    )
-    thread = threading.Thread(target=loop.run)
-    thread.start()
-    try:
-        yield loop
-    finally:
-        loop.stop()
-        thread.join()
-        listener.close()
-
-
-@contextlib.contextmanager
-def streaming(loop: Loop, *frames: Frame, **options: object) -> Iterator[tuple[socket.socket, list[str]]]:
-    """A stream of these frames: the socket to read it from, and how it ended."""
-    outcomes: list[str] = []
-    ours, theirs = socket.socketpair()
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-    stream = Stream(iter(frames), **options)  # type: ignore[arg-type]
-    stream.on_end = lambda outcome, error: outcomes.append(outcome)
-    theirs.settimeout(5)
-    with theirs:
-        loop.hand_over(Bare(ours, stream))
-        yield theirs, outcomes
+def frames(*payloads: tuple[float, bytes]) -> list[Frame]:
+    return [Frame(due, number, number, payload) for number, (due, payload) in enumerate(payloads, 1)]
 
 
 def everything(sock: socket.socket) -> bytes:
@@ -68,80 +47,229 @@ def everything(sock: socket.socket) -> bytes:
     return received
 
 
-def frames(*payloads: tuple[float, bytes]) -> list[Frame]:
-    return [Frame(due, number, number, payload) for number, (due, payload) in enumerate(payloads, 1)]
+# ---- Virtual time ----------------------------------------------------------------------------------------------------
 
 
-def test_frames_come_in_order_each_at_its_time() -> None:
-    with (
-        looping() as loop,
-        streaming(loop, *frames((0, b"a"), (0.1, b"b"), (0.1, b"c"), (0.2, b"d"))) as (sock, outcomes),
-    ):
-        began = time.monotonic()
-        assert sock.recv(10) == b"a"
-        assert everything(sock) == b"bcd"
-        assert time.monotonic() - began >= 0.19
-        loop.settle()
-        assert outcomes == ["complete"]
+class Clock:
+    """Seconds since the loop began; ``plan`` is what happens outside it, and when."""
+
+    def __init__(self, plan: dict[float, Callable[[], object]]) -> None:
+        self.now = 0.0
+        self.plan = sorted(plan.items(), key=lambda item: item[0])
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def pass_until(self, until: float | None) -> None:
+        """To that time, or to the next thing that happens if it is earlier."""
+        if self.plan and (until is None or self.plan[0][0] <= until):
+            moment, happens = self.plan.pop(0)
+            self.now = max(self.now, moment)
+            happens()
+        elif until is not None:
+            self.now = until
 
 
-def test_frame_larger_than_the_socket_is_sent_whole() -> None:
-    with looping() as loop, streaming(loop, *frames((0, b"x" * BIG), (0, b"end"))) as (sock, _):
-        time.sleep(0.1)
-        assert everything(sock) == b"x" * BIG + b"end"
+class Sleepless(selectors.DefaultSelector):
+    """Sleeping moves the clock and takes no time; ``sleeps`` counts how often."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+        self.turns = self.sleeps = 0
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        self.turns += 1
+        assert self.turns < 10_000, "the loop spins"
+        if ready := super().select(0):
+            return ready
+        if timeout is None and not self.clock.plan:  # a thread is at work, or nothing will ever happen
+            ready = super().select(PATIENCE)
+            assert ready, "the loop waits for nothing"
+            return ready
+        self.sleeps += 1
+        self.clock.pass_until(None if timeout is None else self.clock.now + timeout)
+        return []
 
 
-def test_heartbeat_that_is_stuck_when_the_next_frame_falls_due_loses_neither() -> None:
-    beat = b"h" * BIG
-    with (
-        looping() as loop,
-        streaming(loop, *frames((0.15, b"frame"), (0.15, b"last")), heartbeat=beat, heartbeat_interval=0.05) as (
-            sock,
-            _,
-        ),
-    ):
-        time.sleep(0.3)
-        received = everything(sock)
-    assert received.startswith(beat) and received.endswith(b"framelast")
-    assert received.replace(beat, b"") == b"framelast"
+class Run:
+    """A loop in virtual time, ``run`` in the thread of the test."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **options: float) -> None:
+        self.sent: list[tuple[float, bytes]] = []
+        self.ended: list[tuple[float, str]] = []
+        self.error: Exception | None = None
+        self.clock = Clock({})
+        monkeypatch.setattr(pacing, "time", self.clock)
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.loop = Loop(
+            self.listener,
+            lambda sock, address: Bare(sock, close=False),
+            **{"idle_timeout": 5, "stall_timeout": 5, **options},
+            show=lambda connection, payload: self.sent.append((self.now(), payload)),
+        )
+        self.loop.selector.close()
+        self.loop.selector = self.selector = Sleepless(self.clock)
+
+    def now(self) -> float:
+        return round(self.clock.now, 6)
+
+    def stream(self, made: Iterator[Frame] | list[Frame], **options: Any) -> socket.socket:
+        """A stream of these frames, whose end stops the loop: the socket to read it from."""
+        ours, theirs = socket.socketpair()
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        theirs.settimeout(PATIENCE)
+        stream = Stream(iter(made), **options)
+        stream.on_end = self.on_end
+        self.loop.hand_over(Bare(ours, stream))
+        return theirs
+
+    def on_end(self, outcome: str, error: Exception | None) -> None:
+        self.ended.append((self.now(), outcome))
+        self.error = error
+        self.loop.stop()
+
+    def run(self, plan: dict[float, Callable[[], object]] | None = None) -> None:
+        self.clock.plan = sorted((plan or {}).items(), key=lambda item: item[0])
+        self.loop.run()
 
 
-def test_heartbeats_fill_silence_only() -> None:
-    with (
-        looping() as loop,
-        streaming(loop, *frames((0.5, b"a"), (0.52, b"b"), (0.54, b"c")), heartbeat=b"-", heartbeat_interval=0.2) as (
-            sock,
-            _,
-        ),
-    ):
-        assert everything(sock) == b"--abc"
+@pytest.fixture
+def virtual(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Run]]:
+    runs: list[Run] = []
+
+    def begin(**options: float) -> Run:
+        runs.append(Run(monkeypatch, **options))
+        return runs[-1]
+
+    yield begin
+    for run in runs:
+        run.listener.close()
 
 
-def test_stream_that_nobody_reads_is_dropped_but_not_before_its_time() -> None:
-    with looping(stall_timeout=0.3) as loop, streaming(loop, *frames((0, b"x" * BIG))) as (_, outcomes):
-        time.sleep(0.15)
-        loop.settle()
-        assert outcomes == []
-        time.sleep(0.3)
-        loop.settle()
-        assert outcomes == ["dropped"]
+Begin = Callable[..., Run]
 
 
-def test_stream_that_raises_has_crashed() -> None:
+def reading(sock: socket.socket, received: bytearray, begin: float) -> dict[float, Callable[[], object]]:
+    """A plan: a reader takes what there is, ten times a second from then on."""
+    sock.setblocking(False)
+
+    def read() -> None:
+        with contextlib.suppress(BlockingIOError):
+            while more := sock.recv(65536):
+                received.extend(more)
+
+    return {begin + number / 10: read for number in range(1000)}
+
+
+def test_frames_come_in_order_each_at_its_time(virtual: Begin) -> None:
+    run = virtual()
+    with run.stream(frames((0, b"a"), (0.1, b"b"), (0.1, b"c"), (0.2, b"d"))) as reader:
+        run.run()
+        assert everything(reader) == b"abcd"
+    assert run.sent == [(0, b"a"), (0.1, b"b"), (0.1, b"c"), (0.2, b"d")]
+    assert run.ended == [(0.2, "complete")]
+
+
+def test_late_frame_does_not_delay_the_rest(virtual: Begin) -> None:
+    run = virtual()
+
+    def slow_in_the_middle() -> Iterator[Frame]:
+        for frame in frames((0, b"a"), (0.1, b"b"), (0.2, b"c"), (0.3, b"d"), (0.4, b"e")):
+            if frame.payload == b"b":
+                run.clock.now += 0.25
+            yield frame
+
+    with run.stream(slow_in_the_middle()):
+        run.run()
+    assert run.sent == [(0, b"a"), (0.25, b"b"), (0.25, b"c"), (0.3, b"d"), (0.4, b"e")]
+
+
+def test_pace_does_not_drift_with_the_work_for_each_frame(virtual: Begin) -> None:
+    run = virtual()
+
+    def costly() -> Iterator[Frame]:
+        for frame in frames(*((number / 10, b"x") for number in range(100))):
+            run.clock.now += 0.05
+            yield frame
+
+    with run.stream(costly()) as reader:
+        run.run(reading(reader, bytearray(), 0))
+    assert run.sent[-1] == (9.9, b"x") and run.ended == [(9.9, "complete")]
+
+
+def test_loop_sleeps_while_nothing_is_due(virtual: Begin) -> None:
+    run = virtual()
+    with run.stream(frames((100, b"a"), (3600, b"b")), heartbeat=b"-", heartbeat_interval=1000):
+        run.run()
+    assert run.sent == [(100, b"a"), (1100, b"-"), (2100, b"-"), (3100, b"-"), (3600, b"b")]
+    assert run.selector.sleeps == len(run.sent)
+
+
+def test_frame_larger_than_the_socket_is_sent_whole(virtual: Begin) -> None:
+    run, received = virtual(), bytearray()
+    with run.stream(frames((0, b"x" * BIG), (0, b"end"))) as reader:
+        run.run(reading(reader, received, 4.9))
+        received += everything(reader)
+    assert received == b"x" * BIG + b"end"
+    assert run.ended[0][0] > 4.9 and run.ended[0][1] == "complete"
+
+
+def test_heartbeat_that_is_stuck_when_the_next_frame_falls_due_loses_neither(virtual: Begin) -> None:
+    run, received, beat = virtual(), bytearray(), b"h" * BIG
+    with run.stream(frames((3, b"frame"), (3, b"last")), heartbeat=beat, heartbeat_interval=2) as reader:
+        run.run(reading(reader, received, 4))
+        received += everything(reader)
+    assert received == beat + b"frame" + b"last"
+
+
+def test_heartbeats_fill_silence_only(virtual: Begin) -> None:
+    run = virtual()
+    beating = {"heartbeat": b"-", "heartbeat_interval": 2}
+    with run.stream(frames((5, b"a"), (6.5, b"b"), (8, b"c"), (11, b"d")), **beating):
+        run.run()
+    assert run.sent == [(2, b"-"), (4, b"-"), (5, b"a"), (6.5, b"b"), (8, b"c"), (10, b"-"), (11, b"d")]
+
+
+def test_without_a_heartbeat_silence_is_silent(virtual: Begin) -> None:
+    run = virtual()
+    with run.stream(frames((0, b"a"), (1e6, b"b"))):
+        run.run()
+    assert run.sent == [(0, b"a"), (1e6, b"b")]
+
+
+def test_stream_that_nobody_reads_is_dropped_at_its_time(virtual: Begin) -> None:
+    run = virtual(stall_timeout=30)
+    with run.stream(frames((1, b"x" * BIG), (2, b"never"))):
+        run.run()
+    assert run.ended == [(31, "dropped")]
+
+
+def test_reader_that_takes_a_little_now_and_then_is_not_dropped(virtual: Begin) -> None:
+    run, received = virtual(stall_timeout=30), bytearray()
+    with run.stream(frames((0, b"x" * BIG))) as reader:
+        run.run({moment: lambda: received.extend(reader.recv(65536)) for moment in range(29, 29 * 1000, 29)})
+        received += everything(reader)
+    assert run.ended[0][0] > 60 and run.ended[0][1] == "complete" and received == b"x" * BIG
+
+
+def test_client_that_leaves_in_silence_is_noticed_then(virtual: Begin) -> None:
+    run = virtual()
+    reader = run.stream(frames((0, b"a"), (3600, b"b")))
+    run.run({7.0: reader.close})
+    assert run.ended == [(7, "client_left")] and run.sent == [(0, b"a")]
+
+
+def test_stream_that_raises_has_crashed(virtual: Begin) -> None:
     def broken() -> Iterator[Frame]:
         yield Frame(0, 1, 1, b"a")
         raise KeyError
 
-    with looping() as loop:
-        ours, theirs = socket.socketpair()
-        outcomes: list[tuple[str, Exception | None]] = []
-        stream = Stream(broken())
-        stream.on_end = lambda outcome, error: outcomes.append((outcome, error))
-        with theirs:
-            loop.hand_over(Bare(ours, stream))
-            assert everything(theirs) == b"a"
-        loop.settle()
-        assert [(outcome, type(error)) for outcome, error in outcomes] == [("crashed", KeyError)]
+    run = virtual()
+    with run.stream(broken()) as reader:
+        run.run()
+        assert everything(reader) == b"a"
+    assert run.ended == [(0, "crashed")] and isinstance(run.error, KeyError)
 
 
 @pytest.mark.parametrize(
@@ -153,42 +281,61 @@ def test_stream_that_raises_has_crashed() -> None:
     ],
     ids=["is-said", "is-the-end-where-that-is-all-that-is-left", "is-left-out-inside-an-event"],
 )
-def test_farewell_of_a_loop_that_stops(sent: Frame, waiting: Frame, received: bytes) -> None:
-    with looping() as loop, streaming(loop, sent, waiting, farewell=lambda: b", sorry") as (sock, outcomes):
-        first = sock.recv(100)
+def test_farewell_of_a_loop_that_stops(virtual: Begin, sent: Frame, waiting: Frame, received: bytes) -> None:
+    run = virtual()
+    with run.stream([sent, waiting], farewell=lambda: b", sorry") as reader:
+        run.run({1.0: run.loop.stop})
+        assert everything(reader) == received
+    assert run.ended == [(1, "stopped")]
+
+
+def test_connection_at_rest_is_closed_at_its_time(virtual: Begin) -> None:
+    run, open_connections = virtual(idle_timeout=10), []
+    with socket.create_connection(run.listener.getsockname(), timeout=PATIENCE) as client:
+        look = lambda: open_connections.append(len(run.loop.entries))  # noqa: E731
+        run.run({9.9: look, 10.1: look, 11.0: run.loop.stop})
+        assert open_connections == [1, 0] and client.recv(10) == b""
+
+
+def test_connection_at_rest_is_closed_when_the_client_leaves(virtual: Begin) -> None:
+    run = virtual(idle_timeout=60)
+    with socket.create_connection(run.listener.getsockname(), timeout=PATIENCE) as client:
+        # The end of the connection is read in a thread, so what follows is planned when that is done.
+        hand_over = run.loop.hand_over
+        run.loop.hand_over = lambda connection: (hand_over(connection), closing.set())  # type: ignore[method-assign]
+        closing = threading.Event()
+        run.run({5.0: lambda: client.shutdown(socket.SHUT_WR), 6.0: lambda: (closing.wait(PATIENCE), run.loop.stop())})
+        assert closing.is_set() and client.recv(10) == b""
+
+
+# ---- Threads ---------------------------------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def looping() -> Iterator[Loop]:
+    """A loop in real time, in a thread of its own."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    loop = Loop(listener, lambda sock, address: Bare(sock, close=False), idle_timeout=PATIENCE, stall_timeout=PATIENCE)
+    thread = threading.Thread(target=loop.run)
+    thread.start()
+    try:
+        yield loop
+    finally:
         loop.stop()
-        assert first + everything(sock) == received
-    assert outcomes == ["stopped"]
+        thread.join()
+        listener.close()
 
 
 def test_what_a_client_sends_ahead_is_kept_up_to_a_bound() -> None:
     with looping() as loop:
         ours, theirs = socket.socketpair()
-        bare = Bare(ours, Stream(iter(frames((0.3, b"a")))))
+        bare = Bare(ours, Stream(iter(frames((3600, b"a")))))
         with theirs:
             loop.hand_over(bare)
-            theirs.settimeout(0.1)
-            with contextlib.suppress(TimeoutError):
-                theirs.sendall(b"y" * 2_000_000)
+            theirs.settimeout(PATIENCE)
+            theirs.sendall(b"y" * 2_000_000)
             loop.settle()
             assert 0 < len(bare.read_ahead) <= 2 * 65536
-
-
-@pytest.mark.parametrize("leave", [True, False])
-def test_connection_at_rest_is_closed_in_time_or_when_the_client_leaves(leave: bool) -> None:
-    with (
-        looping(idle_timeout=0.1 if not leave else 60) as loop,
-        socket.create_connection(loop.listener.getsockname()) as client,
-    ):
-        client.settimeout(5)
-        end = time.monotonic() + 5
-        while not loop.entries and time.monotonic() < end:
-            time.sleep(0.005)
-        if leave:
-            client.shutdown(socket.SHUT_WR)
-        assert client.recv(10) == b""
-        loop.settle()
-        assert not loop.entries
 
 
 def test_handing_over_to_a_loop_that_has_stopped_closes() -> None:

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import _thread
-import itertools
 import json
+import math
 import os
 import random
 import re
 import socket
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from raw import JSON, Wire, ask, chat, chat_body, chat_request, request, wait_for
+from raw import JSON, PATIENCE, Wire, ask, chat, chat_body, chat_request, request, wait_for
 
 from sse_ref import model
-from sse_ref.pacing import Loop
+from sse_ref.pacing import Frame, Stream
 from sse_ref.server import FAULTS, PAGE, Server, Settings, running
 
 STORY = [{"role": "user", "content": "Tell me a story"}]
@@ -131,48 +132,58 @@ def test_request_sent_while_a_stream_runs_waits_for_its_turn() -> None:
         assert wire.answer().text() == "second"
 
 
-def test_events_come_one_by_one_at_the_pace() -> None:
+def test_events_come_one_by_one_and_none_before_its_time() -> None:
     with running(ttft=0.1, tps=50) as server, Wire(server) as wire:
         sent = time.monotonic()
         wire.send(chat_request("a b c d e f g h"))
         wire.until(b"\r\n\r\n")
-        head = time.monotonic() - sent
-        times = []
-        for word in "abcdefgh":
+        for number, word in enumerate("abcdefgh"):
             wire.until(f'{word}"}}'.encode())
-            times.append(time.monotonic() - sent)
-        assert head < times[0]
-        assert times[0] >= 0.1
-        # Lower bounds only: each token is at least as late as the pace says, less one tick of the clock.
-        assert all(arrived >= 0.1 + number / 50 - 0.005 for number, arrived in enumerate(times))
-        assert len(set(times)) == 8
+            # Less one tick of the clock. How late they may be, virtual time tells (test_pacing.py).
+            assert time.monotonic() - sent >= 0.1 + number / 50 - 0.005
+            assert b'"content"' not in wire.buffer or time.monotonic() - sent >= 0.1 + (number + 1) / 50 - 0.005
 
 
-def test_pace_is_kept_by_due_times_and_does_not_drift() -> None:
-    with running(tps=200) as server:
-        began = time.monotonic()
-        chat(server, "x " * 150)
-        assert 150 / 200 - 0.01 <= time.monotonic() - began < 150 / 200 + 1
+def test_head_does_not_wait_for_the_first_token() -> None:
+    with running(ttft=3600) as server, Wire(server) as wire:
+        wire.send(chat_request())
+        assert wire.head()[0] == 200
 
 
-def test_jitter_moves_tokens_but_keeps_the_pace() -> None:
-    with running(tps=100, jitter=1.0) as server, Wire(server) as wire:
-        began = time.monotonic()
-        wire.send(chat_request("a b c d e f g h i j k l m n o p q r s t"))
-        times = []
-        for word in "abcdefghijklmnopqrst":
-            wire.until(f'{word}"}}'.encode())
-            times.append(time.monotonic() - began)
-        gaps = [1000 * (b - a) for a, b in itertools.pairwise(times)]
-        assert max(gaps) - min(gaps) > 2  # ms, of a mean of 10
-        assert times[-1] >= 0.18
+@pytest.fixture
+def dues(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
+    """The tokens and the due time of each frame that the server makes; none is waited for."""
+    noted: list[tuple[int, float]] = []
+
+    class Noted(Stream):
+        def __init__(self, frames: Iterator[Frame], **options: Any) -> None:
+            made = list(frames)
+            noted.extend((frame.tokens, round(frame.due, 6)) for frame in made)
+            super().__init__((frame._replace(due=0) for frame in made), **options)
+
+    monkeypatch.setattr("sse_ref.server.Stream", Noted)
+    return noted
 
 
-def test_whole_answer_takes_as_long_as_its_stream() -> None:
-    with running(ttft=0.05, tps=100) as server:
-        began = time.monotonic()
-        chat(server, "a b c d e f g h i j k", stream=False)
-        assert time.monotonic() - began >= 0.05 + 10 / 100 - 0.005
+def test_each_token_is_due_at_its_time(dues: list[tuple[int, float]]) -> None:
+    with running(ttft=2, tps=4) as server:
+        chat(server, "a b c d")
+    role, *tokens, finish, done, last = dues
+    assert tokens == [(1, 2.0), (2, 2.25), (3, 2.5), (4, 2.75)]
+    assert role == (1, 2.0) and finish == done == last == (4, 2.75)
+
+
+def test_whole_answer_is_due_with_the_last_token_of_its_stream(dues: list[tuple[int, float]]) -> None:
+    with running(ttft=2, tps=4) as server:
+        chat(server, "a b c d", stream=False)
+    assert dues == [(4, 2.75)]
+
+
+def test_jitter_moves_tokens_but_keeps_the_pace(dues: list[tuple[int, float]]) -> None:
+    with running(ttft=2, tps=10, jitter=1.0) as server:
+        chat(server, "x " * 500)
+    late = [due - (2 + (number - 1) / 10) for number, due in dict(dues).items()]
+    assert len(late) == 501 and -0.05 <= min(late) < -0.04 and 0.04 < max(late) <= 0.05
 
 
 def test_no_unsolicited_100_continue_but_a_solicited_one(server: Server) -> None:
@@ -313,7 +324,7 @@ def test_chunks_have_what_every_sdk_needs(server: Server) -> None:
     chunks = chat(server, model="toy").parsed()
     assert {chunk["object"] for chunk in chunks} == {"chat.completion.chunk"}
     assert len({chunk["id"] for chunk in chunks}) == 1 and chunks[0]["id"].startswith("chatcmpl-")
-    assert len({chunk["created"] for chunk in chunks}) == 1 and abs(chunks[0]["created"] - time.time()) < 5
+    assert len({chunk["created"] for chunk in chunks}) == 1 and abs(chunks[0]["created"] - time.time()) < 60
     assert {chunk["model"] for chunk in chunks} == {"toy"}
     assert all(isinstance(chunk["system_fingerprint"], str) for chunk in chunks)
     assert not any("error" in chunk or "obfuscation" in chunk or "usage" in chunk for chunk in chunks)
@@ -632,7 +643,7 @@ def test_key_is_asked_for_before_anything_else() -> None:
 def test_one_stream_too_many_is_429_with_retry_after() -> None:
     with running(tps=20, max_streams=2) as server, Wire(server) as first, Wire(server) as second:
         for wire in (first, second):
-            wire.send(chat_request("a b c d e f g h i j k l m n"))
+            wire.send(chat_request("a b c d" + " and so on" * 1000))
             wire.until(b'"a"')
         for _ in range(2):
             answer = chat(server)
@@ -641,7 +652,7 @@ def test_one_stream_too_many_is_429_with_retry_after() -> None:
         assert ask(server, "GET", "/v1/models").status == 200
         first.socket.close()
         assert wait_for(lambda: chat(server, "x").status == 200)
-        assert second.until(b"0\r\n\r\n")
+        assert second.until(b'" d"')
 
 
 def test_model_that_fails_ends_the_stream_with_one_error_event(server: Server) -> None:
@@ -818,7 +829,7 @@ def test_trickling_headers_do_not_extend_the_time() -> None:
         began = time.monotonic()
         wire.socket.settimeout(0.02)
         status = b""
-        while not status and time.monotonic() - began < 5:
+        while not status and time.monotonic() - began < PATIENCE:
             try:
                 wire.send(b"G")
                 status = wire.socket.recv(1000)
@@ -839,7 +850,7 @@ def test_client_that_closes_at_any_point_harms_nothing(server: Server, part: byt
 
 
 def test_idle_connection_is_closed_after_its_time() -> None:
-    with running(idle_timeout=0.1) as server:
+    with running(idle_timeout=0.5) as server:
         with Wire(server) as silent:
             assert silent.closed()
         with Wire(server) as wire:
@@ -873,7 +884,7 @@ def test_random_bytes_never_hang_or_kill_the_server() -> None:
         b"Content-Type: application/json",
         b"0\r\n\r\n",
     ]
-    with running(request_timeout=0.05, idle_timeout=0.05) as server:
+    with running(request_timeout=1, idle_timeout=1) as server:
 
         def attack(seed: int) -> None:
             own = random.Random(seed)
@@ -895,13 +906,13 @@ def test_random_bytes_never_hang_or_kill_the_server() -> None:
 
 
 def test_silence_is_filled_with_comments_before_and_between_tokens() -> None:
-    with running(heartbeat=0.05) as server:
+    with running(heartbeat=0.2) as server:
         answer = chat(server, model="toy-slow", messages=STORY, max_tokens=3)
         blocks = answer.blocks()
         comments = [block for block in blocks if block == b": heartbeat"]
         assert len(comments) >= 2 and blocks[0] == b": heartbeat"
         assert answer.finish() == [(0, "length")]
-    with running(heartbeat=0.05, tps=6) as server:
+    with running(heartbeat=0.1, tps=2) as server:
         assert b": heartbeat" in chat(server, "a b").blocks()[2:-2]
     with running(heartbeat=0, tps=6) as server:
         assert not any(block.startswith(b":") for block in chat(server, "a b").blocks())
@@ -917,29 +928,25 @@ def test_slow_model_is_silent_for_several_heartbeats() -> None:
 @pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("reset", [True, False])
 def test_client_that_leaves_in_silence_is_noticed_at_once(stream: bool, reset: bool) -> None:
-    with running(ttft=30) as server:
+    with running(ttft=3600, heartbeat=0) as server:
         wire = Wire(server)
         wire.send(chat_request(stream=stream))
         assert wait_for(lambda: server.journal and server.journal[-1]["model"])
         if reset:
             wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         wire.socket.close()
-        left = time.monotonic()
-        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left", 2)
-        assert time.monotonic() - left < 1  # 0.1 is the promise; a busy machine must not decide
+        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left")
         assert server.journal[-1]["left_at_token"] == 0
 
 
-def test_client_that_leaves_is_noticed_within_one_token() -> None:
-    with running(tps=50) as server:
+def test_client_that_leaves_is_noticed_before_the_next_token() -> None:
+    with running(tps=0.1) as server:
         wire = Wire(server)
         wire.send(chat_request("tick " * 100))
-        wire.until(b'" tick"')
-        seen = wire.buffer.count(b"tick")
+        wire.until(b'"tick"')
         wire.socket.close()
-        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left", 2)
-        record = server.journal[-1]
-        assert 2 + seen <= record["left_at_token"] <= 6 + seen and record["tokens"] == record["left_at_token"]
+        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left")
+        assert server.journal[-1]["left_at_token"] == server.journal[-1]["tokens"] == 1
 
 
 def test_generation_stops_when_the_client_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -951,12 +958,12 @@ def test_generation_stops_when_the_client_leaves(monkeypatch: pytest.MonkeyPatch
             yield token
 
     monkeypatch.setitem(model.MODELS, "toy-echo", counted)
-    with running(tps=100) as server:
+    with running(tps=20) as server:
         wire = Wire(server)
         wire.send(chat_request("tick " * 500))
         wire.until(b'" tick"')
         wire.socket.close()
-        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left", 2)
+        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left")
         count = len(made)
         time.sleep(0.1)
         assert len(made) == count < 100
@@ -1085,24 +1092,6 @@ def test_reader_that_does_not_read_is_dropped_and_others_go_on() -> None:
         assert alive(server)
 
 
-def test_reader_that_reads_a_little_now_and_then_is_not_dropped() -> None:
-    with running(stall_timeout=0.4) as server, Wire(server) as slow:
-        slow.send(chat_request("tick " * 20_000))
-        for _ in range(8):
-            time.sleep(0.1)
-            slow.exactly(150_000)
-            assert server.journal[-1]["outcome"] == "open"
-
-
-def test_loop_sleeps_while_nothing_is_due(monkeypatch: pytest.MonkeyPatch) -> None:
-    turns = []
-    turn = Loop.turn
-    monkeypatch.setattr(Loop, "turn", lambda loop: (turns.append(1), turn(loop)))
-    with running(ttft=0.4, heartbeat=0.15, tps=20) as server:
-        chat(server, "a b c d")
-        assert len(turns) < 40
-
-
 def test_settings_of_a_server_that_never_ran_leak_nothing() -> None:
     server = Server(Settings())
     assert server.journal == []
@@ -1206,11 +1195,10 @@ def test_events_drop_on_request_without_the_last_chunk_missing(server: Server) -
     assert answer.body.endswith(b"id: 2\ndata:  b\n\n") and answer.ended
 
 
-def test_resumed_events_start_their_own_clock() -> None:
-    with running(tps=20) as server:
-        began = time.monotonic()
-        assert event_source(server, "model=toy-echo&prompt=" + "a+" * 60, Last_Event_ID="58").status == 200
-        assert time.monotonic() - began < 2  # 60 tokens would take 3 s
+def test_resumed_events_start_their_own_clock(dues: list[tuple[int, float]]) -> None:
+    with running(ttft=2, tps=4) as server:
+        event_source(server, "model=toy-echo&prompt=a+b+c+d", Last_Event_ID="2")
+    assert dues[:2] == [(3, 0.25), (4, 0.5)]
 
 
 def test_heartbeat_of_events_ends_without_a_blank_line() -> None:
@@ -1273,12 +1261,16 @@ def test_fault_refuse_is_429_before_the_stream(server: Server) -> None:
 
 
 def test_fault_stall_sends_nothing_more_and_keeps_the_connection() -> None:
-    with running(heartbeat=0.02) as server, Wire(server, timeout=0.3) as wire:
+    with running(heartbeat=0.02) as server, Wire(server) as wire:
         body = chat_body(WORDS)
         wire.send(request("POST", "/v1/chat/completions?fault=stall&at=4", body, JSON))
+        for _ in range(5):
+            wire.until(b'"content":')
+        wire.socket.settimeout(0.3)
         with pytest.raises(TimeoutError):
-            wire.rest()
-        assert wire.buffer.count(b'"content":') == 5 and b"heartbeat" not in wire.buffer
+            while b"heartbeat" not in wire.buffer:
+                wire.more()
+        assert b'"content":' not in wire.buffer and b"heartbeat" not in wire.buffer
         assert server.journal[-1]["outcome"] == "open"
         wire.socket.close()
         assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left")
@@ -1316,11 +1308,16 @@ def test_fault_of_a_resumed_event_source_comes_after_new_events(server: Server) 
     assert [block.split(b"data: ")[1] for block in answer.blocks()] == [b" d", b" e"]
 
 
+def stalls(server: Server) -> bool:
+    streams = [entry.connection.stream for entry in list(server.loop.entries.values())]
+    return any(stream and stream.next and stream.next.due == math.inf for stream in streams)
+
+
 @pytest.mark.parametrize("query", ["split=3&tps=20", "split=3&fault=stall&at=1", "fault=stall&at=1"])
 def test_farewell_never_goes_into_an_event(query: str) -> None:
     with running() as server, Wire(server) as wire:
         wire.send(request("POST", f"/v1/chat/completions?{query}", chat_body(WORDS), JSON))
-        time.sleep(0.6)
+        assert wait_for(lambda: stalls(server) if "stall" in query else server.journal and server.journal[-1]["tokens"])
         server.shutdown()
         body = b"".join(re.findall(rb"[0-9a-f]+\r\n([^\r]*)\r\n", wire.rest()))
         error = b'data: {"error":{"message":"the server is stopping"'
@@ -1405,7 +1402,7 @@ def test_journal_tells_how_each_stream_went() -> None:
         assert (last["model"], last["stream"], last["status"], last["outcome"]) == ("toy-echo", True, 200, "complete")
         assert (last["tokens"], last["events"], last["left_at_token"]) == (2, 5, None)
         assert last["bytes"] == sum(len(chunk) + len(b"%x\r\n\r\n" % len(chunk)) for chunk in answer.chunks) + 5
-        assert 0 <= last["first_byte_s"] <= last["duration_s"] < 5
+        assert 0 <= last["first_byte_s"] <= last["duration_s"]
         assert last["id"] in answer.parsed()[0]["id"] and answer.headers["x-request-id"] == last["id"]
         chat(server, "x" * 5000)
         assert len(json.dumps(server.journal[-1])) < 1000
