@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+PATIENCE = 60.0  # seconds; only a test that fails waits so long
+
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 FLAGS = [
     "--headless",
@@ -62,7 +64,7 @@ class Browser:
         self.buffer = b""
         self.events: list[dict[str, Any]] = []
 
-    def call(self, method: str, session: str | None = None, *, seconds: float = 30, **parameters: Any) -> Any:
+    def call(self, method: str, session: str | None = None, *, seconds: float = PATIENCE, **parameters: Any) -> Any:
         number = next(self.numbers)
         message = {"id": number, "method": method, "params": parameters, **({"sessionId": session} if session else {})}
         os.write(self.ours_out, json.dumps(message).encode() + b"\0")
@@ -130,7 +132,7 @@ class Page:
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def until(self, condition: str, seconds: float = 15) -> None:
+    def until(self, condition: str, seconds: float = PATIENCE) -> None:
         """Wait until an expression is true."""
         end = time.monotonic() + seconds
         while not self.run(f"Boolean({condition})"):

@@ -139,12 +139,12 @@ def test_example_whose_reader_has_seen_enough_ends_quietly() -> None:
 
 @pytest.fixture
 def relay(monkeypatch: pytest.MonkeyPatch) -> Iterator[ThreadingHTTPServer]:
-    """The relay of example 19, which gives up a silent model after half a second."""
+    """The relay of example 19, which gives up a silent model after two seconds."""
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)  # lesson.py puts another one there
     monkeypatch.syspath_prepend(str(ROOT / "examples"))
     program = (ROOT / "examples" / "19_relay.py").read_text(encoding="utf-8").partition("\nwith lesson.server()")[0]
     names: dict[str, Any] = {}
-    exec(compile(program.replace("timeout=60", "timeout=0.5"), "19_relay.py", "exec"), names)
+    exec(compile(program.replace("timeout=60", "timeout=2"), "19_relay.py", "exec"), names)
     with ThreadingHTTPServer(("127.0.0.1", 0), names["Relay"]) as relay:
         threading.Thread(target=relay.serve_forever, daemon=True).start()
         yield relay

