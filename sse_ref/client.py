@@ -27,7 +27,6 @@ import json
 import os
 import random
 import re
-import socket
 import statistics
 import sys
 import threading
@@ -499,10 +498,7 @@ class EventSource:
         """End the source; an iteration that is waiting ends too."""
         self._closing.set()
         self.ready_state = self.CLOSED
-        sock = self._limits.sock
-        if sock is not None:
-            with contextlib.suppress(OSError):
-                sock.shutdown(socket.SHUT_RDWR)
+        self._limits.cancel()
 
     def _connect(self) -> Response | None:
         """One attempt: the response of an event stream, None for 204. Raises ``_Lost`` where another is worth it."""

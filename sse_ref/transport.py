@@ -65,7 +65,7 @@ class StreamTimeout(StreamError):
 
 @dataclass
 class Limits:
-    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever)."""
+    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever), or until ``cancel``."""
 
     idle: float | None
     total: float | None = None
@@ -73,6 +73,20 @@ class Limits:
     heard: bool = False  # a byte of an answer has come
     sock: socket.socket | None = None  # of the connection in use
     response: http.client.HTTPResponse | None = None  # what it is being read as
+    cancelled: bool = False
+
+    def connected(self, sock: socket.socket, response: http.client.HTTPResponse) -> None:
+        """This connection is in use now."""
+        self.sock, self.response = sock, response
+        if self.cancelled:
+            self.cancel()
+
+    def cancel(self) -> None:
+        """Wait no longer. From any thread: a connection that is still being made ends as soon as it is there."""
+        self.cancelled = True  # first this, then the look at the socket: ``connected`` does it the other way round
+        if self.sock is not None:
+            with contextlib.suppress(OSError):  # it has ended already
+                self.sock.shutdown(socket.SHUT_RDWR)
 
     def next_wait(self) -> float | None:
         """How long the next read may take. Raises ``StreamTimeout`` if there is no time left."""
@@ -121,7 +135,7 @@ class Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, limits: Limits, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        limits.sock, limits.response = sock, self
+        limits.connected(sock, self)
         self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), limits))
         self.interim = 0
 

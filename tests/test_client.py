@@ -974,6 +974,19 @@ def test_source_can_be_closed_while_it_waits_for_an_answer() -> None:
         assert server.heard[0].left
 
 
+def test_source_can_be_closed_while_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
+    with source([Hold()]) as (events, server):
+        opened = client.open_response
+
+        def closed_meanwhile(*arguments: Any) -> Any:
+            events.close()
+            return opened(*arguments)
+
+        monkeypatch.setattr(client, "open_response", closed_meanwhile)
+        assert list(events) == []
+    assert server.heard[0].left
+
+
 def test_source_closed_between_events_gives_no_more() -> None:
     with source(sse(b"data: a\n\ndata: b\n\n")) as (events, _):
         seen = []
