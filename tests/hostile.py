@@ -67,17 +67,19 @@ class Hostile:
 @contextlib.contextmanager
 def playing(*scripts: list[Step]) -> Iterator[Hostile]:
     listener = socket.create_server(("127.0.0.1", 0))
-    listener.settimeout(0.02)
     server = Hostile(f"http://127.0.0.1:{listener.getsockname()[1]}/v1")
     stopping = threading.Event()
+    last = socket.socket()  # its connection ends the service: whoever came before it is served
+    last.bind(("127.0.0.1", 0))
 
     def serve() -> None:
         number = 0
-        while not stopping.is_set():
-            try:
-                connection, _ = listener.accept()
-            except TimeoutError:
-                continue
+        last_address = last.getsockname()
+        while True:
+            connection, address = listener.accept()
+            if address == last_address:
+                connection.close()
+                return
             script = scripts[min(number, len(scripts) - 1)]
             number += 1
             heard = Heard(at=time.monotonic())
@@ -97,8 +99,9 @@ def playing(*scripts: list[Step]) -> Iterator[Hostile]:
         yield server
     finally:
         stopping.set()
-        thread.join()
-        listener.close()
+        with last, listener:
+            last.connect(listener.getsockname())
+            thread.join()
 
 
 def read_request(connection: socket.socket) -> bytes:

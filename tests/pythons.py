@@ -15,7 +15,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
-WORKERS = 4  # most tests wait, for sockets and for programs, so that many fit on two cores
+WORKERS = 5  # most tests wait, for sockets and for programs, so that many fit on two cores
 PARTS = (("page",), ("judge_clients", "judge_servers"), ("examples", "exercises"), ("judge_decoders", "judge_reports"))
 NO_TESTS = 5  # what pytest ends with when there were none
 ASK = (
