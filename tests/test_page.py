@@ -211,7 +211,7 @@ def test_stop_tells_at_which_token_the_server_noticed_and_what_it_saved(visit: O
 )
 def test_each_fault_is_shown_for_what_it_is(visit: Open, fault: str, title: str, says: str) -> None:
     # Slowly: with the error of a broken connection a browser throws away what it had not handed out yet.
-    page = visit(fault=fault, at=6, idle=1 if fault == "stall" else 30, tps=40, go=1)
+    page = visit(fault=fault, at=6, idle=1 if fault == "stall" else 30, tps=4 if fault == "cut" else 40, go=1)
     page.until(f"{NOTES}.length")
     (note,) = page.run(NOTES)
     assert note.startswith(f"{title}: ") and says in note
