@@ -1,12 +1,16 @@
-"""What several test modules share: a server that answers at full speed."""
+"""What several test modules share: a server that answers at full speed, and Ctrl-C as a terminal would send it."""
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 
 from sse_ref.server import Server, running
+
+# What is started in the background has Ctrl-C ignored, and hands that on to what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="module")

@@ -201,9 +201,10 @@ def test_serve_plays_the_cases_by_hand() -> None:
                     while more := connection.recv(65536):
                         data += more
                 assert data.startswith(b"HTTP/1.1 200 OK") and b'"lo"' in data and not data.endswith(b"0\r\n\r\n")
-        finally:
             process.send_signal(signal.SIGINT)
-        assert process.wait(timeout=30) == 0
+            assert process.wait(timeout=30) == 0
+        finally:
+            process.kill()
 
 
 def told(id: str, end: dict[str, object], *deltas: str) -> tuple[str, str]:
