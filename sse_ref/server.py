@@ -414,8 +414,7 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         keep_open, self.close_connection = not self.close_connection, True
-        # A proxy sends the whole URL. What follows works with path and query apart.
-        self.path, _, self.query = re.sub("^https?://[^/?]*", "", self.path, flags=re.IGNORECASE).partition("?")
+        self.path, self.query = split_target(self.path)
         self.check_framing()
         body = self.read_body()
         if "close" in re.split(r"[\s,]+", self.headers.get("Connection", "").lower()):
@@ -967,6 +966,23 @@ def numbered_events(pieces: Iterable[Piece]) -> Iterator[ServerSentEvent]:
 
 def is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
+
+
+def split_target(target: str) -> tuple[str, str]:
+    """Path and query of a request. A proxy sends the whole URL; and SDKs append their path to the base URL as text, also
+    where that ends in a query.
+
+    >>> split_target("/events?drop=3")
+    ('/events', 'drop=3')
+    >>> split_target("/v1?fault=cut&at=3/chat/completions")
+    ('/v1/chat/completions', 'fault=cut&at=3')
+    """
+    path, _, query = re.sub("^https?://[^/?]*", "", target, flags=re.IGNORECASE).partition("?")
+    if path.rstrip("/") == ROOT:
+        query, slash, rest = re.sub("%2F", "/", query, flags=re.IGNORECASE).partition("/")  # some escape what they append
+        rest, _, more = rest.partition("?")
+        path, query = ROOT + slash + rest, f"{query}&{more}" if more else query
+    return path, query
 
 
 def read_query(text: str) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@ from raw import JSON, PATIENCE, Wire, ask, chat, chat_body, chat_request, reques
 
 from sse_ref import model
 from sse_ref.pacing import Frame, Stream
-from sse_ref.server import FAULTS, PAGE, Server, Settings, running
+from sse_ref.server import FAULTS, PAGE, Server, Settings, running, split_target
 
 STORY = [{"role": "user", "content": "Tell me a story"}]
 WEATHER = {
@@ -1251,6 +1251,28 @@ def test_fault_error_is_the_models_failure_inside_the_stream(server: Server) -> 
     whole = delivered(server, "fault=error&at=4&ttft=0.1&tps=100", stream=False)
     assert whole.startswith(b"HTTP/1.1 500 ") and time.monotonic() - began > 0.1  # no sooner than the model fails
     assert (server.journal[-1]["outcome"], server.journal[-1]["status"]) == ("failed", 500)
+
+
+@pytest.mark.parametrize(
+    ("target", "path", "query"),
+    [
+        ("/v1?fault=cut/chat/completions", "/v1/chat/completions", "fault=cut"),
+        ("/v1?fault=cut&at=3/models/toy?x=1", "/v1/models/toy", "fault=cut&at=3&x=1"),
+        ("/v1/?tps=5/chat/completions", "/v1/chat/completions", "tps=5"),
+        ("/v1?fault=cut&at=3%2Fchat%2Fcompletions", "/v1/chat/completions", "fault=cut&at=3"),
+        ("HTTP://127.0.0.1:8000/v1/models?a=b/c", "/v1/models", "a=b/c"),
+        ("/events?prompt=a/b", "/events", "prompt=a/b"),
+        ("/v1?x=1", "/v1", "x=1"),
+    ],
+)
+def test_path_that_an_sdk_appends_behind_a_query_is_the_path(target: str, path: str, query: str) -> None:
+    assert split_target(target) == (path, query)
+
+
+def test_fault_in_a_base_url_reaches_every_sdk(server: Server) -> None:
+    answer = ask(server, "POST", "/v1?fault=error&at=2/chat/completions", chat_body(WORDS), JSON)
+    assert b"the model broke down, as the request asked for" in answer.body and answer.body.count(b'"content":') == 3
+    assert server.journal[-1]["path"] == "/v1/chat/completions"
 
 
 def test_fault_refuse_is_429_before_the_stream(server: Server) -> None:

@@ -75,6 +75,12 @@ const checks = {
     const stream = await node(url).chat.completions.create({ model: "toy-flaky", messages: STORY, stream: true })
     await assert.rejects(textOf(stream), /broke down/)
   },
+  async "openai-node fault in the base URL"(url) {
+    for (const client of [node(`${url}?fault=error&at=2`), new OpenAI({ baseURL: url, apiKey: "none", maxRetries: 0, defaultQuery: { fault: "error", at: "2" } })]) {
+      const stream = await client.chat.completions.create({ model: "toy-echo", messages: said("one two three"), stream: true })
+      await assert.rejects(textOf(stream), /as the request asked for/)
+    }
+  },
   async "openai-node errors before the stream"(url) {
     await assert.rejects(node(url).chat.completions.create({ model: "gpt-9", messages: STORY, stream: true }), error =>
       error instanceof OpenAI.NotFoundError && error.code === "model_not_found" && Boolean(error.requestID))
@@ -140,6 +146,12 @@ for (const [name, provider] of Object.entries(providers)) {
       const result = streamText({ model: provider(url)("toy-flaky"), prompt: "hi", maxRetries: 0, onError: ({ error }) => errors.push(error) })
       await result.consumeStream()
       assert.match(JSON.stringify(errors, Object.getOwnPropertyNames(errors[0] ?? {})) + String(errors[0]?.message ?? errors[0]), /broke down/)
+    },
+    async [`${name} fault in the base URL`](url) {
+      const errors = []
+      const result = streamText({ model: provider(`${url}?fault=error&at=2`)("toy-echo"), prompt: "one two three", maxRetries: 0, onError: ({ error }) => errors.push(error) })
+      await result.consumeStream()
+      assert.match(String(errors[0]?.message ?? errors[0]), /as the request asked for/)
     },
     async [`${name} cancel`](url) {
       const abort = new AbortController()

@@ -147,6 +147,19 @@ def openai_error_inside_the_stream(url: str) -> None:
     assert text
 
 
+def openai_fault_in_the_base_url(url: str) -> None:
+    for c in (client(url + "?fault=error&at=2"), client(url, default_query={"fault": "error", "at": "2"})):
+        text = ""
+        try:
+            for chunk in c.chat.completions.create(model="toy-echo", messages=said("one two three"), stream=True):
+                text += chunk.choices[0].delta.content or ""
+        except openai.APIError as error:
+            assert "as the request asked for" in error.message
+        else:
+            raise AssertionError("no error")
+        assert text == "one two"
+
+
 def openai_errors_before_the_stream(url: str) -> None:
     c = client(url)
     for wrong, kind in [
@@ -224,6 +237,15 @@ def langchain_error_inside_the_stream(url: str) -> None:
         raise AssertionError("no error")
 
 
+def langchain_fault_in_the_base_url(url: str) -> None:
+    try:
+        list(chat(url + "?fault=error&at=2").stream("one two three"))
+    except openai.APIError as error:
+        assert "as the request asked for" in error.message
+    else:
+        raise AssertionError("no error")
+
+
 def langchain_stop(url: str) -> None:
     text = "".join(chunk.content for chunk in chat(url).stream("alpha beta gamma", stop=["ta ga"]))
     assert text == "alpha be"
@@ -256,6 +278,15 @@ def litellm_error_inside_the_stream(url: str) -> None:
         list(lite(url, "toy-flaky", STORY, stream=True))
     except Exception as error:
         assert "broke down" in str(error)
+    else:
+        raise AssertionError("no error")
+
+
+def litellm_fault_in_the_base_url(url: str) -> None:
+    try:
+        list(lite(url + "?fault=error&at=2", "toy-echo", said("one two three"), stream=True))
+    except Exception as error:
+        assert "as the request asked for" in str(error), error
     else:
         raise AssertionError("no error")
 
