@@ -195,6 +195,30 @@ def test_stop_tells_at_which_token_the_server_noticed_and_what_it_saved(visit: O
     assert len(page.run(ANSWER)) > 10  # what had come stays
 
 
+def test_stop_of_a_whole_answer_tells_the_same_and_says_it_aloud(visit: Open, shared: Server) -> None:
+    page = visit(reply="whole", ttft=60, go=1)
+    assert wait_for(lambda: shared.journal and shared.journal[-1]["outcome"] == "open")
+    page.press("Escape", 27)
+    page.until(f"{NOTES}.length === 1")
+    (note,) = page.run(NOTES)
+    assert note.startswith("Stopped: The server noticed at token 0,") and "Of 139 tokens, 139 were never sent." in note
+    page.until("document.querySelector('#status').textContent.startsWith('Stopped. The server noticed at token 0,')")
+
+
+@pytest.mark.parametrize(("fault", "says"), [("error", "Error inside the stream: "), ("end", "Truncated: ")])
+def test_tool_call_that_breaks_off_is_said_aloud_to_have_broken(visit: Open, fault: str, says: str) -> None:
+    page = visit(tools=1, prompt="Use get_weather", fault=fault, at=3, go=1)
+    page.until(f"{NOTES}.length")
+    page.until(f"document.querySelector('#status').textContent.trim().startsWith('{says}')")
+
+
+def test_tokens_that_can_only_be_told_from_deltas_are_said_to_be_at_least_that_many(visit: Open) -> None:
+    page = visit(model="toy-echo", prompt="\U0001f98a" * 30, fault="error", at=12, go=1)
+    page.until(DONE)
+    assert page.run("document.querySelector('#n-tokens').innerText") == "\u2265 3"
+    assert page.run("document.querySelector('#gaps svg').ariaLabel").startswith("2 gaps between tokens: median")
+
+
 @pytest.mark.parametrize(
     ("fault", "title", "says"),
     [
@@ -472,6 +496,18 @@ def test_event_source_that_stays_is_told_to_stop_by_204(visit: Open) -> None:
     assert page.run("document.querySelector('#e-opened').innerText") == "1"
 
 
+def test_event_source_is_heard_in_sentences_and_to_its_end(visit: Open) -> None:
+    page = visit("#events", drop=30, max_tokens=0, tps=100)
+    page.run(
+        "window.said = []; new MutationObserver(() => said.push(document.querySelector('#status').textContent))"
+        ".observe(document.querySelector('#status'), {childList: true}); document.querySelector('#connect').click()"
+    )
+    page.until("document.querySelector('#e-state').innerText === '2, closed'")
+    said = page.run("said")
+    assert {"Open.", "Dropped, reconnecting.", "Resumed."} <= set(said)
+    assert said[-1].endswith("The last event: done. Closed.") and any("lighthouse keeper" in text for text in said)
+
+
 def test_event_source_can_be_closed(visit: Open, shared: Server) -> None:
     page = visit("#events", tps=5, drop=0, max_tokens=0, go=1)
     page.until("Number(document.querySelector('#e-events').innerText) > 1")
@@ -597,6 +633,9 @@ CONTRAST = """(() => {
     const ratio = (a + 0.05) / (b + 0.05)
     if (ratio < 4.5) worst.push(`${node.tagName} ${node.className} ${node.textContent.slice(0, 20)} ${ratio.toFixed(1)}`)
   }
+  const empty = document.querySelector('[placeholder]:placeholder-shown')
+  const hint = empty?.checkVisibility() && [getComputedStyle(empty, '::placeholder').color, getComputedStyle(empty).backgroundColor].map(text => light(colour(text)))
+  if (hint && (Math.max(...hint) + 0.05) / (Math.min(...hint) + 0.05) < 4.5) worst.push('placeholder')
   return worst
 })()"""
 
@@ -610,6 +649,11 @@ def test_page_fits_and_can_be_read(visit: Open, scheme: str, width: int) -> None
     assert page.run("document.documentElement.scrollWidth") <= width
     assert page.run(CONTRAST) == []
     ground = page.run("getComputedStyle(document.documentElement).backgroundColor")
+    kinds = ["read", "head", "data", "blank", "dispatch", "cut"]
+    looks = page.run(
+        f"{kinds}.map(kind => document.querySelector('#wire .' + kind)).map(row => [getComputedStyle(row).color, row.querySelector('i')?.innerText])"
+    )
+    assert len({tuple(look) for look in looks}) == len({shape for _, shape in looks}) == len(kinds)
     assert ground == ("rgb(255, 255, 255)" if scheme == "light" else "rgb(20, 23, 27)")
     page.run("document.querySelector('#tab-events').click()")
     assert page.run("document.documentElement.scrollWidth") <= width and page.run(CONTRAST) == []

@@ -74,8 +74,8 @@ class Speaker {
 
 // ---- The wire ----
 
-const SHAPES = { head: "", header: "", read: "", data: "■", event: "◆", id: "◆", retry: "◆", comment: "●", unknown: "○", blank: "⏎", half: "⏎", dispatch: "▶", done: "★", cut: "✂", plain: "" }
-const LEGEND = { data: "data field", event: "other field", comment: "comment", dispatch: "dispatch", done: "[DONE]", cut: "cut by a read" }
+const SHAPES = { head: "", header: "", read: "↓", data: "■", event: "◆", id: "◆", retry: "◆", comment: "●", unknown: "○", blank: "⏎", half: "⏎", dispatch: "▶", done: "★", cut: "✂", plain: "" }
+const LEGEND = { read: "read", data: "data field", event: "other field", unknown: "unknown field", comment: "comment", blank: "blank line", dispatch: "dispatch", done: "[DONE]", cut: "cut by a read" }
 
 class WireView {
   #box = $("wire")
@@ -151,17 +151,18 @@ class Numbers {
     clearNumbers()
     plot.ariaLabel = "Gaps between tokens: being measured"
   }
-  // Until the usage comes, a delta counts as a token; some bring several.
+  // Until the usage comes, only deltas can be counted. Each brings a token or more.
   draw(times, usage, ended = 0) {
     const tokens = usage?.completion_tokens ?? times.length
+    const atLeast = usage ? "" : "≥ "
     const gaps = times.slice(1).map((time, i) => time - times[i])
     const sorted = gaps.toSorted((a, b) => a - b)
     const median = sorted[sorted.length >> 1]
     const longest = sorted.at(-1)
     const seconds = (times.at(-1) - times[0]) / 1000
     $("n-ttft").textContent = times.length ? ms(times[0] - this.#began) : "–"
-    $("n-rate").textContent = gaps.length > 1 && seconds > 0 ? ((tokens - 1) / seconds).toFixed(1) : "–"
-    $("n-tokens").textContent = tokens || "–"
+    $("n-rate").textContent = gaps.length > 1 && seconds > 0 ? atLeast + ((tokens - 1) / seconds).toFixed(1) : "–"
+    $("n-tokens").textContent = tokens ? atLeast + tokens : "–"
     $("n-median").textContent = gaps.length ? ms(median) : "–"
     $("n-longest").textContent = gaps.length ? ms(longest) : "–"
     $("n-elapsed").textContent = ms((ended || performance.now()) - this.#began)
@@ -174,7 +175,7 @@ class Numbers {
     $("gap-top").textContent = gaps.length ? ms(top) : "–"
     if (ended)
       plot.ariaLabel = gaps.length
-        ? `Gaps between ${tokens} tokens: median ${ms(median)}, longest ${ms(longest)}`
+        ? `${gaps.length} gaps between tokens: median ${ms(median)}, longest ${ms(longest)}`
         : "Gaps between tokens: fewer than two came apart"
   }
 }
@@ -328,12 +329,12 @@ async function answer(row, stream, shown, signal, history) {
   draw()
   content.ariaBusy = "false"
   view?.end(result.outcome)
-  const first = result.tokens[0] ? `first words after ${ms(result.tokens[0] - began)}, ` : ""
+  const first = result.tokens[0] ? `first token after ${ms(result.tokens[0] - began)}, ` : ""
   caption.textContent = `${caption.textContent}: ${first}end after ${ms(ended - began)}`
   const how = explain(box, result)
   if (fault && result.outcome === "complete") note(box, "No fault", `the answer ended before token ${settings.at.value}, after which it was to come.`)
-  if (shown) speaker.rest(result.text, result.calls.length ? `It calls ${result.calls.map(call => call.name).join(" and ")}.` : how)
-  if (result.outcome === "cancelled") explainStop(box, stream, result, body).catch(() => note(box, "Stopped", "The server cannot be asked what it noticed."))
+  if (shown) speaker.rest(result.text, result.outcome === "complete" && result.calls.length ? `It calls ${result.calls.map(call => call.name).join(" and ")}.` : how)
+  if (result.outcome === "cancelled") explainStop(box, stream, result, body).catch(() => sayStopped(box, "The server cannot be asked what it noticed."))
   return result
 }
 
@@ -380,28 +381,32 @@ function runTools(calls, history) {
 }
 
 // What stopping saved: the journal tells at which token the server noticed. The model always answers the same, so asking it
-// again without a pace tells how long the answer would have been.
+// again without a pace tells how long the answer would have been. A whole answer has no id yet when it is stopped.
 async function explainStop(box, stream, result, body) {
-  if (!stream) return note(box, "Stopped", "Of a whole answer nothing comes before its end, so there is nothing to keep.")
-  const record = result.requestId && (await journalRecord(result.requestId))
-  if (!record) return note(box, "Stopped", "The server had not begun to answer.")
+  const record = await journalRecord(stream ? record => record.id === result.requestId : record => record.stream === false && record.outcome !== "complete")
+  if (!record) return sayStopped(box, "The server had not begun to answer.")
   const again = await fetch(`${COMPLETIONS}?ttft=0&tps=0&heartbeat=0`, {
     method: "POST",
     headers: { "Content-Type": "application/json", ...keyHeaders() },
     body: JSON.stringify({ ...body, stream: false, stream_options: undefined }),
   })
   const total = again.ok ? (await again.json()).usage.completion_tokens : null
-  const saved = total === null ? "" : ` Of ${total} tokens, ${total - record.tokens} were never generated.`
-  const text = `The server noticed at token ${record.tokens}, ${record.duration_s.toFixed(2)} s after the request, and stopped.${saved}`
+  const kept = stream ? "" : " Of a whole answer nothing comes before its end, so there is nothing to keep."
+  const saved = total === null ? "" : ` Of ${total} tokens, ${total - record.tokens} were never ${stream ? "generated" : "sent"}.`
+  sayStopped(box, `The server noticed at token ${record.tokens}, ${record.duration_s.toFixed(2)} s after the request, and stopped.${saved}${kept}`)
+}
+
+function sayStopped(box, text) {
   note(box, "Stopped", text)
   status.textContent = `Stopped. ${text}`
 }
 
-async function journalRecord(id) {
+// The last record for which ``wanted`` holds, once it is closed.
+async function journalRecord(wanted) {
   for (let attempt = 0; attempt < 20; attempt++) {
     const answer = await fetch("/journal", { headers: keyHeaders() })
     if (!answer.ok) return null
-    const record = (await answer.json()).find(record => record.id === id)
+    const record = (await answer.json()).findLast(wanted)
     if (record && record.outcome !== "open") return record
     await new Promise(resolve => setTimeout(resolve, 50))
   }
@@ -470,6 +475,7 @@ function connect() {
   left.delete(log)
   const counts = { opened: 0, events: 0 }
   let text = "", rows = [], lastId = ""
+  const speaker = new Speaker()
   log.replaceChildren()
   const draw = () => {
     if (made !== opened) return // another one has been opened since
@@ -479,6 +485,7 @@ function connect() {
     $("e-opened").textContent = counts.opened
     $("e-events").textContent = counts.events
     following(log, () => log.append(...rows.splice(0).map(row => element("li", {}, row))))
+    speaker.speak(text)
   }
   const tell = what => {
     rows.push(`${((performance.now() - began) / 1000).toFixed(3)} s  ${what}`)
@@ -487,15 +494,15 @@ function connect() {
   const took = event => {
     counts.events++
     lastId = event.lastEventId
-    if (event.type !== "message") status.textContent = `The last event: ${event.type}.`
     tell(`${event.type}  id ${event.lastEventId}  ${JSON.stringify(event.data)}`)
   }
   const made = (opened = new EventSource(`/events?${query}`))
-  close = why => {
+  const ended = how => speaker.rest(text, how)
+  close = (why, last = "") => {
     $("close").disabled = true
     if (made.readyState === EventSource.CLOSED) return
     made.close()
-    status.textContent = "Closed."
+    ended(`${last} Closed.`)
     if (why) tell(why)
   }
   $("close").disabled = false
@@ -514,13 +521,18 @@ function connect() {
     if (made.readyState === EventSource.CLOSED) {
       tell("error: refused or ended for good (204, another status, or another content type); the browser will not try again")
       close()
-    } else tell(`error: the connection is gone; the browser waits, then asks with Last-Event-ID: ${lastId || "none"}`)
-    status.textContent = made.readyState === EventSource.CLOSED ? "Closed." : "Dropped, reconnecting."
+      ended("Closed.")
+    } else {
+      tell(`error: the connection is gone; the browser waits, then asks with Last-Event-ID: ${lastId || "none"}`)
+      status.textContent = "Dropped, reconnecting."
+    }
   }
   for (const name of ["done", "failure"])
     made.addEventListener(name, event => {
       took(event)
-      if (!source.stay.checked) close(`close(): "${name}" was the last event, and without it the browser would ask again`)
+      const last = `The last event: ${name}.`
+      if (source.stay.checked) ended(last)
+      else close(`close(): "${name}" was the last event, and without it the browser would ask again`, last)
     })
 }
 
