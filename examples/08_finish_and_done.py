@@ -36,5 +36,6 @@ with lesson.server() as url:
             verdict = "whole"
         except StreamError as error:
             verdict = f"NOT WHOLE: {error}"
-        reasons = [json.loads(text)["choices"][0]["finish_reason"] for text in data if text != "[DONE]"]
+        chunks = [json.loads(text) for text in data if text != "[DONE]"]
+        reasons = [choice["finish_reason"] for chunk in chunks for choice in chunk["choices"]]
         print(f"{name:17} {reasons[-1]!s:14} {'yes' if '[DONE]' in data else 'no':7} {stream.text!r}, {verdict}")

@@ -2,11 +2,12 @@
 
     python examples/18_buffering_proxy.py
 
-A small proxy stands between client and server and does what real ones do. You will see when text arrived through it: one
-that collects the whole answer, one that compresses and waits for a full block, and their cures. The server can ask for them:
-nginx obeys X-Accel-Buffering: no, and whoever compresses should leave Cache-Control: no-transform alone. Or the proxy is set
-up for streams: "proxy_buffering off;" and "gzip off;" in nginx, a flush after each event in a compressor. To find out which
-of several proxies it is, go around them one after the other with curl -N.
+A small proxy stands between client and server and does what real ones do, but that it compresses unasked; a browser always
+asks. You will see when text arrived through it: one that collects the whole answer, one that compresses and waits for a full
+block, and their cures. The server can ask for them: nginx obeys X-Accel-Buffering: no, and what says Cache-Control:
+no-transform must not be compressed. The client can: Accept-Encoding: identity. Or the proxy is set up for streams:
+"proxy_buffering off;" and "gzip off;" in nginx, a flush after each event in a compressor. To find out which of several
+proxies it is, go around them one after the other with curl -N.
 """
 
 import http.server

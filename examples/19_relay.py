@@ -6,8 +6,8 @@ Most applications stand between the browser and the model, so that the key stays
 through one at a time, then a client that leaves after five: the journal of the server behind the relay tells that the
 model stopped too, and also when it had not said a word yet. Then a refusal, whose status and Retry-After can still be passed
 on; and a stream that is cut behind the relay: 200 has been said, so the relay says it with an error in the stream. It
-decodes and encodes again, and so never passes on half an event. Where a read brings none, as with a heartbeat, it sends a
-comment: that keeps its own connection open, and writing is how it learns that nobody reads any more.
+decodes and encodes again, and so never passes on half an event. A heartbeat becomes a comment: that keeps its own connection
+open, and writing is how it learns that nobody reads. A model that sends none would not be stopped before its next token.
 """
 
 import contextlib
@@ -55,7 +55,7 @@ class Relay(http.server.BaseHTTPRequestHandler):
 def relayed(upstream):
     """The events of a stream, each once it is whole; and if the stream breaks off, an error that says so."""
     decoder = SSEDecoder()
-    with contextlib.suppress(OSError, http.client.HTTPException):  # cut, or silent for too long
+    with contextlib.suppress(OSError, http.client.HTTPException, ValueError, TypeError):  # cut, too silent, or no JSON
         while data := upstream.read1():
             events = decoder.feed(data)
             for event in events:

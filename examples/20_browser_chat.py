@@ -4,7 +4,7 @@
     python examples/20_browser_chat.py --serve   the page itself, at a port of its own, until Ctrl-C
 
 EventSource can only GET and cannot set a header, so a chat page uses fetch and reads the body: 20_browser_chat.html does
-it in forty lines. As it comes from another origin than the model, the browser first asks whether it may. You will see
+it in sixty lines. As it comes from another origin than the model, the browser first asks whether it may. You will see
 these requests as a browser sends them, and what the server answers: the preflight, the stream with its CORS header, and a
 plain GET of an event source, which needs no preflight. (Over HTTP/1.1 a browser opens six connections to a host: a
 seventh tab that streams has to wait.) The page that the server itself has at / shows far more.

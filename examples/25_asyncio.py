@@ -18,7 +18,7 @@ from sse_ref import SSEDecoder
 
 
 async def deltas(url, prompt):
-    """HTTP/1.0, so that the body needs no unpacking: it ends with the connection, and only [DONE] tells that it is whole."""
+    """HTTP/1.0, so that the body needs no unpacking: it ends with the connection; a finish reason tells if it is whole."""
     parts = urllib.parse.urlsplit(url)
     body = json.dumps({"model": "toy-echo", "stream": True, "messages": [{"role": "user", "content": prompt}]}).encode()
     head = f"POST /v1/chat/completions?tps=20 HTTP/1.0\r\nContent-Length: {len(body)}\r\n\r\n"
@@ -28,18 +28,20 @@ async def deltas(url, prompt):
         status = await reader.readline()
         assert b" 200 " in status, status
         await reader.readuntil(b"\r\n\r\n")
-        decoder = SSEDecoder()
+        decoder, whole = SSEDecoder(), False
         while data := await reader.read(65536):
             for event in decoder.feed(data):
                 if event.data == "[DONE]":
-                    return
+                    continue
                 chunk = json.loads(event.data)
                 if "error" in chunk:
                     raise RuntimeError(chunk["error"]["message"])
                 for choice in chunk["choices"]:
+                    whole = whole or choice["finish_reason"] is not None
                     if text := choice["delta"].get("content"):
                         yield event.data, text
-        raise EOFError("the stream was cut")
+        if not whole:
+            raise EOFError("the stream was cut")
     finally:
         writer.close()
 

@@ -979,7 +979,9 @@ def split_target(target: str) -> tuple[str, str]:
     """
     path, _, query = re.sub("^https?://[^/?]*", "", target, flags=re.IGNORECASE).partition("?")
     if path.rstrip("/") == ROOT:
-        query, slash, rest = re.sub("%2F", "/", query, flags=re.IGNORECASE).partition("/")  # some escape what they append
+        query, slash, rest = re.sub("%2F", "/", query, flags=re.IGNORECASE).partition(
+            "/"
+        )  # some escape what they append
         rest, _, more = rest.partition("?")
         path, query = ROOT + slash + rest, f"{query}&{more}" if more else query
     return path, query

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import HELLO, Hold, chunk, head, playing
 from lessons import LESSONS, PAGE, Lesson, index, outputs, replaced, settled, shown
 
 from sse_ref import iter_events
@@ -179,6 +180,14 @@ def test_relay_says_once_what_went_wrong(relay: ThreadingHTTPServer, fault: str,
         status, data = relayed(relay, f"?fault={fault}&at=2&heartbeat=0")
     errors = [json.loads(text)["error"]["message"] for text in data if "error" in text]
     assert (status, errors) == (200, [message]) and "[DONE]" not in data
+
+
+@pytest.mark.once
+def test_relay_says_so_when_what_it_reads_is_no_json(relay: ThreadingHTTPServer) -> None:
+    with playing([head(), chunk(HELLO + b"data: oops\n\n"), Hold()]) as server:
+        relay.upstream = server.url.removesuffix("/v1")  # type: ignore[attr-defined]
+        status, data = relayed(relay, "")
+    assert status == 200 and "the stream behind the relay was cut" in data[-1] and server.heard[0].left
 
 
 @pytest.mark.once
