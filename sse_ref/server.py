@@ -979,9 +979,8 @@ def split_target(target: str) -> tuple[str, str]:
     """
     path, _, query = re.sub("^https?://[^/?]*", "", target, flags=re.IGNORECASE).partition("?")
     if path.rstrip("/") == ROOT:
-        query, slash, rest = re.sub("%2F", "/", query, flags=re.IGNORECASE).partition(
-            "/"
-        )  # some escape what they append
+        appended = re.sub("%2F", "/", query, flags=re.IGNORECASE)  # some escape it
+        query, slash, rest = appended.partition("/")
         rest, _, more = rest.partition("?")
         path, query = ROOT + slash + rest, f"{query}&{more}" if more else query
     return path, query
