@@ -53,9 +53,9 @@ def everything(sock: socket.socket) -> bytes:
 class Clock:
     """Seconds since the loop began; ``plan`` is what happens outside it, and when."""
 
-    def __init__(self, plan: dict[float, Callable[[], object]]) -> None:
+    def __init__(self) -> None:
         self.now = 0.0
-        self.plan = sorted(plan.items(), key=lambda item: item[0])
+        self.plan: list[tuple[float, Callable[[], object]]] = []
 
     def monotonic(self) -> float:
         return self.now
@@ -99,7 +99,7 @@ class Run:
         self.sent: list[tuple[float, bytes]] = []
         self.ended: list[tuple[float, str]] = []
         self.error: Exception | None = None
-        self.clock = Clock({})
+        self.clock = Clock()
         monkeypatch.setattr(pacing, "time", self.clock)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.loop = Loop(

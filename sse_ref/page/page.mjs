@@ -69,6 +69,7 @@ class Speaker {
   }
   rest(text, how) {
     status.textContent = `${text.slice(this.#said)} ${how}`
+    this.#said = text.length
   }
 }
 
@@ -383,7 +384,8 @@ function runTools(calls, history) {
 // What stopping saved: the journal tells at which token the server noticed. The model always answers the same, so asking it
 // again without a pace tells how long the answer would have been. A whole answer has no id yet when it is stopped.
 async function explainStop(box, stream, result, body) {
-  const record = await journalRecord(stream ? record => record.id === result.requestId : record => record.stream === false && record.outcome !== "complete")
+  const wanted = stream ? record => record.id === result.requestId : record => record.stream === false && record.outcome !== "complete"
+  const record = stream && !result.requestId ? null : await journalRecord(wanted)
   if (!record) return sayStopped(box, "The server had not begun to answer.")
   const again = await fetch(`${COMPLETIONS}?ttft=0&tps=0&heartbeat=0`, {
     method: "POST",
