@@ -252,7 +252,7 @@ def test_wire_does_not_wait_long_for_what_follows_the_end_mark() -> None:
 )
 def test_bad_end_keeps_the_text_and_is_one_line_and_exit_1(script: list, outcome: str) -> None:
     with playing(script) as server:
-        result = run("hi", "--url", server.url, "--timeout", "1" if outcome == "timeout" else "20")
+        result = run("hi", "--url", server.url, "--timeout", "3" if outcome == "timeout" else "20")
     assert (result.returncode, result.stdout) == (1, "Hello\n")
     assert result.stderr.startswith(f"sse_ref.client: {outcome}: ") and "Traceback" not in result.stderr
     assert len(result.stderr.splitlines()) <= 2 and "\x1b" not in result.stderr

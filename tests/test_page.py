@@ -230,12 +230,12 @@ def test_tokens_that_can_only_be_told_from_deltas_are_said_to_be_at_least_that_m
         ("error", "Error inside the stream", "broke down"),
         ("cut", "Truncated", "the connection broke"),
         ("end", "Truncated", "before a finish reason"),
-        ("stall", "Timeout", "nothing came for 1 s"),
+        ("stall", "Timeout", "nothing came for 3 s"),
     ],
 )
 def test_each_fault_is_shown_for_what_it_is(visit: Open, fault: str, title: str, says: str) -> None:
     # Slowly: with the error of a broken connection a browser throws away what it had not handed out yet.
-    page = visit(fault=fault, at=6, idle=1 if fault == "stall" else 30, tps=4 if fault == "cut" else 40, go=1)
+    page = visit(fault=fault, at=6, idle=3 if fault == "stall" else 30, tps=4 if fault == "cut" else 40, go=1)
     page.until(f"{NOTES}.length")
     (note,) = page.run(NOTES)
     assert note.startswith(f"{title}: ") and says in note
