@@ -791,8 +791,7 @@ def test_timings_count_from_the_first_token() -> None:
         chat = ChatStream("a b c d e f", url=server.url + "/v1", model="toy-echo")
         list(chat)
     assert chat.time_to_first_token and chat.time_to_first_token >= 0.09
-    assert chat.tokens_per_second and chat.tokens_per_second < 60
-    assert len(chat.gaps) == 5
+    assert len(chat.gaps) == 5 and chat.tokens_per_second == pytest.approx(5 / sum(chat.gaps))
 
 
 # ---- The chunked coding ------------------------------------------------------------------------------------------------------
