@@ -412,9 +412,9 @@ def test_whatever_the_encoder_accepts_reads_back_equal() -> None:
 
 # ---- Linear in three independent ways --------------------------------------------------------------------------------
 
-# Each stream exists in two sizes, one 64 times the other. Linear work takes some 64 to 140 times as long (the large one fits no
-# cache), quadratic work up to 4,096 times, and 512 lies in the middle. A busy machine can spoil a round; but one
-# good round shows that the work is linear, and none does when it is not.
+# Each stream exists in two sizes, one 64 times the other. Linear work takes 64 to 140 times as long (the large one fits no
+# cache), quadratic work up to 4,096 times, and 512 lies in the middle. A busy machine can spoil a round; but one good round
+# shows that the work is linear, and none does when it is not.
 
 
 def one_line_over_many_chunks(size: int) -> list[bytes]:

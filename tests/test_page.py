@@ -197,7 +197,7 @@ def test_stop_tells_at_which_token_the_server_noticed_and_what_it_saved(visit: O
 
 def test_stop_of_a_whole_answer_tells_the_same_and_says_it_aloud(visit: Open, shared: Server) -> None:
     page = visit(reply="whole", ttft=60, go=1)
-    assert wait_for(lambda: shared.journal and shared.journal[-1]["outcome"] == "open")
+    assert wait_for(lambda: any(not r["stream"] and r["outcome"] == "open" for r in shared.journal))
     page.press("Escape", 27)
     page.until(f"{NOTES}.length === 1")
     (note,) = page.run(NOTES)
