@@ -20,6 +20,7 @@ the first byte of an answer has come, and never after. ``EventSource`` follows H
 from __future__ import annotations
 
 import argparse
+import array
 import contextlib
 import email.utils
 import http.client
@@ -39,15 +40,19 @@ from typing import Any
 
 from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder
 from sse_ref.dialects import DIALECTS, ApiError, Dialect, ProtocolError, Request, StreamError, to_json
-from sse_ref.model import Call, End, Fragment, Message, Piece, Prompt, Text, Usage
+from sse_ref.model import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Refusal, Text, Usage
 from sse_ref.structured import read_partial
 from sse_ref.transport import (
+    READ_SIZE,
+    UNPRINTABLE,
     Limits,
     Response,
     StreamTimeout,
     Truncated,
     Watcher,
+    check_headers,
     first_line,
+    harmless,
     open_response,
     origin,
     read_body,
@@ -73,6 +78,9 @@ DEFAULT_URL = "http://127.0.0.1:8000/v1"
 RETRIED = {408, 409, 429, *range(500, 600)}  # as the provider's own SDKs do
 MAX_RETRY_AFTER = 60.0  # seconds; a server that asks for more is not waited for
 MAX_BACKOFF = 60.0  # seconds between two attempts of an event source that cannot connect
+MIN_WAIT = 0.1  # seconds between two attempts of an event source, even if the server asks for fewer
+MAX_EVENT_SIZE = 64 * 2**20  # bytes
+ENDING = 4096  # bytes of the end of a body that are looked through for an error outside events
 
 
 class HTTPStatusError(StreamError):
@@ -89,14 +97,22 @@ class HTTPStatusError(StreamError):
 
 
 class _Growing:
-    """A text that grows: pieces are collected, and joined when somebody reads it."""
+    """A text that grows: pieces are collected, and joined when somebody reads it, or when they are many small ones."""
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
+        self._joined = 0  # pieces at the beginning that are joined ones
+
+    def add(self, text: str) -> None:
+        self.pieces.append(text)
+        if len(self.pieces) - self._joined >= 1024:
+            self.pieces[self._joined :] = ["".join(self.pieces[self._joined :])]
+            self._joined += 1
 
     def __str__(self) -> str:
         if len(self.pieces) > 1:
             self.pieces = ["".join(self.pieces)]
+            self._joined = 1
         return self.pieces[0] if self.pieces else ""
 
 
@@ -123,13 +139,23 @@ class Choice:
     """One of the answers, as far as it has come."""
 
     def __init__(self) -> None:
-        self._text = _Growing()
+        self._texts = {kind: _Growing() for kind in (Text, Reasoning, Refusal)}
         self.tool_calls: list[ToolCall] = []
         self.finish_reason: str | None = None
 
     @property
     def text(self) -> str:
-        return str(self._text)
+        return str(self._texts[Text])
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before it answered; "" if it did not tell."""
+        return str(self._texts[Reasoning])
+
+    @property
+    def refusal(self) -> str:
+        """The words in which the model declined to answer; "" if it did not."""
+        return str(self._texts[Refusal])
 
 
 class ChatStream:
@@ -137,12 +163,13 @@ class ChatStream:
 
     ``request`` is a prompt as text, a ``Prompt``, or the JSON object of a request in the dialect's own form. ``url`` is the
     base URL; a query in it goes along with the request. ``timeout`` is the silence in seconds after which to give up (any
-    byte ends a silence, comments too), ``total_timeout`` a limit for the whole. ``retries`` are made only before the first
-    byte of an answer. ``max_event_size`` is in bytes.
+    byte ends a silence, comments too; a head must be whole by then), ``total_timeout`` a limit for the whole. ``retries``
+    are made only before the first byte of an answer. ``max_event_size`` is in bytes; about four times as much is held.
 
     Raises ``Truncated``, ``ApiError``, ``ProtocolError``, ``HTTPStatusError`` or ``StreamTimeout`` while it is iterated;
-    all of them are ``StreamError``, with ``outcome`` and the ``text`` that had come. Leaving the loop early, or ``close``,
-    closes the connection, which is how a server learns that it can stop.
+    all of them are ``StreamError``, with ``outcome`` and the ``text`` that had come. Raises ``ValueError`` at once for a
+    header that HTTP cannot carry. Leaving the loop early, or ``close``, closes the connection, which is how a server learns
+    that it can stop.
 
     >>> from sse_ref.server import running
     >>> with running() as server, ChatStream("Say it back", url=server.url + "/v1", model="toy-echo") as stream:
@@ -164,7 +191,7 @@ class ChatStream:
         timeout: float | None = 60.0,
         total_timeout: float | None = None,
         retries: int = 2,
-        max_event_size: int | None = 64 * 2**20,
+        max_event_size: int | None = MAX_EVENT_SIZE,
         any_content_type: bool = False,
         on_event: Callable[[ServerSentEvent], None] | None = None,
         watcher: Watcher | None = None,
@@ -185,6 +212,7 @@ class ChatStream:
             **(self.dialect.write_key(api_key) if api_key else {}),
             **(headers or {}),
         }
+        check_headers(self.headers)
         self.retries = retries
         self.max_event_size = max_event_size
         self.any_content_type = any_content_type
@@ -197,28 +225,45 @@ class ChatStream:
         self.status: int | None = None
         self.attempts = 0
         self.asked: float | None = None  # when the request was sent, by time.monotonic()
-        self.arrivals: list[float] = []  # when each piece with something in it came
+        self.arrivals = array.array("d")  # when each piece with something in it came
         self._reader = self.dialect.reader()
         self._notes: list[str] = []
-        self._limits = Limits(timeout, total_timeout)
+        self._events = 0
+        self._beginning = self._ending = b""  # of the body
+        self._limits = Limits(timeout, total_timeout, url=self.url)
         self._pieces = self._run()
 
     # ---- What has come ----
 
     @property
+    def first(self) -> Choice:
+        """The choice with the lowest index, which most servers begin at 0."""
+        return self.choices[min(self.choices)] if self.choices else Choice()
+
+    @property
     def text(self) -> str:
         """The text of the first choice."""
-        return self.choices[0].text if 0 in self.choices else ""
+        return self.first.text
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning of the first choice."""
+        return self.first.reasoning
+
+    @property
+    def refusal(self) -> str:
+        """The refusal of the first choice."""
+        return self.first.refusal
 
     @property
     def tool_calls(self) -> list[ToolCall]:
         """The tool calls of the first choice."""
-        return self.choices[0].tool_calls if 0 in self.choices else []
+        return self.first.tool_calls
 
     @property
     def finish_reason(self) -> str | None:
         """Why the first choice ended."""
-        return self.choices[0].finish_reason if 0 in self.choices else None
+        return self.first.finish_reason
 
     @property
     def warnings(self) -> list[str]:
@@ -235,7 +280,7 @@ class ChatStream:
         """Tokens after the first, over the time since the first; pieces count as tokens if the server gave no usage."""
         if len(self.arrivals) < 2 or self.arrivals[-1] == self.arrivals[0]:
             return None
-        tokens = self.usage.completion_tokens if self.usage else len(self.arrivals)
+        tokens = (self.usage and self.usage.completion_tokens) or len(self.arrivals)
         return (tokens - 1) / (self.arrivals[-1] - self.arrivals[0])
 
     @property
@@ -255,16 +300,25 @@ class ChatStream:
         self.close()
 
     def close(self) -> None:
-        """Close the connection. A stream that had not ended is cancelled: the server sees the end of the connection."""
-        self._pieces.close()
+        """Close the connection, from any thread. A stream that had not ended is cancelled, and an iteration of it ends.
+
+        The server sees the end of the connection.
+        """
+        self._limits.cancel()
+        with contextlib.suppress(ValueError):  # another thread is reading: it sees the end of the connection
+            self._pieces.close()
         if self.outcome is None:
             self.outcome = "cancelled"
 
     def _run(self) -> Generator[Piece, None, None]:
         try:
-            yield from self._read()
-            self.outcome = "complete"
+            if not self._limits.closing.is_set():
+                yield from self._read()
+            self.outcome = "cancelled" if self._limits.closing.is_set() else "complete"
         except StreamError as error:
+            if self._limits.closing.is_set():
+                self.outcome = "cancelled"
+                return
             self.outcome = error.outcome
             error.text = self.text
             raise
@@ -272,38 +326,42 @@ class ChatStream:
             self.outcome = "cancelled"
             raise
         finally:
-            if self._limits.response is not None:
-                self._limits.response.close()
+            self._limits.release()
 
     def _read(self) -> Iterator[Piece]:
         self.asked = time.monotonic()
-        self._limits.began = self.asked
         response = self._connect(self._limits)
         self.status = response.status
         self.watcher.head(response)
         self._check_type(response)
+        try:
+            yield from self._read_events(response)
+        except (Truncated, ProtocolError) as error:
+            if message := self._error_outside_events():
+                raise ApiError(message) from None
+            raise error from None
+
+    def _read_events(self, response: Response) -> Iterator[Piece]:
         decoder = SSEDecoder(max_event_size=self.max_event_size)
-        beginning = b""
-        events = 0
-        body = read_body(response, self.watcher)
+        body = read_body(response, self.watcher, _step(self.max_event_size))
         for data in body:
-            if not events:
-                beginning = (beginning + data)[:200]
+            if len(self._beginning) < 200:
+                self._beginning = (self._beginning + data)[:200]
+            self._ending = data[-ENDING:] if len(data) >= ENDING else (self._ending + data)[-ENDING:]
             too_large = None
             try:
                 dispatched = decoder.feed(data)
             except EventTooLarge as error:
                 dispatched, too_large = error.events, error
             for event in dispatched:
-                events += 1
                 yield from self._take(event)
                 if self._reader.done:
-                    self._check_end(decoder, events, beginning)
+                    self._check_end(decoder)
                     self._watch_rest(body)
                     return
             if too_large:
                 raise ProtocolError(str(too_large))
-        self._check_end(decoder, events, beginning)
+        self._check_end(decoder)
 
     def _watch_rest(self, body: Iterator[bytes]) -> None:
         """For somebody who watches the wire: what comes after the end mark, for half a second at most."""
@@ -314,6 +372,7 @@ class ChatStream:
                     pass
 
     def _take(self, event: ServerSentEvent) -> Iterator[Piece]:
+        self._events += 1
         if self.on_event:
             self.on_event(event)
         for piece in self._reader.read(event):
@@ -330,22 +389,34 @@ class ChatStream:
             return
         self.arrivals.append(time.monotonic())
         match piece:
-            case Text():
-                choice._text.pieces.append(piece.text)
+            case Text() | Reasoning() | Refusal():
+                choice._texts[type(piece)].add(piece.text)
+            case Call() if piece.index < len(choice.tool_calls):
+                call = choice.tool_calls[piece.index]
+                call.name, call.id = piece.name, piece.id
             case Call():
                 choice.tool_calls.append(ToolCall(piece.name, piece.id))
             case Fragment():
-                choice.tool_calls[piece.index]._arguments.pieces.append(piece.arguments)
+                choice.tool_calls[piece.index]._arguments.add(piece.arguments)
 
     def _check_type(self, response: Response) -> None:
         kind = response.headers.get_content_type() if "Content-Type" in response.headers else "nothing"
-        if response.status == 204 or (kind != "text/event-stream" and not self.any_content_type):
-            message = self.dialect.read_error(read_error_body(response))
-            said = f": {first_line(message)}" if message else ""
-            raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{said}")
+        if response.status != 204 and (kind == "text/event-stream" or self.any_content_type):
+            return
+        body = read_error_body(response)
+        with contextlib.suppress(StreamError):  # is it the whole answer, from a server that does not stream?
+            for piece in self._reader.read(ServerSentEvent(body.decode("utf-8", "replace"))):
+                self._note(piece)
+        if self.choices:
+            raise ProtocolError(f"the server does not stream: it sent the whole answer, with {kind}")
+        message = self.dialect.read_error(body)
+        said = f": {first_line(message)}" if message else ""
+        raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{said}")
 
-    def _check_end(self, decoder: SSEDecoder, events: int, beginning: bytes) -> None:
+    def _check_end(self, decoder: SSEDecoder) -> None:
         """The body has ended, or the end mark has come: was that the whole answer?"""
+        if len(self.choices) > self.wanted:
+            self._notes.append(f"{len(self.choices)} choices came, where {self.wanted} was asked for")
         ended = sum(choice.finish_reason is not None for choice in self.choices.values())
         if self._reader.finished and (self._reader.done or ended >= self.wanted):
             if not self._reader.done:
@@ -353,10 +424,21 @@ class ChatStream:
             return
         if self._reader.done:
             raise Truncated("the end mark came before a finish reason")
-        if not events and not decoder.pending:
-            said = f": {first_line(beginning.decode('utf-8', 'replace'))}" if beginning.strip() else ""
+        if not self._events and not decoder.pending:
+            begins = self._beginning.decode("utf-8", "replace")
+            said = f": {first_line(begins)}" if begins.strip() else ""
             raise ProtocolError(f"the event stream held no event{said}")
         raise Truncated(f"the stream ended {'inside an event' if decoder.pending else 'before a finish reason'}")
+
+    def _error_outside_events(self) -> str:
+        """The message of an error that a server wrote into the stream as no event: as a bare line, or as a field of its own.
+
+        To the decoder it is a field that nobody knows.
+        """
+        for line in reversed(re.findall(rb"(?:^|[\r\n])(?:error: ?)?(\{[^\r\n]*)", self._ending)):
+            if message := self.dialect.read_error(line):
+                return first_line(message)
+        return ""
 
     # ---- Connecting ----
 
@@ -366,7 +448,7 @@ class ChatStream:
             self.attempts += 1
             limits.heard = False
             try:
-                return open_response(self.url, self.body, self.headers, limits)
+                return open_response(self.body, self.headers, limits)
             except urllib.error.HTTPError as error:
                 with error:
                     message = self.dialect.read_error(read_error_body(error.fp)) or error.reason  # type: ignore[arg-type]
@@ -385,13 +467,19 @@ class ChatStream:
                     raise ProtocolError(f"the answer is not HTTP: {first_line(repr(error))}") from None
                 if limits.heard:
                     raise Truncated(f"the connection broke in the head of the answer: {reason_of(error)}") from None
-                failure = HTTPStatusError(f"no answer from {origin(self.url)[1]}: {reason_of(error)}")
+                failure = HTTPStatusError(f"no answer from {limits.peer or origin(self.url)[1]}: {reason_of(error)}")
                 wait = _backoff(self.attempts)
             if wait is None or self.attempts > self.retries:
                 raise failure from None
             if limits.total is not None and wait > limits.began + limits.total - time.monotonic():
                 raise failure from None
-            time.sleep(wait)
+            if limits.pause(wait):
+                raise failure from None
+
+
+def _step(max_event_size: int | None) -> int:
+    """Bytes to take at once, so that what is made of them is little beside the largest event."""
+    return READ_SIZE if max_event_size is None else max(1, min(READ_SIZE, max_event_size // 32))
 
 
 def _retry_wait(headers: Any, attempt: int) -> float | None:
@@ -428,11 +516,13 @@ class _Lost(Exception):
 class EventSource:
     """The standard's reconnecting source: iterate it for events, for as long as the server lets it reconnect.
 
-    After the end of a body or a broken connection it waits for the reconnection time and asks again, with the last event
-    ID. It ends when the server answers 204 or ``close`` is called (also from another thread), and fails for good on any
-    other status (``HTTPStatusError``) or content type (``ProtocolError``). ``timeout`` is the silence in seconds that
-    counts as a broken connection, None for never; ``max_failures`` (None: no limit) how many attempts in a row may fail
-    before the last failure is raised.
+    After the end of a body or a broken connection it waits for the reconnection time, a tenth of a second at least, and
+    asks again, with the last event ID, at the URL that it was last redirected to. It ends when the server answers 204 or
+    ``close`` is called (also from another thread), and fails for good on any other status (``HTTPStatusError``) or content
+    type, or an event of more than ``max_event_size`` bytes (``ProtocolError``). ``timeout`` is the silence in seconds that
+    counts as a broken connection, None for never. After several failures in a row it waits longer; ``max_failures``
+    (None: no limit) is how many there may be before the last is raised (``HTTPStatusError``). An event, or a body that ends
+    in order, ends the row. Raises ``ValueError`` at once for a header or a last event ID that HTTP cannot carry.
 
     An incomplete event at a cut is dropped together with its id. The last event ID outlives the connection, as in
     browsers: the letter of the standard would forget it at the first event without one.
@@ -460,61 +550,71 @@ class EventSource:
         reconnection_time: int = 3000,
         timeout: float | None = None,
         max_failures: int | None = None,
+        max_event_size: int | None = MAX_EVENT_SIZE,
     ) -> None:
         self.url = url
         self.headers = dict(headers or {})
+        check_headers(self.headers)
+        if re.search("[\0\r\n\ud800-\udfff]", last_event_id):
+            raise ValueError(
+                "the last event ID holds what no event stream can give: CR, LF, NUL or half a surrogate pair"
+            )
         self.last_event_id = last_event_id
         self.reconnection_time = reconnection_time
         """Milliseconds to wait before reconnecting; the server may change it."""
         self.max_failures = max_failures
+        self.max_event_size = max_event_size
         self.ready_state = self.CONNECTING
-        self._closing = threading.Event()
-        self._limits = Limits(timeout)
+        self._limits = Limits(timeout, url=url)
 
     def __iter__(self) -> Iterator[ServerSentEvent]:
         failures = 0
+        closing = self._limits.closing
         try:
-            while not self._closing.is_set():
+            while not closing.is_set():
                 self.ready_state = self.CONNECTING
                 try:
                     response = self._connect()
                     if response is None:
                         return
+                    for event in self._events(response):
+                        failures = 0
+                        yield event
+                        if closing.is_set():
+                            return
                     failures = 0
-                    yield from self._events(response)
                 except _Lost as error:
                     failures += 1
-                    if self._closing.is_set():
+                    if closing.is_set():
                         return
                     if self.max_failures is not None and failures >= self.max_failures:
                         raise HTTPStatusError(str(error)) from None
-                self._closing.wait(self._wait(failures))
+                self._limits.pause(self._wait(failures))
         finally:
             self.ready_state = self.CLOSED
-            if self._limits.response is not None:
-                self._limits.response.close()
+            self._limits.release()
 
     def close(self) -> None:
         """End the source; an iteration that is waiting ends too."""
-        self._closing.set()
         self.ready_state = self.CLOSED
         self._limits.cancel()
 
     def _connect(self) -> Response | None:
         """One attempt: the response of an event stream, None for 204. Raises ``_Lost`` where another is worth it."""
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **self.headers}
+        own = self.headers if origin(self._limits.url) == origin(self.url) else harmless(self.headers)
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **own}
         if self.last_event_id:
             # The header carries the id as UTF-8, and http.client writes strings as Latin-1.
-            headers["Last-Event-ID"] = self.last_event_id.encode().decode("latin-1")
+            headers["Last-Event-ID"] = self.last_event_id.encode("utf-8", "replace").decode("latin-1")
         try:
-            response = open_response(self.url, None, headers, self._limits)
+            response = open_response(None, headers, self._limits)
         except urllib.error.HTTPError as error:
             error.close()
             raise HTTPStatusError(f"{error.code}: {first_line(str(error.reason))}", error.code) from None
         except ValueError as error:
             raise HTTPStatusError(f"the URL cannot be used: {first_line(str(error))}") from None
         except (OSError, http.client.HTTPException, StreamTimeout) as error:
-            raise _Lost(f"no answer from {origin(self.url)[1]}: {reason_of(error)}") from None
+            raise _Lost(f"no answer from {self._limits.peer or origin(self.url)[1]}: {reason_of(error)}") from None
         if response.status == 204:
             return None
         if response.status != 200:
@@ -525,18 +625,24 @@ class EventSource:
         return response
 
     def _events(self, response: Response) -> Iterator[ServerSentEvent]:
-        decoder = SSEDecoder(last_event_id=self.last_event_id)
+        decoder = SSEDecoder(max_event_size=self.max_event_size, last_event_id=self.last_event_id)
         try:
-            for data in read_body(response, Watcher()):
-                events = decoder.feed(data)
+            for data in read_body(response, Watcher(), _step(self.max_event_size)):
+                too_large = None
+                try:
+                    events = decoder.feed(data)
+                except EventTooLarge as error:
+                    events, too_large = error.events, error
                 if decoder.reconnection_time is not None:
                     self.reconnection_time = decoder.reconnection_time
                 for event in events:
                     self.last_event_id = event.id
                     yield event
-                    if self._closing.is_set():
-                        return
+                if too_large:
+                    raise too_large
                 self.last_event_id = decoder.last_event_id  # also of a block that dispatched nothing
+        except EventTooLarge as error:
+            raise ProtocolError(str(error)) from None
         except StreamError as error:  # cut, silent or garbled: to an event source they are all network errors
             raise _Lost(str(error)) from None
         finally:
@@ -548,7 +654,7 @@ class EventSource:
             min(self.reconnection_time, 10**15) / 1000
         )  # milliseconds of any number of digits; these are 30,000 years
         longer = min(MAX_BACKOFF, max(asked, 0.1) * 2 ** min(failures - 1, 16)) if failures > 1 else 0.0
-        return min(max(asked, longer), threading.TIMEOUT_MAX)
+        return min(max(asked, longer, MIN_WAIT), threading.TIMEOUT_MAX)
 
 
 # ---- The command -----------------------------------------------------------------------------------------------------
@@ -612,7 +718,8 @@ def _stream(stream: ChatStream, show: _Show) -> tuple[str, int]:
     try:
         with stream:
             for piece in stream:
-                show.token(piece)
+                if getattr(piece, "choice", 0) == min(stream.choices, default=0):
+                    show.token(piece)
     except HTTPStatusError as error:
         if error.status is None:
             return f"{error}; is the server running? python -m sse_ref.server starts one", 2
@@ -646,7 +753,8 @@ def _summary(stream: ChatStream, *, details: bool) -> str:
         parts.append(f"{stream.tokens_per_second:.1f} tokens/s")
     parts.append(f"finish reason {first_line(stream.finish_reason or 'none')}")
     if stream.usage:
-        parts.append(f"{stream.usage.prompt_tokens} + {stream.usage.completion_tokens} tokens")
+        counts = (stream.usage.prompt_tokens, stream.usage.completion_tokens)
+        parts.append(f"{' + '.join('?' if count is None else str(count) for count in counts)} tokens")
     lines = [", ".join(parts)]
     gaps = sorted(1000 * gap for gap in stream.gaps)
     if details and gaps:
@@ -658,19 +766,36 @@ def _summary(stream: ChatStream, *, details: bool) -> str:
 
 
 class _Show(Watcher):
-    """Prints the text as it comes."""
+    """Prints the text, or the refusal, as it comes; what the model thinks before goes to standard error."""
+
+    reasons = False  # the last that was printed is reasoning
 
     def event(self, event: ServerSentEvent) -> None: ...
 
     def token(self, piece: Piece) -> None:
-        if isinstance(piece, Text) and piece.choice == 0:
-            self.write(piece.text)
+        match piece:
+            case Reasoning():
+                print(
+                    "" if self.reasons else "reasoning: ",
+                    printable(piece.text),
+                    sep="",
+                    end="",
+                    file=sys.stderr,
+                    flush=True,
+                )
+                self.reasons = True
+            case Text() | Refusal():
+                self.end_reasoning()
+                self.write(piece.text)
+
+    def end_reasoning(self) -> None:
+        if self.reasons:
+            print(file=sys.stderr, flush=True)
+        self.reasons = False
 
     def write(self, text: str) -> None:
         """Write to standard output: "?" for a character it cannot take, and no escape sequences to a terminal."""
-        if sys.stdout.isatty():
-            text = re.sub(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
-        self.put(text)
+        self.put(printable(text) if sys.stdout.isatty() else text)
 
     def put(self, text: str) -> None:
         encoding = sys.stdout.encoding or "utf-8"
@@ -681,8 +806,14 @@ class _Show(Watcher):
             raise _OutputFailed(error) from None
 
     def finish(self, stream: ChatStream) -> None:
-        if stream.text:
+        self.end_reasoning()
+        if stream.text or stream.refusal:
             self.write("\n")
+
+
+def printable(text: str) -> str:
+    """Text that does nothing to a terminal but be shown."""
+    return re.sub(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
 class _ShowEvents(_Show):
@@ -710,6 +841,8 @@ class _ShowJson(_Show):
         result = {
             "outcome": stream.outcome,
             "text": stream.text,
+            "reasoning": stream.reasoning,
+            "refusal": stream.refusal,
             "finish_reason": stream.finish_reason,
             "tool_calls": [{"id": c.id, "name": c.name, "arguments": c.arguments} for c in stream.tool_calls],
             "usage": {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
@@ -755,7 +888,7 @@ class _ShowWire(_ShowEvents):
 
     def line(self, line: bytes) -> None:
         text = line.decode("utf-8", "backslashreplace")
-        shown = re.sub(r"[\0-\x1f\x7f-\x9f]", lambda control: repr(control[0])[1:-1], text)
+        shown = re.sub(UNPRINTABLE, lambda control: ascii(control[0])[1:-1], text)
         ended = line[-1:] in b"\r\n"
         before, after = "..." if self.open else "", "" if ended else "..."
         kind = "2" if line.startswith(b":") else "36"

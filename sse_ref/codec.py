@@ -46,6 +46,9 @@ BOM = b"\xef\xbb\xbf"
 # twenty already are longer than the age of the universe.
 MAX_RETRY_DIGITS = 640
 
+# An object of Python's is larger than the two bytes it may hold, so that many short data lines are joined into one object.
+MANY_LINES = 256
+
 
 class ServerSentEvent(NamedTuple):
     """One dispatched event, immutable.
@@ -182,9 +185,10 @@ class SSEDecoder:
         self.last_event_id = last_event_id
         self.reconnection_time = None
         self._data: list[bytes] = []  # data buffer: the values of the data lines
+        self._joined = 0  # how many of them are several lines, joined
         self._event_type = ""  # event type buffer
         self._id = last_event_id  # last event ID buffer
-        self._line: list[bytes] = []  # pieces of the line whose end has not come
+        self._line = bytearray()  # the line whose end has not come
         # What the next chunk's first bytes have to be looked at for; False when they can mean one thing only.
         self._look_at_start = True
         self._start: bytes | None = b""  # the first bytes of the stream, while they may still be a byte order mark
@@ -192,7 +196,6 @@ class SSEDecoder:
         # The limit, and what is counted against it.
         self._max_event_size = max_event_size
         self._data_size = 0  # bytes of the data lines in the data buffer
-        self._line_size = 0  # bytes of the line whose end has not come
 
     @property
     def pending(self) -> bool:
@@ -221,7 +224,8 @@ class SSEDecoder:
         if not chunk:
             return []
 
-        # 2. Cut the chunk into lines. The first completes the line left open; the last may be left open in its turn.
+        # 2. Cut the chunk into lines. The last may be left open, and the first completes the line that was left open. A
+        # bytearray grows in place: joining bytes at each chunk would take time in the square of the line's length.
         lines = chunk.splitlines()
         left_open = b""
         if (last := chunk[-1]) != LF:
@@ -229,9 +233,14 @@ class SSEDecoder:
                 self._look_at_start = True
             else:
                 left_open = lines.pop()
-        if self._line and lines:
-            self._line.append(lines[0])
-            lines[0] = b"".join(self._line)
+                if not lines:
+                    self._line += left_open
+                    if self._max_event_size is not None:
+                        self._measure_line(len(self._line), [])
+                    return []
+        if self._line:
+            self._line += lines[0]
+            lines[0] = bytes(self._line)
             self._line.clear()
 
         # 3. Interpret each line. Most lines of most streams are "data: " lines: they have a branch of their own, although
@@ -246,9 +255,10 @@ class SSEDecoder:
                 # Dispatch the event (9.2.6, steps 1 to 7).
                 self.last_event_id = event_id = self._id
                 if data:
-                    text = b"\n".join(data).decode("utf-8", "replace")
-                    events.append(_new_event(ServerSentEvent, (text, self._event_type or "message", event_id)))
+                    value = b"\n".join(data)
                     data.clear()
+                    text = value.decode("utf-8", "replace")
+                    events.append(_new_event(ServerSentEvent, (text, self._event_type or "message", event_id)))
                 self._event_type = ""
             elif line[:6] == b"data: ":
                 data.append(line[6:])
@@ -267,11 +277,16 @@ class SSEDecoder:
                 elif field == b"retry" and value.isdigit() and len(value) <= MAX_RETRY_DIGITS:
                     self.reconnection_time = int(value)
 
-        # 4. Keep the line left open as pieces: joining them at each chunk would take time in the square of its length.
+        # 4. Keep what is left open. Many short data lines are joined, each once, as long as no event takes them away.
         if left_open:
-            self._line.append(left_open)
+            self._line += left_open
             if limited:
-                self._measure_open_line(left_open, events)
+                self._measure_line(len(left_open), events)
+        if events or not data:
+            self._joined = 0
+        elif len(data) - self._joined > MANY_LINES:
+            data[self._joined :] = [b"\n".join(data[self._joined :])]
+            self._joined += 1
         return events
 
     def _settle_start(self, chunk: bytes) -> bytes:
@@ -291,18 +306,15 @@ class SSEDecoder:
 
     def _measure(self, line: bytes, events: list[ServerSentEvent]) -> None:
         """Count a complete line against the limit."""
-        self._line_size = 0
-        self._measure_open_line(line, events)
-        self._line_size = 0
+        self._measure_line(len(line), events)
         if not line:
             self._data_size = 0
         elif line.partition(b":")[0] == b"data":
             self._data_size += len(line)
 
-    def _measure_open_line(self, piece: bytes, events: list[ServerSentEvent]) -> None:
-        """Count a piece of a line against the limit."""
-        self._line_size += len(piece)
-        if self._max_event_size is not None and self._data_size + self._line_size > self._max_event_size:
+    def _measure_line(self, size: int, events: list[ServerSentEvent]) -> None:
+        """Refuse a line that, with the data lines before it, is beyond the limit."""
+        if self._max_event_size is not None and self._data_size + size > self._max_event_size:
             self._refuse(EventTooLarge(self._max_event_size, []))
             raise EventTooLarge(self._max_event_size, events)
 

@@ -41,6 +41,8 @@ __all__ = [
     "ModelFailure",
     "Piece",
     "Prompt",
+    "Reasoning",
+    "Refusal",
     "Silence",
     "Text",
     "TokenChance",
@@ -124,8 +126,29 @@ class Text:
 
 
 @dataclass(slots=True)
+class Reasoning:
+    """The next piece of what the model thinks before it answers: whole characters, no part of the text."""
+
+    text: str
+    choice: int = 0
+    tokens: int = 1
+
+
+@dataclass(slots=True)
+class Refusal:
+    """The next piece of the words in which the model declines to answer: whole characters, no part of the text."""
+
+    text: str
+    choice: int = 0
+    tokens: int = 1
+
+
+@dataclass(slots=True)
 class Call:
-    """A tool call begins; ``index`` counts the calls of the choice, ``id`` is "" where the model has none to give."""
+    """A tool call begins; ``index`` counts the calls of the choice, ``id`` is "" where the model has none to give.
+
+    On a wire the name or the id may come later than the beginning: then the same call is given again, with what has come.
+    """
 
     index: int
     name: str
@@ -155,10 +178,10 @@ class End:
 
 @dataclass(slots=True)
 class Usage:
-    """The last piece of all: how many tokens went in and came out."""
+    """The last piece of all: how many tokens went in and came out; None for a number that was not told."""
 
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None
+    completion_tokens: int | None
     tokens: int = 0
 
 
@@ -169,7 +192,7 @@ class Silence:
     tokens: int = 0
 
 
-Piece = Text | Call | Fragment | End | Usage | Silence
+Piece = Text | Reasoning | Refusal | Call | Fragment | End | Usage | Silence
 
 
 class ModelFailure(Exception):

@@ -13,18 +13,21 @@ what the bytes mean, is the client's business.
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import http.client
 import io
+import os
 import re
+import selectors
 import socket
+import threading
 import time
 import urllib.error
 import urllib.parse
 import urllib.request
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from sse_ref.dialects import ProtocolError, StreamError
@@ -36,7 +39,9 @@ __all__ = [
     "StreamTimeout",
     "Truncated",
     "Watcher",
+    "check_headers",
     "first_line",
+    "harmless",
     "open_response",
     "origin",
     "read_body",
@@ -46,6 +51,7 @@ __all__ = [
 
 READ_SIZE = 65536  # bytes asked of the socket at once; what is there is returned, however little
 ERROR_BODY = 65536  # bytes of an error answer that are looked at
+ERROR_BODY_SECONDS = 10.0  # how long is waited for them
 
 
 class Truncated(StreamError):
@@ -63,36 +69,101 @@ class StreamTimeout(StreamError):
 # ---- Sending the request, reading the head -----------------------------------------------------------------------------
 
 
-@dataclass
 class Limits:
-    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever), or until ``cancel``."""
+    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever), or until ``cancel``.
 
-    idle: float | None
-    total: float | None = None
-    began: float = field(default_factory=time.monotonic)
-    heard: bool = False  # a byte of an answer has come
-    sock: socket.socket | None = None  # of the connection in use
-    response: http.client.HTTPResponse | None = None  # what it is being read as
-    cancelled: bool = False
+    They also know what is being waited for, so that another thread can end it: the connection in use or being made, from
+    its first packet through the TLS handshake to the last byte of the body. Only the look-up of a host's name has no end
+    but its own.
+    """
 
-    def connected(self, sock: socket.socket, response: http.client.HTTPResponse) -> None:
-        """This connection is in use now."""
-        self.sock, self.response = sock, response
-        if self.cancelled:
+    def __init__(self, idle: float | None, total: float | None = None, *, url: str = "") -> None:
+        self.idle = idle
+        self.total = total
+        self.url = url  # where the request goes; a redirect changes it
+        self.peer = ""  # host and port of the connection in use
+        self.began = time.monotonic()
+        self.until: float | None = None  # when the step in hand, a head or the body of an error, must be over
+        self.heard = False  # a byte of an answer has come
+        self.closing = threading.Event()
+        self.sock: socket.socket | None = None  # what the response is read from
+        self.response: http.client.HTTPResponse | None = None
+        self._held: socket.socket | None = (
+            None  # the same connection by a descriptor of our own: TLS takes the other one
+        )
+
+    def connect(self, address: tuple[str, int], timeout: float | None, *_: object) -> socket.socket:
+        """A connection to the first of the host's addresses that takes one. Raises ``OSError``."""
+        failure: OSError = OSError("the host has no address")
+        for family, kind, protocol, _name, where in socket.getaddrinfo(*address, type=socket.SOCK_STREAM):
+            sock = socket.socket(family, kind, protocol)
+            try:
+                self._connect(sock, where, timeout)
+                return sock
+            except OSError as error:
+                sock.close()
+                failure = error
+        raise failure
+
+    def _connect(self, sock: socket.socket, where: Any, timeout: float | None) -> None:
+        sock.setblocking(False)
+        status = sock.connect_ex(where)
+        self.hold(sock)
+        with selectors.DefaultSelector() as selector:
+            selector.register(sock, selectors.EVENT_WRITE)
+            end = None if timeout is None else time.monotonic() + timeout
+            while not selector.select(0.2 if end is None else max(0.0, min(0.2, end - time.monotonic()))):
+                if self.closing.is_set() or (end is not None and time.monotonic() >= end):
+                    break
+            else:
+                end = None
+        if self.closing.is_set():
+            raise ConnectionAbortedError(errno.ECONNABORTED, "the client was closed")
+        if end is not None:
+            raise TimeoutError("timed out")
+        status = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) or (status if status not in IN_PROGRESS else 0)
+        if status:
+            raise OSError(status, os.strerror(status))
+        sock.settimeout(timeout)
+
+    def hold(self, sock: socket.socket) -> None:
+        """This connection can be cancelled from now on."""
+        self.release()
+        self._held = sock.dup()  # first this, then the look: ``cancel`` does it the other way round
+        if self.closing.is_set():
             self.cancel()
 
+    def release(self) -> None:
+        """Close the response and what was kept of its connection."""
+        if self.response is not None:
+            self.response.close()
+        if self._held is not None:
+            self._held.close()
+            self._held = None
+
     def cancel(self) -> None:
-        """Wait no longer. From any thread: a connection that is still being made ends as soon as it is there."""
-        self.cancelled = True  # first this, then the look at the socket: ``connected`` does it the other way round
-        if self.sock is not None:
+        """Wait no longer, in whatever state; from any thread."""
+        self.closing.set()
+        if (held := self._held) is not None:
             with contextlib.suppress(OSError):  # it has ended already
-                self.sock.shutdown(socket.SHUT_RDWR)
+                held.shutdown(socket.SHUT_RDWR)
+
+    def pause(self, seconds: float) -> bool:
+        """Wait between two attempts; True if the client was closed meanwhile."""
+        return self.closing.wait(seconds)
+
+    def begin_step(self, most: float | None = None) -> None:
+        """What comes now must be over within ``idle``, and within ``most`` seconds, however slowly it trickles."""
+        seconds = min(filter(None, (self.idle, most)), default=None)
+        self.until = None if seconds is None else time.monotonic() + seconds
 
     def next_wait(self) -> float | None:
         """How long the next read may take. Raises ``StreamTimeout`` if there is no time left."""
-        if self.total is None:
+        ends = [] if self.total is None else [self.began + self.total]
+        ends += [] if self.until is None else [self.until]
+        if not ends:
             return self.idle
-        left = self.began + self.total - time.monotonic()
+        left = min(ends) - time.monotonic()
         if left <= 0:
             raise self.passed()
         return left if self.idle is None else min(left, self.idle)
@@ -103,6 +174,9 @@ class Limits:
         if self.idle is None:
             return StreamTimeout("the connection timed out")
         return StreamTimeout(f"nothing came for {self.idle:g} s")
+
+
+IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK}
 
 
 class _TimedReader(io.RawIOBase):
@@ -130,14 +204,34 @@ class _TimedReader(io.RawIOBase):
         super().close()
 
 
+class _HeadReader(io.BufferedReader):
+    """Lines of a head. ``http.client`` would take the end of the connection for the end of the head."""
+
+    begun = False
+
+    def readline(self, limit: int | None = -1, /) -> bytes:
+        line = super().readline(limit)
+        cut = not line.endswith(b"\n") and len(line) != limit
+        if cut and (line or self.begun):  # before the first byte it is no cut, and ``http.client`` says so
+            raise ConnectionResetError(errno.ECONNRESET, "the connection was closed in the middle of the head")
+        self.begun = True
+        return line
+
+
 class Response(http.client.HTTPResponse):
     """A response that is read within limits, and that passes over all 1xx answers, not only 100."""
 
     def __init__(self, sock: socket.socket, *args: Any, limits: Limits, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        limits.connected(sock, self)
-        self.fp = io.BufferedReader(_TimedReader(self.fp.detach(), limits))
+        self.limits = limits
+        limits.sock, limits.response = sock, self
+        self.fp = _HeadReader(_TimedReader(self.fp.detach(), limits))
         self.interim = 0
+
+    def begin(self) -> None:
+        self.limits.begin_step()
+        super().begin()
+        self.limits.until = None
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -150,6 +244,7 @@ class Response(http.client.HTTPResponse):
             if status == 100:
                 return version, status, reason  # http.client passes over this one itself
             http.client.parse_headers(self.fp)
+            self.limits.begin_step()
 
 
 class _Request(urllib.request.Request):
@@ -161,8 +256,10 @@ class _Request(urllib.request.Request):
 def _connections(kind: Any, limits: Limits) -> Callable[..., Any]:
     """What ``do_open`` makes connections with."""
 
-    def connect(*args: Any, **options: Any) -> Any:
-        connection = kind(*args, **options)
+    def connect(host: str, *args: Any, **options: Any) -> Any:
+        limits.peer = host
+        connection = kind(host, *args, **options)
+        connection._create_connection = limits.connect
         connection.response_class = functools.partial(Response, limits=limits)
         return connection
 
@@ -192,11 +289,29 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
         if origin(newurl) != origin(req.full_url):
             if req.data is not None:
                 return None
-            kept = {name: value for name, value in kept.items() if name.lower() in HARMLESS_HEADERS}
+            kept = harmless(kept)
+        req.limits.url = newurl
+        req.limits.begin_step(ERROR_BODY_SECONDS)  # for the body of the redirect, which urllib reads
         return _Request(newurl, req.data, kept, req.origin_req_host, True, req.get_method(), limits=req.limits)
 
 
 HARMLESS_HEADERS = {"accept", "cache-control", "last-event-id", "user-agent"}
+
+
+def harmless(headers: Mapping[str, str]) -> dict[str, str]:
+    """The headers that may go to another host than the one they were meant for."""
+    return {name: value for name, value in headers.items() if name.lower() in HARMLESS_HEADERS}
+
+
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Raise ``ValueError`` for a header that HTTP cannot carry. Its value, which may be a key, is not shown."""
+    for name, value in headers.items():
+        if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(
+            r"[\t\x20-\x7e\x80-\xff]*", value
+        ):
+            raise ValueError(
+                f"the header {name!r} cannot be sent: a name or value has a character that HTTP does not allow"
+            )
 
 
 def origin(url: str) -> tuple[str, str]:
@@ -228,9 +343,9 @@ def _make_opener() -> urllib.request.OpenerDirector:
 _opener = _make_opener()
 
 
-def open_response(url: str, data: bytes | None, headers: Mapping[str, str], limits: Limits) -> Response:
-    """Send a request; raises ``HTTPError``, ``OSError``, ``HTTPException`` or ``ValueError`` as urllib does."""
-    request = _Request(url, data, dict(headers), method="POST" if data is not None else "GET", limits=limits)
+def open_response(data: bytes | None, headers: Mapping[str, str], limits: Limits) -> Response:
+    """Send a request to ``limits.url``; raises ``HTTPError``, ``OSError``, ``HTTPException`` or ``ValueError`` as urllib."""
+    request = _Request(limits.url, data, dict(headers), method="POST" if data is not None else "GET", limits=limits)
     response: Response = _opener.open(request, timeout=limits.next_wait())
     return response
 
@@ -268,14 +383,14 @@ class ChunkedDecoder:
             self._line += data[position:end]
             position = end
             if self._line.endswith(b"\n"):
-                self._take_line(bytes(self._line).rstrip(b"\r\n"))
+                self._take_line(bytes(self._line[:-1]).removesuffix(b"\r"))
                 self._line.clear()
             elif len(self._line) > 8192 or (self._state == "end" and len(self._line) > 1):
                 raise ProtocolError("the chunked coding is broken: a line does not end")
 
     def _take_line(self, line: bytes) -> None:
         if self._state == "size":
-            size = line.partition(b";")[0].strip()
+            size = line.partition(b";")[0].strip(b" \t")
             if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", size):
                 raise ProtocolError(f"the chunked coding is broken: {line[:40]!r} is no chunk size")
             self._left = int(size, 16)
@@ -300,16 +415,17 @@ class Watcher:
     def end(self) -> None: ...
 
 
-def read_body(response: Response, watcher: Watcher) -> Iterator[bytes]:
-    """Yield the body as it comes. Raises ``Truncated``, ``ProtocolError`` or ``StreamTimeout``; ends only if it is whole.
+def read_body(response: Response, watcher: Watcher, most: int = READ_SIZE) -> Iterator[bytes]:
+    """Yield the body as it comes, in pieces of at most ``most`` bytes, however much a compressed one holds.
 
-    A body without length or chunks ends with the connection: whether that was a cut, HTTP cannot say.
+    Raises ``Truncated``, ``ProtocolError`` or ``StreamTimeout``; ends only if the body is whole. A body without length or
+    chunks ends with the connection: whether that was a cut, HTTP cannot say.
     """
-    unpack = _unpacker(response.headers.get("Content-Encoding", ""))
+    decode = _content_decoder(response, most)
     chunks, left = _framing(response)
     while not (chunks and chunks.finished) and left != 0:
         try:
-            data = response.fp.read1(READ_SIZE)
+            data = response.fp.read1(most)
         except OSError as error:
             raise Truncated(f"the connection broke: {reason_of(error)}") from None
         if not data:
@@ -321,10 +437,7 @@ def read_body(response: Response, watcher: Watcher) -> Iterator[bytes]:
         watcher.read(data)
         for piece in chunks.feed(data) if chunks else [data if left is None else data[:left]]:
             watcher.piece(piece)
-            try:
-                yield unpack(piece)
-            except zlib.error as error:
-                raise ProtocolError(f"the compressed body is broken: {error}") from None
+            yield from decode(piece)
         if left is not None:
             left = max(0, left - len(data))
     watcher.end()
@@ -354,23 +467,71 @@ def _framing(response: Response) -> tuple[ChunkedDecoder | None, int | None]:
 def _listed(response: Response, name: str) -> list[str]:
     """The members of a header that is a list, over all its lines."""
     return [
-        member.strip() for line in response.headers.get_all(name, []) for member in line.split(",") if member.strip()
+        member.strip(" \t")
+        for line in response.headers.get_all(name, [])
+        for member in line.split(",")
+        if member.strip(" \t")
     ]
 
 
-def _unpacker(coding: str) -> Callable[[bytes], bytes]:
-    """Undo a content coding. None was asked for, but some servers compress all the same."""
-    match coding.strip().lower():
-        case "" | "identity":
-            return bytes
-        case "gzip" | "x-gzip" | "deflate":
-            return zlib.decompressobj(wbits=32 + zlib.MAX_WBITS).decompress
-    raise ProtocolError(f"the body is coded as {coding!r}, which was not asked for")
+def _content_decoder(response: Response, most: int) -> Callable[[bytes], Iterator[bytes]]:
+    """What undoes the content codings (RFC 9110, 8.4): a list, the last of which was applied last.
+
+    None was asked for, but some servers compress all the same. One that is not known leaves the bytes as they are (Fetch,
+    "handle content codings").
+    """
+    codings = [coding.lower() for coding in _listed(response, "Content-Encoding")]
+    if not set(codings) <= {"identity", "gzip", "x-gzip", "deflate"}:
+        codings = []
+    decode: Callable[[bytes], Iterator[bytes]] = _as_it_is
+    for coding in reversed(codings):
+        if coding != "identity":
+            decode = functools.partial(_decoded_by, decode, _Inflater(most, members="gzip" in coding))
+    return decode
+
+
+def _as_it_is(data: bytes) -> Iterator[bytes]:
+    yield data
+
+
+def _decoded_by(outer: Callable[[bytes], Iterator[bytes]], inflater: _Inflater, data: bytes) -> Iterator[bytes]:
+    for piece in outer(data):
+        yield from inflater.feed(piece)
+
+
+class _Inflater:
+    """Inflates what comes, in pieces of at most ``most`` bytes; gzip may have several members (RFC 1952, 2.2)."""
+
+    def __init__(self, most: int, *, members: bool) -> None:
+        self.most = most
+        self.members = members
+        self.between = False  # two members, where there may be padding
+        self.inflate = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)
+
+    def feed(self, data: bytes) -> Iterator[bytes]:
+        while True:
+            if self.between:
+                data = data.lstrip(b"\0")
+                self.between = not data
+            try:
+                piece = self.inflate.decompress(data, self.most)
+            except zlib.error as error:
+                raise ProtocolError(f"the compressed body is broken: {error}") from None
+            if piece:
+                yield piece
+            data = self.inflate.unconsumed_tail
+            if self.inflate.eof and self.members:
+                data = self.inflate.unused_data
+                self.inflate = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)
+                self.between = True
+            if not data and len(piece) < self.most:
+                return
 
 
 def read_error_body(response: Response) -> bytes:
-    """What can be had of the body of an answer that is no event stream."""
+    """What can be had, within a few seconds, of the body of an answer that is no event stream."""
     body = b""
+    response.limits.begin_step(ERROR_BODY_SECONDS)
     with contextlib.suppress(StreamError):
         for piece in read_body(response, Watcher()):
             body += piece
@@ -386,7 +547,11 @@ def reason_of(error: BaseException) -> str:
     return str(text)
 
 
+# Controls, and the marks that turn the order of a line around (U+202E makes "gpj.exe" read as "exe.jpg").
+UNPRINTABLE = "[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+
+
 def first_line(text: str) -> str:
     """The beginning of a text, fit for one line of a terminal."""
-    text = re.sub(r"[\0-\x1f\x7f-\x9f]+", " ", text).strip()
+    text = re.sub(f"{UNPRINTABLE}+", " ", text).strip()
     return text if len(text) <= 200 else text[:200] + "..."

@@ -9,6 +9,7 @@ import json
 import socket
 import threading
 import time
+import tracemalloc
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -35,7 +36,7 @@ from hostile import (
 )
 from raw import wait_for
 
-from sse_ref import client
+from sse_ref import client, transport
 from sse_ref.client import (
     ApiError,
     ChatStream,
@@ -46,7 +47,9 @@ from sse_ref.client import (
     StreamTimeout,
     Truncated,
 )
-from sse_ref.model import Message, Prompt, Text, Usage
+from sse_ref.codec import ServerSentEvent
+from sse_ref.dialects import DIALECTS, openai
+from sse_ref.model import Call, Message, Prompt, Reasoning, Refusal, Text, Usage
 from sse_ref.server import running
 from sse_ref.transport import ChunkedDecoder
 
@@ -152,6 +155,47 @@ def test_gzip_is_decoded_as_it_comes() -> None:
         chat = ChatStream("hi", url=server.url)
         assert [next(iter(chat)).text for _ in range(2)] == ["Hel", "lo"]  # type: ignore[union-attr]
         chat.close()
+
+
+def deflated(data: bytes) -> bytes:
+    return zlib.compress(data)
+
+
+@pytest.mark.parametrize(
+    ("coding", "encode"),
+    [
+        ("none", bytes),
+        ("br", bytes),  # said, and not done: it is left as it is
+        ("gzip, br", bytes),
+        ("identity", bytes),
+        ("GZIP", gzip.compress),
+        ("x-gzip", gzip.compress),
+        ("deflate", deflated),
+        ("identity, gzip", gzip.compress),
+        ("deflate, gzip", lambda data: gzip.compress(deflated(data))),
+        ("gzip, deflate", lambda data: deflated(gzip.compress(data))),
+        ("gzip", lambda data: b"".join(gzip.compress(data[at : at + 7]) for at in range(0, len(data), 7))),
+        ("gzip", lambda data: gzip.compress(data[:9]) + bytes(20) + gzip.compress(data[9:])),  # padded members
+    ],
+)
+@pytest.mark.parametrize("size", [1, 3, 10_000])
+def test_content_codings_are_undone_or_left_alone(coding: str, encode: Any, size: int) -> None:
+    body = encode(GOOD)
+    pieces = [chunk(body[at : at + size]) for at in range(0, len(body), size)]
+    complete(ask([head(f"Content-Encoding: {coding}"), b"".join(pieces), LAST]))
+
+
+def test_codings_over_several_lines_are_one_list() -> None:
+    body = gzip.compress(deflated(GOOD))
+    complete(ask([head("Content-Encoding: deflate", "Content-Encoding: gzip"), chunk(body), LAST]))
+
+
+def test_inflating_is_bounded_for_each_step() -> None:
+    """64 KiB that inflate to 64 MiB come in pieces of the size that was asked for."""
+    inflater = transport._Inflater(1000, members=True)
+    bomb = gzip.compress(bytes(64 * 2**20))
+    sizes = [len(piece) for piece in inflater.feed(bomb)]
+    assert sum(sizes) == 64 * 2**20 and max(sizes) == 1000
 
 
 def test_tokens_are_given_before_the_stream_ends() -> None:
@@ -268,6 +312,21 @@ def test_cut_after_done_does_not_matter() -> None:
         (b"event: error\n" + event({"detail": "boom"}), "boom"),
         (event({"error": "boom"}), "boom"),
         (event({"error": {"code": 5}}), "5"),
+        (event({"object": "error", "message": "boom", "code": 1}), "boom"),
+        (event({"detail": "boom"}), "boom"),
+        (event({"detail": [{"loc": ["body"], "msg": "boom"}]}), "boom"),
+        (event({"status_code": 500, "error_msg": "boom"}), "boom"),
+        (event({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "boom"}}), "boom"),
+        (event({"choices": [], "message": {"detail": [{"msg": "boom"}]}}), "boom"),
+        (b"event: error\ndata: boom\n\n", "boom"),
+        (b'event: error\ndata: "boom"\n\n', "boom"),
+        (b"event: error\ndata: 5\n\n", "5"),
+        (event({"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]}), "ended the answer with an error"),
+        (event({"choices": [{"index": 0, "finish_reason": "error", "error": {"message": "boom"}}]}), "boom"),
+        (
+            event({"x_groq": {"error": "boom"}, "choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]}),
+            "boom",
+        ),
         (
             event(
                 {
@@ -285,12 +344,35 @@ def test_error_in_the_stream_is_an_api_error(bad: bytes, message: str, before: b
     assert isinstance(chat.error, ApiError)  # type: ignore[attr-defined]
 
 
+def test_text_beside_an_error_is_kept() -> None:
+    last = event({"error": "boom", "choices": [{"index": 0, "delta": {"content": "!"}, "finish_reason": "error"}]})
+    failed(ask(stream(HELLO, last)), "api_error", "Hello!", "boom")
+
+
+def test_status_of_success_is_no_error() -> None:
+    complete(ask(stream(HELLO, STOP, event({"base_resp": {"status_code": 0, "status_msg": "success"}}), DONE)))
+
+
 def test_null_and_empty_errors_are_none() -> None:
     complete(ask(stream(HELLO.replace(b'{"id"', b'{"error": null, "id"'), STOP, DONE)))
 
 
 def test_error_as_a_field_of_its_own_is_not_success() -> None:
-    failed(ask(stream(HELLO, b'error: {"message": "boom"}\n\n')), "truncated")
+    script = stream(HELLO, b'error: {"message": "boom"}\n\n')
+    failed(ask(script), "api_error", match="boom")
+    failed(ask(script[:-1]), "api_error", match="boom")  # cut after it
+
+
+@pytest.mark.parametrize("before", [HELLO, b"", b": c\n\n", b"data: {}\n\n"])
+@pytest.mark.parametrize("end", [b"\n\n", b"\r\n", b""])
+def test_error_on_a_bare_line_keeps_its_message(before: bytes, end: bytes) -> None:
+    text = "Hello" if before == HELLO else ""
+    failed(ask(stream(before, b'{"error": {"message": "boom"}}' + end)), "api_error", text, "boom")
+    failed(ask(stream(before, b'{"detail": "boom"}' + end)), "api_error", text, "boom")
+
+
+def test_bare_line_of_a_finished_answer_does_not_matter() -> None:
+    complete(ask(stream(HELLO, STOP, b'{"error": "boom"}\n\n', DONE)))
 
 
 @pytest.mark.parametrize(
@@ -326,19 +408,23 @@ def test_broken_wire_is_a_protocol_error_and_keeps_the_text(script: list[Step], 
         (whole("200 OK", b'{"error": {"message": "boom"}}'), "boom"),
         (whole("200 OK", b"<html>Sign in</html>", kind="text/html"), "Sign in"),
         (whole("200 OK", b"", kind="application/json"), "application/json"),
+        (whole("200 OK", b'{"id": "x"}'), "application/json"),
         (whole("200 OK", b"data: x", kind=None), "nothing"),
         ([head()[:-2] + b"\r\n", LAST], "no event"),
         (stream(b": only comments\n\n"), "no event"),
-        (stream(b'{"error": {"message": "boom"}}\n'), "boom"),
         (stream(b"<html>\n\n"), "html"),
         ([b"HTTP/1.1 204 No Content\r\n\r\n"], "204"),
-        ([head("Content-Encoding: br"), chunk(GOOD), LAST], "br"),
         ([head("Content-Encoding: gzip"), chunk(GOOD), LAST], "compressed"),
         ([b"hello\r\n\r\n"], "not HTTP"),
     ],
 )
 def test_success_without_an_event_stream_is_a_protocol_error(script: list[Step], match: str) -> None:
     failed(ask(script), "protocol_error", "", match)
+
+
+def test_answer_of_a_server_that_does_not_stream_is_kept() -> None:
+    answer = {"choices": [{"index": 0, "message": {"content": "Hello"}, "finish_reason": "stop"}]}
+    failed(ask(whole("200 OK", json.dumps(answer).encode())), "protocol_error", match="does not stream")
 
 
 def test_wrong_content_type_can_be_accepted() -> None:
@@ -389,7 +475,7 @@ def test_body_of_an_http_error_that_never_ends_is_not_waited_for() -> None:
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The client does not sleep; it notes how long it would have."""
     noted: list[float] = []
-    monkeypatch.setattr(client.time, "sleep", noted.append)
+    monkeypatch.setattr(client.Limits, "pause", lambda limits, seconds: noted.append(seconds))
     return noted
 
 
@@ -560,6 +646,27 @@ def test_silence_is_a_timeout_wherever_it_falls_and_the_socket_is_closed(script:
     assert server.heard[0].left
 
 
+def trickled(data: bytes) -> list[Step]:
+    return [step for at in range(len(data)) for step in (data[at : at + 1], Pause(0.05))]
+
+
+def test_head_that_trickles_has_a_deadline() -> None:
+    failed(ask([*trickled(head() + b"X: " + b"x" * 400), Hold()], timeout=0.5), "timeout", "")
+
+
+def test_body_of_an_error_or_a_redirect_that_trickles_has_a_deadline() -> None:
+    body = [b"x", *trickled(b"x" * 400), Hold()]
+    error = [head("Content-Length: 500", status="400 Bad", kind="text/plain", chunked=False), *body]
+    failed(ask(error, timeout=2), "http_error", "", "400: x")
+    moved = [head("Content-Length: 500", "Location: /x", status="307 Moved", chunked=False), *body]
+    failed(ask(moved, timeout=0.5), "timeout", "")
+
+
+@pytest.mark.parametrize("cut", [b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\n", head()[:-2], head()[:-1]])
+def test_head_that_is_cut_is_truncated(cut: bytes) -> None:
+    failed(ask([cut]), "truncated", "", "head")
+
+
 def test_trickle_resets_the_idle_timeout_but_not_the_total_one() -> None:
     trickle: list[Step] = [step for byte in HELLO[:20] for step in (chunk(bytes([byte])), Pause(0.05))]
     complete(ask([head(), *trickle, chunk(HELLO[20:]), chunk(STOP + DONE), LAST], timeout=0.9))
@@ -651,20 +758,72 @@ TWO = [("f", '{"a":1}'), ("g", '{"b":2}')]
             ],
             TWO,
         ),
+        ([call(0, None, "f"), call(0, "x", None, '{"a":1}')], TWO[:1]),  # the id after the name
+        ([call(0, "x"), call(0, None, "f"), call(0, arguments='{"a":1}')], TWO[:1]),  # the name after the id
+        ([call(0, arguments='{"a"'), call(0, "x", "f"), call(0, arguments=":1}")], TWO[:1]),  # both after the arguments
+        ([call(None, "x"), call(None, None, "f"), call(None, arguments='{"a":1}')], TWO[:1]),
+        ([call(None, None, "f"), call(None, "x"), call(None, arguments='{"a":1}')], TWO[:1]),
+        ([call(0, "x", "get_"), call(0, None, "weather"), call(0, arguments="{}")], [("get_weather", "{}")]),
+        ([call(0, "x", "f", '{"a":1}'), call(1, "x", "g", '{"b":2}')], TWO),  # one id for two calls
+        ([call(0, "x", "f", '{"a"'), call(1, "x", None, ":1}")], TWO[:1]),  # another index in each fragment
+        ([call(0, "x", "f")], [("f", "{}")]),  # no arguments: an empty object
+        ([call(0, "x", "f", '{"a":1}'), call(1, "y", "g")], [("f", '{"a":1}'), ("g", "{}")]),
+        ([delta(function_call={"name": "f", "arguments": ""}), delta(function_call={"arguments": '{"a":1}'})], TWO[:1]),
     ],
 )
 def test_tool_fragments_are_put_together(pieces: list[bytes], expected: list[tuple[str, str]]) -> None:
     chat = complete(ask(stream(*pieces, CALLED)), "")
     assert [(c.name, c.arguments) for c in chat.tool_calls] == expected
     assert chat.finish_reason == "tool_calls"
+    ids = {id for piece in pieces for id in ("x", "y") if b'"id": "%b"' % id.encode() in piece}
+    assert {c.id for c in chat.tool_calls} - {""} == ids
+
+
+def test_call_is_given_again_when_its_id_or_name_comes() -> None:
+    chat = ask(stream(call(0, None, "f"), call(0, "x", None, "{}"), call(0, "x", "f"), CALLED))
+    assert [piece for piece in chat.pieces if isinstance(piece, Call)] == [Call(0, "f"), Call(0, "f", "x")]  # type: ignore[attr-defined]
+
+
+def test_call_is_found_by_its_key() -> None:
+    """Thousands of calls: counted by the calls that are looked at, not by seconds."""
+    looked_at = 0
+
+    class Counting(openai._OpenCall):
+        def __getattribute__(self, name: str) -> Any:
+            nonlocal looked_at
+            looked_at += name == "id"
+            return super().__getattribute__(name)
+
+    def looks(number: int) -> int:
+        nonlocal looked_at
+        looked_at = 0
+        reader = DIALECTS["openai"].reader()
+        calls = [{"index": i, "id": f"c{i}", "function": {"name": "f", "arguments": "{}"}} for i in range(number)]
+        later = [{"index": i, "function": {"arguments": " "}} for i in range(number)]
+        for call in calls + later:
+            list(reader.read(ServerSentEvent(json.dumps({"choices": [{"delta": {"tool_calls": [call]}}]}))))
+        return looked_at
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(openai, "_OpenCall", Counting)
+        assert looks(8000) == 4 * looks(2000)
+
+
+@pytest.mark.parametrize("where", ["arguments", "name", "id"])
+def test_surrogate_pair_in_a_call_is_joined(where: str) -> None:
+    halves = [call(0, **{where: "?"}).replace(b"?", half) for half in (b"\\ud83e", b"\\udd8a")]
+    rest = {name: value for name, value in {"id": "x", "name": "f", "arguments": "{}"}.items() if name != where}
+    (told,) = complete(ask(stream(*halves, call(0, **rest), CALLED)), "").tool_calls
+    assert {"id": told.id, "name": told.name, "arguments": told.arguments[:1]}[where] == "\U0001f98a"
 
 
 @pytest.mark.parametrize(
     "pieces",
     [
         [call(0, None, "f", '{"a":1}'), call(0, None, "g", '{"b":2}')],
-        [call(0, "x", "get_"), call(0, None, "weather")],
         [call(0, arguments="{}")],
+        [call(0, "x")],
+        [call([0], "x", "f")],
         [call(0, "x", "f", {"a": 1})],
         [call(0, "x", 5)],
         [delta(tool_calls=[{"index": 0, "function": "f"}])],
@@ -702,6 +861,17 @@ def test_tool_arguments_can_be_read_while_they_grow() -> None:
         ([event({"id": "c", "choices": [{"delta": {"content": "Hello"}}]}), STOP], "Hello", None),
         ([b"event: surprise\n" + event({"type": "keepalive"}), HELLO, STOP], "Hello", None),
         ([HELLO, STOP, delta("!")], "Hello!", "content came after"),
+        ([HELLO, STOP, b"data: [DONE] \n\n"], "Hello", "white space"),
+        ([HELLO.replace(b'"c"', b'""'), STOP], "Hello", None),  # Azure's empty id
+        ([HELLO, delta(index=1), STOP], "Hello", None),  # a choice that never says anything
+        ([delta("Hello", index=1), delta(finish="stop", index=1)], "Hello", None),  # never a choice 0
+        ([HELLO, delta("Hi", index=1), delta(finish="stop", index=1), STOP], "Hello", "2 choices came"),
+        (
+            [HELLO, STOP, event({"choices": [], "usage": {"prompt_tokens": True, "completion_tokens": None}})],
+            "Hello",
+            "usage",
+        ),
+        ([HELLO, STOP, event({"n": 5}).replace(b"5", b"5" * 10**6)], "Hello", None),
         ([HELLO, STOP, STOP], "Hello", "finished twice"),
         ([HELLO, STOP.replace(b'"c"', b'"d"')], "Hello", "id changed"),
         ([b"data:\n\n", HELLO, STOP], "Hello", "empty data"),
@@ -721,8 +891,10 @@ def test_oddities_are_tolerated(pieces: list[bytes], text: str, warning: str | N
 def test_long_answers_take_time_in_proportion() -> None:
     """As many deltas as make joining at each of them noticeable: counted by what is joined, not by seconds."""
     choice = client.Choice()
-    choice._text.pieces += ["x" * 100] * 50_000
-    assert len(choice.text) == 5_000_000 and len(choice._text.pieces) == 1
+    for _ in range(50_000):
+        choice._texts[Text].add("x" * 100)
+    assert len(choice._texts[Text].pieces) < 50_000 / 40
+    assert len(choice.text) == 5_000_000 and len(choice._texts[Text].pieces) == 1
     assert choice.text is choice.text
 
 
@@ -732,6 +904,48 @@ def test_usage_of_the_last_chunk_counts_and_is_not_summed() -> None:
         for n in (1, 2)
     ]
     assert complete(ask(stream(*pieces, STOP, DONE)), "aa").usage == Usage(3, 2)
+
+
+@pytest.mark.parametrize(
+    ("shape", "usage"),
+    [
+        ({"usage": {"prompt_tokens": 3, "completion_tokens": None}}, Usage(3, None)),
+        ({"usage": {"prompt_tokens": 3.0, "completion_tokens": 2.0}}, Usage(3, 2)),
+        ({"x_groq": {"usage": {"prompt_tokens": 3, "completion_tokens": 2}}}, Usage(3, 2)),
+    ],
+)
+def test_usage_is_read_as_far_as_it_goes(shape: dict, usage: Usage) -> None:
+    chat = complete(ask(stream(HELLO, STOP, event({"choices": [], **shape}), DONE)))
+    assert chat.usage == usage and chat.warnings == []
+
+
+@pytest.mark.parametrize(
+    ("content", "text", "reasoning", "refusal"),
+    [
+        ({"reasoning_content": "hm", "content": None}, "", "hm", ""),
+        ({"reasoning": "hm"}, "", "hm", ""),
+        ({"reasoning": "hm", "reasoning_content": "hm", "content": "a"}, "a", "hm", ""),
+        ({"refusal": "No"}, "", "", "No"),
+        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, "ab", "", ""),
+        ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]}, "", "hm", ""),
+        ({"content": [{"type": "thinking", "thinking": "hm"}, {"type": "refusal", "refusal": "No"}]}, "", "hm", "No"),
+        ({"content": [], "reasoning": {"x": 1}}, "", "", ""),
+    ],
+)
+def test_reasoning_and_refusals_are_pieces_of_their_own(content: dict, text: str, reasoning: str, refusal: str) -> None:
+    half, other = (event({"choices": [{"index": 0, "delta": content}]}) for _ in range(2))
+    chat = complete(ask(stream(half, other, STOP, DONE)), 2 * text)
+    assert (chat.reasoning, chat.refusal) == (2 * reasoning, 2 * refusal)
+    pieces = chat.pieces  # type: ignore[attr-defined]
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Reasoning)) == 2 * reasoning
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Refusal)) == 2 * refusal
+    assert bool(chat.arrivals) == bool(text or reasoning or refusal) and chat.warnings == []
+
+
+def test_part_of_a_content_that_nobody_knows_is_said() -> None:
+    parts = [{"type": "text", "text": "a"}, {"type": "reference", "reference_ids": [1]}]
+    chat = complete(ask(stream(event({"choices": [{"delta": {"content": parts}}]}), STOP, DONE)), "a")
+    assert "reference" in chat.warnings[0]
 
 
 def test_choices_are_kept_apart() -> None:
@@ -805,6 +1019,47 @@ def test_chunked_decoder_in_every_cut() -> None:
             parts = body[:first], body[first:second], body[second:]
             pieces = [piece for part in parts for piece in decoder.feed(part)]
             assert b"".join(pieces) == b"Wikipedia in \r\n\r\nchunks." and decoder.finished
+
+
+# ---- Memory ------------------------------------------------------------------------------------------------------------------
+
+LIMIT = 2**18
+SHAPES = {
+    "tiny pieces": ("", delta("x" * (LIMIT - 200))),
+    "tiny events": ("whole", b"data:{}\n\n" * (LIMIT // 6)),
+    "tiny lines": ("whole", b"data:{\n" + b"data:\n" * (LIMIT // 6) + b"data:}\n\n"),
+    "short lines": ("whole", b"data:{\n" + b"data:  \n" * (LIMIT // 8) + b"data:}\n\n"),
+    "empty lines": ("whole", b"\n" * (3 * LIMIT)),
+    "comments": ("whole", b":\n" * (2 * LIMIT)),
+    "one line": ("whole", delta("x" * (LIMIT - 200))),
+    "too large": ("whole", b"data:" + b"x" * (5 * LIMIT)),
+}
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("reader", ["chat", "source"])
+def test_what_is_held_is_a_small_multiple_of_the_largest_event(shape: str, compressed: bool, reader: str) -> None:
+    kind, data = SHAPES[shape]
+    body = gzip.compress(data + STOP + DONE, 1) if compressed else data + STOP + DONE
+    parts = [body] if kind else [body[at : at + 2] for at in range(0, len(body), 2)]
+    script = [head("Content-Encoding: gzip") if compressed else head(), b"".join(map(chunk, parts)), LAST]
+    with playing(script) as server:  # type: ignore[arg-type]
+        ask(stream(GOOD))  # what is made once is not counted
+        tracemalloc.start()
+        try:
+            with contextlib.suppress(ProtocolError):
+                if reader == "chat":
+                    for _ in ChatStream("hi", url=server.url, retries=0, timeout=30, max_event_size=LIMIT):
+                        pass
+                else:
+                    events = EventSource(server.url, max_event_size=LIMIT)
+                    for one in events:
+                        if one.data == "[DONE]":
+                            events.close()
+            assert tracemalloc.get_traced_memory()[1] < 4 * LIMIT
+        finally:
+            tracemalloc.stop()
 
 
 # ---- Event sources -----------------------------------------------------------------------------------------------------------
@@ -934,6 +1189,92 @@ def test_source_does_not_loop_on_a_redirect_to_nowhere(location: list[str]) -> N
         assert len(server.heard) < 15
 
 
+BROKEN_BODIES = {
+    "chunks": [head(), b"zz\r\n"],
+    "a cut": [head(), chunk(b": c\n")],
+    "gzip": [head("Content-Encoding: gzip"), chunk(b"hello"), LAST],
+    "length": [head("Content-Length: 50", chunked=False), b": c\n"],
+    "two lengths": [head("Content-Length: 5", "Content-Length: 6", chunked=False), b": c\n"],
+    "a reset": [head(), Reset()],
+    "the head": [head()[:-2]],
+    "the status line": [b"HTTP/1.1 2"],
+    "no HTTP": [b"hello\r\n\r\n"],
+}
+
+
+@pytest.mark.parametrize("body", BROKEN_BODIES)
+def test_source_counts_every_failure_until_an_event_has_come(body: str) -> None:
+    with source(BROKEN_BODIES[body], max_failures=3) as (events, server):
+        waits: list[float] = []
+        events._limits.pause = waits.append  # type: ignore[assignment,method-assign]
+        events.reconnection_time = 1000
+        with pytest.raises(HTTPStatusError):
+            list(events)
+        assert len(server.heard) == 3 and waits == [1.0, 2.0]
+
+
+def test_source_counts_anew_after_an_event_or_a_body_that_ends_in_order() -> None:
+    bad: list[Step] = [head(), b"zz\r\n"]
+    for good in ([head(), chunk(b"data: a\n\n"), b"zz\r\n"], [head(), LAST]):
+        with source(bad, bad, good, bad, bad, STOPPED, max_failures=4) as (events, server):
+            assert [event.data for event in events] == ["a"] * (b"data" in good[1])
+            assert len(server.heard) == 6
+
+
+def test_source_waits_a_little_though_the_server_says_not_to() -> None:
+    with source(sse(b"retry: 0\ndata: a\n\n"), STOPPED) as (events, server):
+        list(events)
+        assert server.heard[1].at - server.heard[0].at >= client.MIN_WAIT
+
+
+def test_source_has_a_limit_for_its_events() -> None:
+    script = sse(b"data: a\n\ndata: " + b"x" * 2000 + b"\n\n")
+    with source(script, max_event_size=1000) as (events, _):
+        reading = iter(events)
+        assert next(reading).data == "a"
+        with pytest.raises(ProtocolError, match="1000 bytes"):
+            next(reading)
+
+
+@pytest.mark.parametrize("id", ["a\ud800", "a\nb", "a\0b"])
+def test_source_refuses_an_id_that_no_stream_can_give(id: str) -> None:
+    with pytest.raises(ValueError, match="last event ID"):
+        EventSource("http://127.0.0.1:9/", last_event_id=id)
+
+
+@pytest.mark.parametrize("make", [EventSource, lambda url, **more: ChatStream("hi", url=url, **more)])
+@pytest.mark.parametrize(
+    "headers", [{"X-Key": "se\ncret"}, {"X-Key": "secret\u2026"}, {"X Key": "secret"}, {"": "secret"}]
+)
+def test_header_that_http_cannot_carry_is_refused_at_once(make: Any, headers: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="header") as caught:
+        make("http://127.0.0.1:9/", headers=headers)
+    assert "secret" not in str(caught.value) and "se\ncret" not in str(caught.value)
+
+
+def test_source_reconnects_where_it_was_redirected_to() -> None:
+    moved = whole("301 Moved", b"", "Location: /elsewhere")
+    with source(moved, sse(b"data: a\n\n"), [Reset()], STOPPED) as (events, server):
+        assert [event.data for event in events] == ["a"]
+        assert [heard.line.split()[1] for heard in server.heard] == ["/v1", *["/elsewhere"] * 3]
+
+
+def test_source_takes_no_key_to_another_host_when_it_reconnects() -> None:
+    with playing(sse(b"id: 7\ndata: a\n\n"), STOPPED) as other:
+        moved = whole("307 Moved", b"", f"Location: {other.url.replace('127.0.0.1', 'localhost')}")
+        with source(moved, headers={"Authorization": "Bearer k"}) as (events, server):
+            assert [event.data for event in events] == ["a"]
+        assert "authorization" in server.heard[0].headers and len(server.heard) == 1
+        assert [heard.headers.get("authorization") for heard in other.heard] == [None, None]
+        assert other.heard[1].headers["last-event-id"] == "7"
+
+
+def test_redirect_to_nowhere_names_the_host_that_is_missing() -> None:
+    moved = whole("307 Moved", b"", "Location: http://nowhere.invalid/")
+    with source(moved, max_failures=1) as (events, _), pytest.raises(HTTPStatusError, match=r"nowhere\.invalid"):
+        list(events)
+
+
 def test_source_treats_silence_as_a_cut() -> None:
     pings: list[Step] = [step for _ in range(25) for step in (Pause(0.05), b": ping\n")]
     scripts = [[*sse(b"data: a\n\n"), *pings, b"data: b\n\n", Hold()], STOPPED]
@@ -974,6 +1315,65 @@ def test_source_can_be_closed_while_it_waits_for_an_answer() -> None:
         assert server.heard[0].left
 
 
+class Full:
+    """A listener whose queue is full: the system answers no further connection."""
+
+    def __init__(self) -> None:
+        self.listener = socket.socket()
+        self.listener.bind(("127.0.0.1", 0))
+        self.listener.listen(0)
+        self.waiting = [socket.socket() for _ in range(3)]
+        for sock in self.waiting:
+            sock.setblocking(False)
+            sock.connect_ex(self.listener.getsockname())
+        self.url = f"http://127.0.0.1:{self.listener.getsockname()[1]}/"
+
+    def close(self) -> None:
+        for sock in [*self.waiting, self.listener]:
+            sock.close()
+
+
+def closed_meanwhile(stream: ChatStream | EventSource, ready: Any) -> list[Any]:
+    """What an iteration gives that another thread closes as soon as ``ready`` says so."""
+    closing = threading.Thread(target=lambda: wait_for(ready) and stream.close())
+    closing.start()
+    try:
+        return list(stream)
+    finally:
+        closing.join()
+
+
+def both(url: str, **options: Any) -> list[ChatStream | EventSource]:
+    return [EventSource(url, timeout=60, **options), ChatStream("hi", url=url, timeout=60, retries=5)]
+
+
+@pytest.mark.parametrize("number", [0, 1])
+@pytest.mark.parametrize("state", ["head", "half a head", "body", "waiting", "handshake", "connecting"])
+def test_close_from_another_thread_ends_an_iteration_in_every_state(state: str, number: int) -> None:
+    scripts: dict[str, list[Step]] = {
+        "head": [Hold()],
+        "half a head": [head()[:20], Hold()],
+        "body": [head(), chunk(b": c\n"), Hold()],
+        "waiting": whole("503 Busy", b"", "Retry-After: 50") if number else [head(), b"retry: 50000\n", Reset()],
+        "handshake": [Hold()],
+        "connecting": [],
+    }
+    with contextlib.closing(Full()) as full, playing(scripts[state]) as server:
+        url = full.url if state == "connecting" else server.url
+        stream = both(url.replace("http:", "https:") if state == "handshake" else url)[number]
+        limits = stream._limits
+        ready = {
+            "connecting": lambda: limits._held is not None,
+            "handshake": lambda: limits._held is not None,
+            "waiting": lambda: server.heard and limits.response is not None and limits.response.closed,
+        }
+        assert closed_meanwhile(stream, ready.get(state, lambda: server.heard)) == []
+        if isinstance(stream, ChatStream):
+            assert stream.outcome == "cancelled"
+        else:
+            assert stream.ready_state == EventSource.CLOSED
+
+
 def test_source_can_be_closed_while_it_connects(monkeypatch: pytest.MonkeyPatch) -> None:
     with source([Hold()]) as (events, server):
         opened = client.open_response
@@ -984,7 +1384,7 @@ def test_source_can_be_closed_while_it_connects(monkeypatch: pytest.MonkeyPatch)
 
         monkeypatch.setattr(client, "open_response", closed_meanwhile)
         assert list(events) == []
-    assert server.heard[0].left
+    assert not server.heard or server.heard[0].left
 
 
 def test_source_closed_between_events_gives_no_more() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -207,6 +208,23 @@ def test_limit_holds_however_the_stream_is_cut(stream: bytes, fits: bool) -> Non
             assert error.limit == 12
             assert "12 bytes" in str(error)
         assert raised is not fits, chunks
+
+
+@pytest.mark.parametrize("stream", [b"data: " + b"x" * 2**18, b"data:x\n" * 2**15, b"data\n" * 2**15], ids=len)
+@pytest.mark.parametrize("size", [1, 2, 7, 2000])
+def test_what_is_held_is_little_more_than_what_came(stream: bytes, size: int) -> None:
+    chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
+    decoder = SSEDecoder(max_event_size=2**19)
+    tracemalloc.start()
+    try:
+        for chunk in chunks:
+            decoder.feed(chunk)
+        assert tracemalloc.get_traced_memory()[1] < 2 * len(stream)
+        (event,) = decoder.feed(b"\n\n")
+        assert tracemalloc.get_traced_memory()[1] < 4 * len(stream)
+    finally:
+        tracemalloc.stop()
+    assert event.data == decode([stream + b"\n\n"]).events[0][0]
 
 
 def test_too_large_loses_no_event_before_it_and_ends_the_decoder() -> None:

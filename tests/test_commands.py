@@ -217,6 +217,17 @@ def test_json_and_events_are_machine_readable(server: Server) -> None:
     assert lines[-1]["data"] == "[DONE]" and all(set(line) == {"s", "event", "data", "id"} for line in lines)
 
 
+def test_reasoning_and_refusal_are_shown() -> None:
+    thought = event({"choices": [{"index": 0, "delta": {"reasoning_content": "hm\x1b"}}]})
+    declined = event({"choices": [{"index": 0, "delta": {"refusal": "No."}, "finish_reason": "stop"}]})
+    with playing(stream(thought, thought, declined, b"data: [DONE]\n\n")) as server:
+        shown = run("hi", "--url", server.url)
+        assert (shown.returncode, shown.stdout) == (0, "No.\n")
+        assert shown.stderr.startswith("reasoning: hm\ufffdhm\ufffd\n")
+        told = json.loads(run("hi", "--url", server.url, "--json").stdout)
+        assert (told["text"], told["reasoning"], told["refusal"]) == ("", "hm\x1bhm\x1b", "No.")
+
+
 def test_wire_shows_every_byte_of_the_body() -> None:
     body = HELLO + b": note\r\n" + delta(finish="stop") + b"data: [DONE]\n\n"
     with playing([head(), chunk(body[:30]), chunk(body[30:]), b"0\r\n\r\n"]) as server:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import DIALECTS, ApiError, Request, RequestError, to_json
-from sse_ref.model import Call, End, Message, Prompt, Text, Tool, Usage, generate
+from sse_ref.model import Call, End, Message, Piece, Prompt, Text, Tool, Usage, generate
 
 CHAT = DIALECTS["openai"]
 PROMPT = Prompt("toy", (Message("system", "Be brief."), Message("user", "Use get_x, get_y \U0001f98a\u2028")))
@@ -94,9 +95,9 @@ def test_failure_of_the_model_is_an_error_event_at_the_end() -> None:
     reader = CHAT.reader()
     events = list(CHAT.write_stream(Request(prompt), generate(prompt), id="1", created=1))
     for event in events[:-1]:
-        reader.read(event)
+        list(reader.read(event))
     with pytest.raises(ApiError, match="broke down"):
-        reader.read(events[-1])
+        list(reader.read(events[-1]))
     assert not reader.done and not reader.finished
 
 
@@ -104,27 +105,30 @@ def test_failure_of_the_model_is_an_error_event_at_the_end() -> None:
 def test_reader_ignores_what_it_does_not_know(chunk: dict) -> None:
     reader = CHAT.reader()
     extended = {**chunk, "x": 1, "choices": [{**choice, "y": 2} for choice in chunk["choices"]]}
-    assert reader.read(ServerSentEvent(json.dumps(extended))) == reader.read(ServerSentEvent(json.dumps(chunk)))
+    assert list(reader.read(ServerSentEvent(json.dumps(extended)))) == list(
+        reader.read(ServerSentEvent(json.dumps(chunk)))
+    )
 
 
 def test_done_counts_whatever_its_event_type_but_only_exactly() -> None:
     reader = CHAT.reader()
-    reader.read(ServerSentEvent("[DONE]", "done"))
+    assert list(reader.read(ServerSentEvent("[DONE]", "done"))) == []
     assert reader.done
-    assert CHAT.reader().read(ServerSentEvent('{"choices":[{"index":0,"delta":{"content":"[DONE]"}}]}')) == [
-        Text("[DONE]")
-    ]
+    content = '{"choices":[{"index":0,"delta":{"content":"[DONE]"}}]}'
+    assert list(CHAT.reader().read(ServerSentEvent(content))) == [Text("[DONE]")]
 
 
 def test_finish_of_every_choice_that_began_is_needed() -> None:
     reader = CHAT.reader()
+
+    def read(index: int, **choice: Any) -> list[Piece]:
+        return list(reader.read(ServerSentEvent(to_json({"choices": [{"index": index, **choice}]}))))
+
     for index in (0, 1):
-        reader.read(ServerSentEvent(to_json({"choices": [{"index": index, "delta": {"content": "x"}}]})))
-    assert reader.read(ServerSentEvent(to_json({"choices": [{"index": 1, "delta": {}, "finish_reason": "stop"}]}))) == [
-        End("stop", 1)
-    ]
+        assert read(index, delta={"content": "x"}) == [Text("x", index)]
+    assert read(1, delta={}, finish_reason="stop") == [End("stop", 1)]
     assert not reader.finished
-    reader.read(ServerSentEvent(to_json({"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]})))
+    read(0, delta={}, finish_reason="stop")
     assert reader.finished
 
 

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from sse_ref.codec import ServerSentEvent
-from sse_ref.dialects.common import ApiError, ProtocolError, Request, RequestError, StreamError, to_json
+from sse_ref.dialects.common import ApiError, ProtocolError, Request, RequestError, StreamError, read_json, to_json
 from sse_ref.dialects.openai import OpenAIChat, OpenAICompletions
 from sse_ref.model import Piece
 
@@ -26,6 +26,7 @@ __all__ = [
     "RequestError",
     "StreamError",
     "StreamReader",
+    "read_json",
     "to_json",
 ]
 
@@ -43,8 +44,8 @@ class StreamReader(Protocol):
     def finished(self) -> bool:
         """Every choice that began has also ended: the answer is whole, whether or not the end mark came."""
 
-    def read(self, event: ServerSentEvent) -> list[Piece]:
-        """Return the pieces in this event. Raises ``ApiError`` or ``ProtocolError``."""
+    def read(self, event: ServerSentEvent) -> Iterator[Piece]:
+        """Yield the pieces in this event. Raises ``ApiError`` or ``ProtocolError`` after those before the fault."""
 
 
 class Dialect(Protocol):

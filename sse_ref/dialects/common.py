@@ -8,7 +8,7 @@ from typing import Any
 
 from sse_ref.model import Prompt
 
-__all__ = ["ApiError", "ProtocolError", "Request", "RequestError", "StreamError", "to_json"]
+__all__ = ["ApiError", "ProtocolError", "Request", "RequestError", "StreamError", "read_json", "to_json"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,3 +84,21 @@ def to_json(value: Any) -> str:
     """
     text = _encode(value)
     return text if text.isascii() else text.translate(_LINE_BREAKERS)
+
+
+MAX_DIGITS = 4000  # of a whole number; Python itself refuses more than 4,300 (CVE-2020-10735)
+
+
+def read_json(text: str, **options: Any) -> Any:
+    """The value of a JSON text. A whole number of more than 4,000 digits is read as a float: JSON knows no limit.
+
+    Raises ``ValueError`` or ``RecursionError`` for what is not JSON.
+
+    >>> read_json("[1, 2.5]")
+    [1, 2.5]
+    """
+    return json.loads(text, parse_int=_whole_number, **options)
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)

@@ -26,7 +26,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sse_ref.codec import ServerSentEvent
-from sse_ref.dialects.common import ApiError, ProtocolError, Request, RequestError, to_json
+from sse_ref.dialects.common import ApiError, ProtocolError, Request, RequestError, read_json, to_json
 from sse_ref.model import (
     MODELS,
     Call,
@@ -36,6 +36,8 @@ from sse_ref.model import (
     ModelFailure,
     Piece,
     Prompt,
+    Reasoning,
+    Refusal,
     Text,
     TokenChance,
     Tool,
@@ -342,15 +344,13 @@ class OpenAIChat:
     def read_error(self, body: bytes) -> str:
         """The message of an error object, also in the shapes that other servers of this dialect send."""
         try:
-            value = json.loads(body)
+            value = read_json(body.decode("utf-8", "replace"))
         except (ValueError, RecursionError):
             return body.decode("utf-8", "replace").strip()
-        if not isinstance(value, dict):
-            return _as_json(value)
-        for shape in (value.get("error"), value.get("message"), value.get("detail"), value):
-            if message := _message(shape):
-                return message
-        return ""
+        if message := _words(value):
+            return message
+        shapes = (value.get(name) for name in MESSAGE_MEMBERS) if isinstance(value, dict) else [value]
+        return next((_as_json(shape) for shape in shapes if shape), "")
 
 
 class OpenAICompletions(OpenAIChat):
@@ -408,7 +408,7 @@ def _usage(usage: Usage) -> dict[str, Any]:
     return {
         "prompt_tokens": usage.prompt_tokens,
         "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.prompt_tokens + usage.completion_tokens,
+        "total_tokens": (usage.prompt_tokens or 0) + (usage.completion_tokens or 0),
         "prompt_tokens_details": {"cached_tokens": 0},
         "completion_tokens_details": {"reasoning_tokens": 0},
     }
@@ -508,7 +508,7 @@ _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 def _request_json(body: bytes) -> dict[str, Any]:
     """The JSON object of a request, as strict as the standard is."""
     try:
-        values = json.loads(body.decode(), parse_constant=_no_constant)
+        values = read_json(body.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise RequestError(400, f"the body is not valid JSON: {problem}") from None
@@ -533,143 +533,283 @@ def _no_constant(name: str) -> None:
 class _ChunkReader:
     """Reads chunks into pieces, tolerant of what servers of this dialect are known to leave out or to add.
 
-    A choice that has begun must end with a finish reason. Tool calls are told apart by their index; where a server sends
-    no index, or the same for all, by their id. What cannot be told apart is an error, never merged in silence.
+    A choice that has begun must end with a finish reason. The id, the name and the arguments of a tool call may come in any
+    fragment. Calls are told apart by their index; where a server sends no index, or the same for all, by their id. What
+    cannot be told apart is an error, never merged in silence.
     """
 
     def __init__(self) -> None:
         self.done = False
         self.warnings: list[str] = []
         self.id: str | None = None
-        self.begun: set[int] = set()
-        self.ended: set[int] = set()
-        self.calls: dict[int, list[_OpenCall]] = {}
-        self.surrogates: dict[int, codecs.IncrementalDecoder] = {}
+        self.choices: dict[int, _OpenChoice] = {}
 
     @property
     def finished(self) -> bool:
-        return bool(self.ended) and self.begun <= self.ended
+        begun = [choice for choice in self.choices.values() if choice.begun]
+        return bool(begun) and all(choice.ended for choice in begun)
 
-    def read(self, event: ServerSentEvent) -> list[Piece]:
+    def read(self, event: ServerSentEvent) -> Iterator[Piece]:
         if event.data == DONE:
             self.done = True
-            return []
+            return
         if not event.data:
             self.warn("an event had empty data")
-            return []
-        try:
-            chunk = json.loads(event.data)
-        except (ValueError, RecursionError):
-            raise ProtocolError(f"an event is not JSON: {_shortened(event.data)}") from None
-        if not isinstance(chunk, dict):
-            raise ProtocolError(f"an event is no JSON object: {_shortened(event.data)}")
-        if chunk.get("error") or event.event == "error":
-            raise ApiError(_message(chunk.get("error")) or _message(chunk) or _shortened(event.data))
-        if chunk.get("id") is not None:
+            return
+        chunk = self.read_chunk(event)
+        if chunk is None:
+            return
+        error = _error_in(event, chunk)
+        if chunk.get("id"):
             if self.id not in (None, chunk["id"]):
                 self.warn("the id changed from one chunk to another")
             self.id = chunk["id"]
-        pieces: list[Piece] = []
         for choice in _list(chunk, "choices"):
-            pieces += self.read_choice(choice)
+            yield from self.read_choice(choice)
+        if error:
+            raise ApiError(error)
         usage = chunk.get("usage")
+        if usage is None and isinstance(chunk.get("x_groq"), dict):
+            usage = chunk["x_groq"].get("usage")
         if isinstance(usage, dict):
-            counts = usage.get("prompt_tokens"), usage.get("completion_tokens")
-            if all(isinstance(count, int) and 0 <= count < 2**53 for count in counts):
-                pieces.append(Usage(*counts))  # type: ignore[arg-type]
-            else:
-                self.warn("usage without whole numbers was passed over")
-        return pieces
+            yield from self.read_usage(usage)
 
-    def read_choice(self, choice: dict[str, Any]) -> Iterator[Piece]:
-        number = choice.get("index") or 0
-        if not isinstance(number, int):
+    def read_chunk(self, event: ServerSentEvent) -> dict[str, Any] | None:
+        """The JSON object of an event; None for an end mark with white space around it, after all has ended."""
+        try:
+            chunk = read_json(event.data)
+        except (ValueError, RecursionError):
+            if event.event == "error":
+                raise ApiError(_shortened(event.data)) from None
+            if event.data.strip() == DONE and self.finished:
+                self.warn("the end mark had white space around it")
+                self.done = True
+                return None
+            raise ProtocolError(f"an event is not JSON: {_shortened(event.data)}") from None
+        if isinstance(chunk, dict):
+            return chunk
+        if event.event == "error":
+            raise ApiError(_words(chunk) or _shortened(event.data))
+        raise ProtocolError(f"an event is no JSON object: {_shortened(event.data)}")
+
+    def read_usage(self, usage: dict[str, Any]) -> Iterator[Usage]:
+        values = [usage.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        prompt_tokens, completion_tokens = map(_token_count, values)
+        if any(value is not None and _token_count(value) is None for value in values):
+            self.warn("a number of the usage was passed over: it is no whole number")
+        if (prompt_tokens, completion_tokens) != (None, None):
+            yield Usage(prompt_tokens, completion_tokens)
+
+    def read_choice(self, values: dict[str, Any]) -> Iterator[Piece]:
+        number = values.get("index") or 0
+        if type(number) is not int:
             raise ProtocolError(f"the index of a choice is {_shortened(_as_json(number))}")
-        delta = choice.get("delta") or {}
+        delta = values.get("delta") or values.get("message") or {}  # a message: the server does not stream
         if not isinstance(delta, dict):
             raise ProtocolError(f"a delta is no object: {_shortened(_as_json(delta))}")
-        self.begun.add(number)
-        text = delta.get("content")
-        if text is None:
-            text = choice.get("text")  # text completions
-        if text:
-            if not isinstance(text, str):
-                raise ProtocolError(f"a content is no string: {_shortened(_as_json(text))}")
-            if number in self.ended:
+        choice = self.choices.setdefault(number, _OpenChoice(number))
+        for kind, text in self.read_texts(values, delta):
+            choice.begun = True
+            if choice.ended:
                 self.warn("content came after the finish reason")
-            if text := self.whole_characters(number, text):
-                yield Text(text, number)
-        for fragment in _list(delta, "tool_calls"):
-            yield from self.read_call(number, fragment)
-        reason = choice.get("finish_reason")
-        if reason:
-            if number in self.ended:
-                self.warn("a choice finished twice")
-                return
-            if rest := self.whole_characters(number, "", final=True):
-                yield Text(rest, number)
-            self.ended.add(number)
-            yield End(str(reason), number)
+            if text := choice.whole_characters(kind, text):
+                yield kind(text, number)
+        for fragment in self.fragments(delta):
+            choice.begun = True
+            yield from self.read_call(choice, fragment)
+        choice.begun = choice.begun or bool(delta.get("role"))
+        reason = values.get("finish_reason")
+        if reason and reason != "error":  # an error ends the stream, not the choice
+            yield from self.end(choice, str(reason))
 
-    def whole_characters(self, number: int, text: str, *, final: bool = False) -> str:
-        """Join a surrogate pair that was cut in two by ``\\u`` escapes in two chunks; half a pair becomes U+FFFD."""
-        decoder = self.surrogates.get(number)
-        if decoder is None:
-            try:
-                text.encode()
-                return text
-            except UnicodeEncodeError:
-                decoder = self.surrogates[number] = codecs.getincrementaldecoder("utf-16-le")("replace")
-        return decoder.decode(text.encode("utf-16-le", "surrogatepass"), final)
+    def read_texts(self, values: dict[str, Any], delta: dict[str, Any]) -> Iterator[tuple[_TextKind, str]]:
+        """The texts of a delta, each with the kind of piece that it is: reasoning, text, refusal."""
+        for name in ("reasoning_content", "reasoning"):  # two names for one thing; some services send both
+            if isinstance(delta.get(name), str) and delta[name]:
+                yield Reasoning, delta[name]
+                break
+        content = delta.get("content")
+        if content is None:
+            content = values.get("text")  # text completions
+        if isinstance(content, list):
+            for part in _list({"a content": content}, "a content"):
+                yield from self.read_part(part)
+        elif content:
+            yield Text, _text(content, "a content")
+        if delta.get("refusal"):
+            yield Refusal, _text(delta["refusal"], "a refusal")
 
-    def read_call(self, number: int, fragment: dict[str, Any]) -> Iterator[Piece]:
+    def read_part(self, part: dict[str, Any]) -> Iterator[tuple[_TextKind, str]]:
+        """One part of a content that is a list."""
+        match part.get("type"):
+            case "text" if part.get("text"):
+                yield Text, _text(part["text"], "a text")
+            case "refusal" if part.get("refusal"):
+                yield Refusal, _text(part["refusal"], "a refusal")
+            case "thinking" if isinstance(part.get("thinking"), str):
+                yield Reasoning, part["thinking"]
+            case "thinking":
+                for thought in _list(part, "thinking"):
+                    if thought.get("text"):
+                        yield Reasoning, _text(thought["text"], "a thought")
+            case "text" | "refusal":
+                pass
+            case other:
+                self.warn(f"a part of a content was passed over: {_shortened(_as_json(other))}")
+
+    def end(self, choice: _OpenChoice, reason: str) -> Iterator[Piece]:
+        if choice.ended:
+            self.warn("a choice finished twice")
+            return
+        yield from choice.rest()
+        for call in choice.calls:
+            if not call.name:
+                raise ProtocolError("a tool call came without a name")
+            if not call.has_arguments:  # some services leave them out where a tool has no parameters
+                yield Fragment(call.position, "{}", choice.number)
+        choice.begun = choice.ended = True
+        yield End(reason, choice.number)
+
+    def fragments(self, delta: dict[str, Any]) -> Iterator[dict[str, Any]]:
+        """The fragments of tool calls in a delta; the older ``function_call`` is a call that is the only one."""
+        yield from _list(delta, "tool_calls")
+        if delta.get("function_call") is not None:
+            yield {"index": "function_call", "function": delta["function_call"]}
+
+    def read_call(self, choice: _OpenChoice, fragment: dict[str, Any]) -> Iterator[Piece]:
         function = fragment.get("function") or {}
         if not isinstance(function, dict):
             raise ProtocolError("the function of a tool call is no object")
-        id, name, arguments = fragment.get("id") or "", function.get("name") or "", function.get("arguments") or ""
-        for value in (id, name, arguments):
-            if not isinstance(value, str):
-                raise ProtocolError(f"a part of a tool call is no string: {_shortened(_as_json(value))}")
-        calls = self.calls.setdefault(number, [])
-        call = self.find_call(calls, fragment.get("index"), id, name)
-        if call is None:
-            if not name:
-                raise ProtocolError("a tool call begins without a name, or its fragment belongs to none")
-            call = _OpenCall(len(calls), fragment.get("index"), id, name)
-            calls.append(call)
-            yield Call(call.position, name, id, number)
-        elif name and name != call.name:
-            raise ProtocolError(f"the name of a tool call changed from {call.name!r} to {name!r}")
-        if arguments:
-            yield Fragment(call.position, arguments, number)
+        members = fragment.get("id"), function.get("name"), function.get("arguments")
+        id, name, arguments = (_text(member or "", "a part of a tool call") for member in members)
+        call = self.find_call(choice, fragment.get("index"), id, name)
+        known = call.id, call.name
+        if id and not call.id:
+            call.id = choice.whole_characters(("id", call.position), id)
+            choice.by_id[id] = call
+        if name and name != call.name:
+            if call.has_arguments and call.name:
+                raise ProtocolError(f"the name of a tool call changed from {call.name!r} to {name!r}")
+            call.name += choice.whole_characters(("name", call.position), name)
+        if not call.announced or known != (call.id, call.name):
+            call.announced = True
+            yield Call(call.position, call.name, call.id, choice.number)
+        if not arguments:
+            return
+        if choice.ended:
+            raise ProtocolError("the arguments of a tool call came after the finish reason")
+        call.has_arguments = True
+        if arguments := choice.whole_characters(call.position, arguments):
+            yield Fragment(call.position, arguments, choice.number)
 
-    def find_call(self, calls: list[_OpenCall], index: Any, id: str, name: str) -> _OpenCall | None:
-        """The call that a fragment goes on with, None if it begins one."""
-        if id:
-            same = [call for call in calls if call.id == id]
-            if same:
-                return same[-1]
-        if index is None:  # without an index, a new id or a name begins a call, and anything else goes on with the last
-            return None if id or name or not calls else calls[-1]
-        same = [call for call in calls if call.index == index]
-        if same and id and same[-1].id and same[-1].id != id:
+    def find_call(self, choice: _OpenChoice, index: Any, id: str, name: str) -> _OpenCall:
+        """The call that a fragment goes on with, or a new one if it begins one."""
+        if not isinstance(index, int | str | None):
+            raise ProtocolError(f"the index of a tool call is {_shortened(_as_json(index))}")
+        same_id = choice.by_id.get(id) if id else None
+        if index is None:
+            if same_id:
+                return same_id
+            last = choice.calls[-1] if choice.calls else None
+            begins = last is None or (id and last.id) or (name and last.name)
+            return choice.begin(index) if begins else last  # type: ignore[return-value]
+        same_index = choice.by_index.get(index)
+        if same_index is None:
+            return same_id if same_id and not name else choice.begin(index)
+        if id and same_index.id and same_index.id != id:
             self.warn("two tool calls have the same index")
-            return None
-        return same[-1] if same else None
+            return same_id or choice.begin(index)
+        return same_index
 
     def warn(self, warning: str) -> None:
         if warning not in self.warnings:
             self.warnings.append(warning)
 
 
+_TextKind = type[Text] | type[Reasoning] | type[Refusal]
+
+
 class _OpenCall:
     """A tool call that fragments may still be added to."""
 
-    def __init__(self, position: int, index: Any, id: str, name: str) -> None:
+    def __init__(self, position: int) -> None:
         self.position = position
-        self.index = index
-        self.id = id
-        self.name = name
+        self.id = ""
+        self.name = ""
+        self.has_arguments = False
+        self.announced = False  # a Call was given for it
+
+
+class _OpenChoice:
+    """A choice that deltas may still be added to. Calls are found by key: there may be thousands."""
+
+    def __init__(self, number: int) -> None:
+        self.number = number
+        self.begun = False
+        self.ended = False
+        self.calls: list[_OpenCall] = []
+        self.by_index: dict[int | str, _OpenCall] = {}
+        self.by_id: dict[str, _OpenCall] = {}
+        # For each text that half a surrogate pair has been seen in (a kind of piece, or the position of a call).
+        self.surrogates: dict[Any, codecs.IncrementalDecoder] = {}
+
+    def begin(self, index: int | str | None) -> _OpenCall:
+        call = _OpenCall(len(self.calls))
+        self.calls.append(call)
+        if index is not None:
+            self.by_index[index] = call
+        return call
+
+    def whole_characters(self, key: Any, text: str) -> str:
+        """Join a surrogate pair that was cut in two by ``\\u`` escapes in two chunks; half a pair becomes U+FFFD."""
+        decoder = self.surrogates.get(key)
+        if decoder is None:
+            try:
+                text.encode()
+                return text
+            except UnicodeEncodeError:
+                decoder = self.surrogates[key] = codecs.getincrementaldecoder("utf-16-le")("replace")
+        return decoder.decode(text.encode("utf-16-le", "surrogatepass"))
+
+    def rest(self) -> Iterator[Piece]:
+        """What is left of pairs whose second half never came."""
+        for key, decoder in self.surrogates.items():
+            if rest := decoder.decode(b"", True):
+                if isinstance(key, int):
+                    yield Fragment(key, rest, self.number)
+                elif isinstance(key, type):
+                    yield key(rest, self.number)
+
+
+def _error_in(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
+    """The message of the error that a chunk reports, "" if it reports none."""
+    if chunk.get("error"):
+        return _words(chunk["error"]) or _shortened(_as_json(chunk["error"]))
+    if event.event == "error":
+        return _words(chunk) or _shortened(event.data)
+    choices = _list(chunk, "choices")
+    if not choices and event.event == "message":
+        status = chunk.get("base_resp")
+        return _words(chunk) or (_words(status) if isinstance(status, dict) and status.get("status_code") else "")
+    for choice in choices:
+        if choice.get("finish_reason") == "error":
+            groq = chunk.get("x_groq")
+            told = _words(choice.get("error")) or _words(groq.get("error") if isinstance(groq, dict) else None)
+            return told or "the server ended the answer with an error"
+    return ""
+
+
+def _token_count(value: Any) -> int | None:
+    """A whole number of tokens, which some services write as 3.0; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ProtocolError(f"{what} is no string: {_shortened(_as_json(value))}")
+    return value
 
 
 def _list(owner: dict[str, Any], name: str) -> list[dict[str, Any]]:
@@ -682,14 +822,18 @@ def _list(owner: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return value
 
 
-def _message(shape: Any) -> str:
-    """The message of an error, in whichever shape: an object with a message, a string, or anything else as JSON."""
+MESSAGE_MEMBERS = ("message", "error", "detail", "error_msg", "status_msg", "msg")
+
+
+def _words(shape: Any, depth: int = 6) -> str:
+    """The message of an error, in whichever shape: a string, an object that has one, or an array of those."""
+    if isinstance(shape, str) or depth == 0:
+        return shape if isinstance(shape, str) else ""
+    if isinstance(shape, list):
+        return "; ".join(filter(None, (_words(element, depth - 1) for element in shape[:10])))
     if isinstance(shape, dict):
-        message = shape.get("message")
-        return message if isinstance(message, str) else ""
-    if isinstance(shape, str):
-        return shape
-    return _as_json(shape) if shape else ""
+        return next(filter(None, (_words(shape.get(name), depth - 1) for name in MESSAGE_MEMBERS)), "")
+    return ""
 
 
 def _as_json(value: Any) -> str:
