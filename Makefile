@@ -56,16 +56,14 @@ bench: $(BENCH_ENV) ## Speed beside published peers, as ratios of one run; then 
 	$(BENCH_ENV)/bin/python tests/bench/decoders.py --save
 	$(BENCH_ENV)/bin/python tests/bench/servers.py --save
 
-$(INTEROP_ENV): tests/interop/requirements.txt tests/interop/package.json
-	$(PYTHON) -m venv $(INTEROP_ENV)
-	$(INTEROP_ENV)/bin/pip install --quiet --disable-pip-version-check -r tests/interop/requirements.txt
-	cp tests/interop/package.json $(INTEROP_ENV)/ && cd $(INTEROP_ENV) && npm install --silent --no-audit --no-fund
+$(INTEROP_ENV)/installed: tests/interop/environments.py
+	$(PYTHON) $<
 	touch $@
 
-interop: $(INTEROP_ENV) ## Run unmodified SDKs, curl and a browser against the server
-	$(INTEROP_ENV)/bin/python tests/interop/run.py
+interop: $(INTEROP_ENV)/installed ## Run unmodified SDKs, curl and a browser against the server
+	$(PYTHON) tests/interop/run.py
 
-judge: $(INTEROP_ENV) ## Judge published decoders and clients; then make readme
+judge: $(INTEROP_ENV)/installed ## Judge published decoders and clients; then make readme
 	$(PYTHON) tests/interop/judge.py
 
 clean: ## Remove what the targets installed

@@ -1,6 +1,6 @@
 """The judge over published decoders and clients: ``make judge`` runs it and keeps what it says in ``judged.json``.
 
-Each program is an adapter of ``examples/adapters/``. The JavaScript ones are copied into the environment, because Node
+Each program is an adapter of ``examples/adapters/``. The JavaScript ones are copied into an environment, because Node
 looks for packages from the file that imports them.
 """
 
@@ -15,9 +15,11 @@ import sys
 import tempfile
 from pathlib import Path
 
+from environments import ENVIRONMENT, PYTHON, node, python
+
 ROOT = Path(__file__).parents[2]
-ENVIRONMENT = ROOT / ".interop-env"
 ADAPTERS = ROOT / "examples" / "adapters"
+NODE_FOLDER = ENVIRONMENT / "node22"
 RESULTS = Path(__file__).parent / "judged.json"
 
 DECODERS = [
@@ -36,9 +38,10 @@ NODE_PACKAGES = {"openai_node": "openai", "ai_sdk": "ai"}
 
 
 def command(name: str, kind: str) -> list[str]:
-    for suffix, start in ((".py", [str(ENVIRONMENT / "bin" / "python")]), (".mjs", ["node"]), (".sh", [])):
+    own = name if name in PYTHON else "decoders"
+    for suffix, start in ((".py", [python(own)]), (".mjs", [node("node22")]), (".sh", [])):
         if (ADAPTERS / f"{name}_{kind}{suffix}").exists():
-            folder = ENVIRONMENT / "adapters" if suffix == ".mjs" else ADAPTERS
+            folder = NODE_FOLDER / "adapters" if suffix == ".mjs" else ADAPTERS
             return [*start, str(folder / f"{name}_{kind}{suffix}")]
     raise FileNotFoundError(name)
 
@@ -47,10 +50,10 @@ def called(name: str) -> str:
     """Name and version of a client."""
     if name in PACKAGES:
         code = f"import importlib.metadata as m; print(m.version({PACKAGES[name]!r}))"
-        version = subprocess.run([ENVIRONMENT / "bin" / "python", "-c", code], capture_output=True, text=True).stdout
+        version = subprocess.run([python(name), "-c", code], capture_output=True, text=True).stdout
         return f"{'openai-python' if name == 'openai' else PACKAGES[name]} {version.strip()}"
     if name in NODE_PACKAGES:
-        package = ENVIRONMENT / "node_modules" / NODE_PACKAGES[name] / "package.json"
+        package = NODE_FOLDER / "node_modules" / NODE_PACKAGES[name] / "package.json"
         label = {"openai_node": "openai-node", "ai_sdk": "Vercel AI SDK"}[name]
         return f"{label} {json.loads(package.read_text())['version']}"
     if name == "curl":
@@ -79,7 +82,7 @@ def judged(target: str, name: str, kind: str, *options: str) -> dict[str, object
 
 
 def main() -> None:
-    shutil.copytree(ADAPTERS, ENVIRONMENT / "adapters", dirs_exist_ok=True)
+    shutil.copytree(ADAPTERS, NODE_FOLDER / "adapters", dirs_exist_ok=True)
     only = sys.argv[1:]
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"decoder": {}, "client": {}}
     for name in DECODERS:

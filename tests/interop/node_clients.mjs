@@ -1,6 +1,7 @@
 // The JavaScript SDKs against the server at the URL in argv: prints one line of JSON for each check.
 // Each check is a function of a base URL; it resolves, or rejects.
 import assert from "node:assert/strict"
+import { readFileSync } from "node:fs"
 import OpenAI from "openai"
 import { createOpenAI } from "@ai-sdk/openai"
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
@@ -19,6 +20,8 @@ const parameters = {
 }
 const TOOLS = ["get_weather", "get_time"].map(name => ({ type: "function", function: { name, parameters } }))
 const sleep = ms => new Promise(resolve => setTimeout(resolve, ms))
+// A base URL whose answers break off with an error after two tokens.
+const withFault = url => url.replace(/\/v1$/, "/fault=error&at=2/v1")
 const lastRecord = async url => (await (await fetch(url.replace(/\/v1$/, "/journal"))).json()).at(-1)
 
 const node = url => new OpenAI({ baseURL: url, apiKey: "none", maxRetries: 0 })
@@ -76,7 +79,7 @@ const checks = {
     await assert.rejects(textOf(stream), /broke down/)
   },
   async "openai-node fault in the base URL"(url) {
-    for (const client of [node(`${url}?fault=error&at=2`), new OpenAI({ baseURL: url, apiKey: "none", maxRetries: 0, defaultQuery: { fault: "error", at: "2" } })]) {
+    for (const client of [node(withFault(url)), new OpenAI({ baseURL: url, apiKey: "none", maxRetries: 0, defaultQuery: { fault: "error", at: "2" } })]) {
       const stream = await client.chat.completions.create({ model: "toy-echo", messages: said("one two three"), stream: true })
       await assert.rejects(textOf(stream), /as the request asked for/)
     }
@@ -149,7 +152,7 @@ for (const [name, provider] of Object.entries(providers)) {
     },
     async [`${name} fault in the base URL`](url) {
       const errors = []
-      const result = streamText({ model: provider(`${url}?fault=error&at=2`)("toy-echo"), prompt: "one two three", maxRetries: 0, onError: ({ error }) => errors.push(error) })
+      const result = streamText({ model: provider(withFault(url))("toy-echo"), prompt: "one two three", maxRetries: 0, onError: ({ error }) => errors.push(error) })
       await result.consumeStream()
       assert.match(String(errors[0]?.message ?? errors[0]), /as the request asked for/)
     },
@@ -168,13 +171,22 @@ for (const [name, provider] of Object.entries(providers)) {
   })
 }
 
+const version = name => JSON.parse(readFileSync(new URL(`node_modules/${name}/package.json`, import.meta.url))).version
+const clients = {
+  "openai-node": `openai-node ${version("openai")}`,
+  "ai-sdk openai-compatible": `ai-sdk openai-compatible ${version("@ai-sdk/openai-compatible")} of ai ${version("ai")}`,
+  "ai-sdk openai": `ai-sdk openai ${version("@ai-sdk/openai")} of ai ${version("ai")}`,
+}
+
 for (const [name, check] of Object.entries(checks)) {
+  const client = Object.keys(clients).find(client => name.startsWith(client + " "))
+  const called = `${clients[client]}, Node ${process.versions.node}: ${name.slice(client.length + 1)}`
   let problem = null
   try {
     await Promise.race([check(process.argv[2]), sleep(15000).then(() => { throw new Error("no end after 15 s") })])
   } catch (error) {
     problem = String(error.stack ?? error).split("\n").slice(0, 6).join("\n")
   }
-  console.log(JSON.stringify({ check: name, problem }))
+  console.log(JSON.stringify({ check: called, problem }))
 }
 process.exit(0)

@@ -7,15 +7,17 @@ installed is a skip, and is counted as one.
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+from environments import ENVIRONMENT, NODE, node, python
+
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-ENVIRONMENT = ROOT / ".interop-env"
 STORY = '{"model":"toy","messages":[{"role":"user","content":"Tell me a story"}],"stream":true,"max_tokens":20}'
 
 
@@ -46,48 +48,59 @@ def main() -> int:
 
 def results(url: str) -> Iterator[tuple[str, str, str]]:
     yield from curl(url)
-    yield from reported([str(ENVIRONMENT / "bin" / "python"), str(HERE / "python_clients.py"), url])
-    for script in ("node_clients.mjs", "browser.mjs"):
-        shutil.copy(HERE / script, ENVIRONMENT)  # where Node finds the packages
-    yield from reported(["node", str(ENVIRONMENT / "node_clients.mjs"), url])
+    for name in ("openai", "langchain", "litellm"):
+        yield from reported([python(name), str(HERE / f"python_{name}.py"), url])
+    for name in NODE:
+        for script in ("node_clients.mjs", "browser.mjs"):
+            shutil.copy(HERE / script, ENVIRONMENT / name)  # where Node finds the packages
+        yield from reported([node(name), str(ENVIRONMENT / name / "node_clients.mjs"), url])
     browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
-    if browser:
-        yield from reported(["node", str(ENVIRONMENT / "browser.mjs"), url.removesuffix("/v1"), browser])
-    else:
+    if not browser:
         yield "browser", "skip", "      no Chromium is installed"
+        return
+    script = ENVIRONMENT / "node22" / "browser.mjs"
+    for check, verdict, detail in reported([node("node22"), str(script), url.removesuffix("/v1"), browser]):
+        yield f"Chromium {version(browser)}: {check.removeprefix('browser ')}", verdict, detail
+
+
+def version(program: str) -> str:
+    words = subprocess.run([program, "--version"], capture_output=True, text=True).stdout
+    found = re.search(r"\d[\d.]*", words)
+    return found[0] if found else "of an unknown version"
 
 
 def reported(command: list[str]) -> Iterator[tuple[str, str, str]]:
     """Run a script that prints a line of JSON for each check."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    lines = [line for line in done.stdout.splitlines() if line.startswith("{")]
+    lines = [line for line in done.stdout.split("\n") if line.startswith("{")]
     for line in lines:
         result = json.loads(line)
         yield result["check"], "FAIL" if result["problem"] else "ok", result["problem"] or ""
     if done.returncode or not lines:
-        yield Path(command[1]).name, "FAIL", done.stderr[-2000:]
+        yield "/".join(Path(command[1]).parts[-2:]), "FAIL", done.stderr[-2000:]
 
 
 def curl(url: str) -> Iterator[tuple[str, str, str]]:
     if not shutil.which("curl"):
         yield "curl", "skip", "      curl is not installed"
         return
+    number = version("curl")
     json_type = ["-H", "Content-Type: application/json"]
     for name, arguments, expected in [
-        ("curl -N", ["-sN", f"{url}/chat/completions", *json_type, "-d", STORY], "data: [DONE]\n\n"),
-        ("curl HTTP/1.0", ["-sN0", f"{url}/chat/completions", *json_type, "-d", STORY], "data: [DONE]\n\n"),
+        ("text", ["-sN", f"{url}/chat/completions", *json_type, "-d", STORY], "data: [DONE]\n\n"),
+        ("HTTP/1.0", ["-sN0", f"{url}/chat/completions", *json_type, "-d", STORY], "data: [DONE]\n\n"),
         (
-            "curl, body in chunks",
+            "body in chunks",
             ["-sN", f"{url}/chat/completions", *json_type, "-H", "Transfer-Encoding: chunked", "-d", STORY],
             "data: [DONE]\n\n",
         ),
         (
-            "curl /events",
+            "/events",
             ["-sN", f"{url.removesuffix('/v1')}/events?max_tokens=5"],
             "event: done\nid: 6\ndata: [DONE]\n\n",
         ),
         (
-            "curl, large body with Expect",
+            "large body with Expect",
             ["-s", f"{url}/chat/completions", *json_type, "-H", "Expect: 100-continue", "-d", " " * 5_000_000],
             "",
         ),
@@ -100,7 +113,8 @@ def curl(url: str) -> Iterator[tuple[str, str, str]]:
         else:
             done = subprocess.run(command, capture_output=True, text=True)
             good = done.returncode == 0 and done.stdout.endswith(expected)
-        yield name, "ok" if good else "FAIL", "" if good else f"status {done.returncode}: {done.stdout[-500:]}"
+        problem = "" if good else f"status {done.returncode}: {done.stdout[-500:]}"
+        yield f"curl {number}: {name}", "ok" if good else "FAIL", problem
 
 
 if __name__ == "__main__":

@@ -1,0 +1,57 @@
+"""What the checks of every Python SDK share: what they send, and ``run``, which prints one line of JSON for each check.
+
+A check is a function ``check_...`` of a base URL. It returns nothing, or raises.
+"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import sys
+import traceback
+import warnings
+from typing import Any
+
+STORY = [{"role": "user", "content": "Tell me a story"}]
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": name,
+            "parameters": {
+                "type": "object",
+                "properties": {"city": {"type": "string"}, "days": {"type": "integer", "minimum": 1, "maximum": 9}},
+                "required": ["city", "days"],
+                "additionalProperties": False,
+            },
+            "strict": True,
+        },
+    }
+    for name in ("get_weather", "get_time")
+]
+BOTH = [{"role": "user", "content": "Use get_weather and then get_time"}]
+
+
+def said(text: str) -> list[dict[str, str]]:
+    return [{"role": "user", "content": text}]
+
+
+def with_fault(url: str) -> str:
+    """Return a base URL whose answers break off with an error after two tokens."""
+    return url.removesuffix("/v1") + "/fault=error&at=2/v1"
+
+
+def run(client: str, package: str, names: dict[str, Any]) -> None:
+    """Run the checks among the names of a module against the server at the URL in argv."""
+    warnings.simplefilter("ignore")
+    called = f"{client} {importlib.metadata.version(package)}"
+    for name, check in names.items():
+        if not name.startswith("check_"):
+            continue
+        try:
+            check(sys.argv[1])
+            problem = None
+        except Exception:
+            problem = traceback.format_exc(limit=-2)
+        words = name.removeprefix("check_").replace("_", " ").replace("url", "URL")
+        print(json.dumps({"check": f"{called}: {words}", "problem": problem}), flush=True)

@@ -1,0 +1,165 @@
+"""The checks of openai-python."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+import urllib.request
+
+import openai
+import pydantic
+from python_checks import BOTH, STORY, TOOLS, run, said, with_fault
+
+
+def client(url: str, **options: object) -> openai.OpenAI:
+    return openai.OpenAI(base_url=url, api_key="none", max_retries=0, **options)  # type: ignore[arg-type]
+
+
+def journal(url: str) -> list[dict]:
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/journal") as answer:
+        return json.load(answer)
+
+
+def check_text(url: str) -> None:
+    text = 'caf\u00e9 \U0001f98a\u2028\x85 "quoted" \\ back\nline e\u0301'
+    stream = client(url).chat.completions.create(model="toy-echo", messages=said(text), stream=True)
+    chunks = list(stream)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == text
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def check_whole(url: str) -> None:
+    c = client(url)
+    whole = c.chat.completions.create(model="toy", messages=STORY, temperature=0)
+    parts = c.chat.completions.create(model="toy", messages=STORY, temperature=0, stream=True)
+    assert whole.choices[0].message.content == "".join(part.choices[0].delta.content or "" for part in parts)
+
+
+def check_async_text(url: str) -> None:
+    async def run() -> str:
+        async with openai.AsyncOpenAI(base_url=url, api_key="none") as c:
+            stream = await c.chat.completions.create(model="toy-echo", messages=said("one two"), stream=True)
+            return "".join([part.choices[0].delta.content or "" async for part in stream])
+
+    assert asyncio.run(run()) == "one two"
+
+
+def check_helper_choices_and_usage(url: str) -> None:
+    with client(url).chat.completions.stream(
+        model="toy-echo", messages=said("one two three"), n=2, stream_options={"include_usage": True}
+    ) as stream:
+        kinds = {event.type for event in stream}
+        final = stream.get_final_completion()
+    assert {"chunk", "content.delta", "content.done"} <= kinds
+    assert [c.index for c in final.choices] == [0, 1]
+    assert all(c.finish_reason == "stop" and c.message.content == "one two three" for c in final.choices)
+    assert final.usage and final.usage.completion_tokens == 6
+
+
+def check_helper_parallel_tools(url: str) -> None:
+    with client(url).chat.completions.stream(model="toy", messages=BOTH, tools=TOOLS) as stream:
+        events = [event for event in stream if event.type.startswith("tool_calls")]
+        message = stream.get_final_completion().choices[0].message
+    calls = message.tool_calls
+    assert [call.function.name for call in calls] == ["get_weather", "get_time"]
+    assert all(call.function.parsed_arguments["days"] >= 1 for call in calls)
+    assert sum(event.type == "tool_calls.function.arguments.delta" for event in events) > 6
+    again = [*BOTH, message.model_dump(exclude_none=True, include={"role", "content", "tool_calls"})]
+    again += [{"role": "tool", "tool_call_id": call.id, "content": "sunny"} for call in calls]
+    answer = client(url).chat.completions.create(model="toy", messages=again, tools=TOOLS)
+    assert answer.choices[0].finish_reason == "stop" and answer.choices[0].message.content
+
+
+def check_helper_structured_output(url: str) -> None:
+    class Plan(pydantic.BaseModel):
+        title: str
+        steps: list[str]
+        days: int
+
+    with client(url).chat.completions.stream(model="toy", messages=STORY, response_format=Plan) as stream:
+        for _ in stream:
+            pass
+        plan = stream.get_final_completion().choices[0].message.parsed
+    assert isinstance(plan, Plan) and plan.steps
+
+
+def check_logprobs(url: str) -> None:
+    answer = client(url).chat.completions.create(model="toy", messages=STORY, logprobs=True, top_logprobs=2)
+    content = answer.choices[0].logprobs.content
+    assert b"".join(bytes(token.bytes) for token in content).decode() == answer.choices[0].message.content
+
+
+def check_stop_across_tokens(url: str) -> None:
+    stream = client(url).chat.completions.create(
+        model="toy-echo", messages=said("alpha beta gamma delta"), stop="ta ga", stream=True
+    )
+    chunks = list(stream)
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == "alpha be"
+    assert chunks[-1].choices[0].finish_reason == "stop"
+
+
+def check_error_inside_the_stream(url: str) -> None:
+    text = ""
+    try:
+        for chunk in client(url).chat.completions.create(model="toy-flaky", messages=STORY, stream=True):
+            text += chunk.choices[0].delta.content or ""
+    except openai.APIError as error:
+        assert "broke down" in error.message
+    else:
+        raise AssertionError("no error")
+    assert text
+
+
+def check_fault_in_the_base_url(url: str) -> None:
+    for c in (client(with_fault(url)), client(url, default_query={"fault": "error", "at": "2"})):
+        text = ""
+        try:
+            for chunk in c.chat.completions.create(model="toy-echo", messages=said("one two three"), stream=True):
+                text += chunk.choices[0].delta.content or ""
+        except openai.APIError as error:
+            assert "as the request asked for" in error.message
+        else:
+            raise AssertionError("no error")
+        assert text == "one two"
+
+
+def check_errors_before_the_stream(url: str) -> None:
+    c = client(url)
+    for wrong, kind in [
+        ({"model": "gpt-9"}, openai.NotFoundError),
+        ({"messages": []}, openai.BadRequestError),
+        ({"temperature": 3}, openai.BadRequestError),
+    ]:
+        try:
+            c.chat.completions.create(**{"model": "toy", "messages": STORY, "stream": True, **wrong})
+        except kind as error:
+            assert error.body["message"] and error.request_id
+        else:
+            raise AssertionError(wrong)
+
+
+def check_cancel(url: str) -> None:
+    stream = client(url).chat.completions.create(model="toy-echo", messages=said("tick " * 2000), stream=True)
+    for number, _ in enumerate(stream):
+        if number == 5:
+            break
+    stream.close()
+    time.sleep(0.2)
+    last = journal(url)[-1]
+    assert last["outcome"] == "client_left" and last["left_at_token"] < 200, last
+
+
+def check_models(url: str) -> None:
+    c = client(url)
+    assert {"toy", "toy-echo", "toy-slow", "toy-flaky"} == {model.id for model in c.models.list()}
+    assert c.models.retrieve("toy").id == "toy"
+
+
+def check_legacy_completions(url: str) -> None:
+    stream = client(url).completions.create(model="toy-echo", prompt="one two three", stream=True)
+    assert "".join(chunk.choices[0].text for chunk in stream) == "one two three"
+
+
+if __name__ == "__main__":
+    run("openai-python", "openai", dict(globals()))
