@@ -39,12 +39,11 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder
-from sse_ref.dialects import DIALECTS, ApiError, Dialect, ProtocolError, Request, StreamError, to_json
+from sse_ref.dialects import DIALECTS, UNPRINTABLE, ApiError, Dialect, ProtocolError, Request, StreamError, to_json
 from sse_ref.model import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Refusal, Text, Usage
 from sse_ref.structured import read_partial
 from sse_ref.transport import (
     READ_SIZE,
-    UNPRINTABLE,
     Limits,
     Response,
     StreamTimeout,

@@ -30,7 +30,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from sse_ref.structured import Schema, write_example
+from sse_ref.structured import Schema, SchemaError, write_example
 
 __all__ = [
     "MODELS",
@@ -224,10 +224,10 @@ def tokenize(text: str) -> Iterator[bytes]:
 
 def count_tokens(prompt: Prompt) -> int:
     """The number of prompt tokens: those of the messages, and four for what marks each message's role and end."""
-    count = 0
+    count = 4 * len(prompt.messages)
     for message in prompt.messages:
-        bytewise = _TOKEN.findall(message.text)  # for each token "", or the character that is written byte by byte
-        count += 4 + len(bytewise) + sum(len(character.encode()) - 1 for character in bytewise if character)
+        for match in _TOKEN.finditer(message.text):  # one by one: a call for megabytes would hold other threads up
+            count += 1 if match[1] is None else len(match[1].encode())
     return count
 
 
@@ -314,7 +314,7 @@ def _echo(prompt: Prompt, choice: int) -> Iterator[TokenChance]:
 def _story(prompt: Prompt, choice: int) -> Iterator[TokenChance]:
     """Prose, or JSON if that is asked for."""
     if prompt.schema is not None:
-        return map(_certain, tokenize(write_example(prompt.schema, _seed(prompt, choice))))
+        return map(_certain, tokenize(write_example(prompt.schema, _seed(prompt, choice), of=prompt.n)))
     return _prose(prompt, choice)
 
 
@@ -343,7 +343,7 @@ def generate(prompt: Prompt) -> Iterator[Piece]:
     """Yield the pieces of the answer to ``prompt``; its choices take turns, one piece each.
 
     ``prompt.model`` must be a name in ``MODELS``. Raises ``ModelFailure`` in the middle (only ``toy-flaky`` does), and
-    ``ValueError`` instead of the first piece if no answer can be valid for a given schema.
+    ``SchemaError`` instead of the first piece if no answer is written for a given schema.
 
     >>> prompt = Prompt("toy-echo", (Message("user", "Hi there"),))
     >>> [piece.text for piece in generate(prompt) if isinstance(piece, Text)]
@@ -353,7 +353,8 @@ def generate(prompt: Prompt) -> Iterator[Piece]:
     if prompt.model == "toy-slow":
         yield from [Silence()] * THINKING
     completion_tokens = 0
-    for piece in _taking_turns([_choice(prompt, choice) for choice in range(prompt.n)]):
+    called = _called_tools(prompt)
+    for piece in _taking_turns([_choice(prompt, choice, called) for choice in range(prompt.n)]):
         completion_tokens += piece.tokens
         yield piece
     yield Usage(prompt_tokens, completion_tokens)
@@ -366,8 +367,7 @@ def _taking_turns(choices: list[Iterator[Piece]]) -> Iterator[Piece]:
     return (piece for turn in turns for piece in turn if piece is not None)
 
 
-def _choice(prompt: Prompt, choice: int) -> Iterator[Piece]:
-    called = _called_tools(prompt)
+def _choice(prompt: Prompt, choice: int, called: list[Tool]) -> Iterator[Piece]:
     if called:
         return _calls(prompt, choice, called)
     return _text(prompt, choice, MODELS[prompt.model](prompt, choice))
@@ -451,13 +451,16 @@ def _beginning(pieces: list[Text], length: int) -> list[Text]:
 # ---- Tools -----------------------------------------------------------------------------------------------------------
 
 
+LOOKED_THROUGH = 65536  # characters of the last user message, for the names of tools
+
+
 def _called_tools(prompt: Prompt) -> list[Tool]:
     """Which tools the model calls: those that the last user message names, or the first if it has to call one."""
     if not prompt.tools or prompt.tool_choice == "none":
         return []
     if prompt.tool_choice == "auto" and prompt.messages[-1].role == "tool":
         return []  # it has its results: now it answers
-    question = prompt.last_text("user")
+    question = prompt.last_text("user")[:LOOKED_THROUGH]
     places = [(re.search(rf"(?<!\w){re.escape(tool.name)}(?!\w)", question), tool) for tool in prompt.tools]
     named = [tool for _, tool in sorted(((place.start(), tool) for place, tool in places if place), key=lambda p: p[0])]
     if not named and prompt.tool_choice == "required":
@@ -466,7 +469,9 @@ def _called_tools(prompt: Prompt) -> list[Tool]:
 
 
 def _calls(prompt: Prompt, choice: int, tools: list[Tool]) -> Iterator[Piece]:
-    texts = [write_example(tool.parameters, f"{_seed(prompt, choice)} {i} {tool.name}") for i, tool in enumerate(tools)]
+    texts = [
+        _arguments(prompt, tool, f"{_seed(prompt, choice)} {i} {tool.name}", len(tools)) for i, tool in enumerate(tools)
+    ]
     left = math.inf if prompt.max_tokens is None else prompt.max_tokens
     plain = replace(prompt, stop=(), max_tokens=None, top_logprobs=None)  # what cuts text does not cut arguments
     for index, (tool, text) in enumerate(zip(tools, texts, strict=True)):
@@ -479,6 +484,13 @@ def _calls(prompt: Prompt, choice: int, tools: list[Tool]) -> Iterator[Piece]:
                 left -= piece.tokens
                 yield Fragment(index, piece.text, choice, piece.tokens)
     yield End("tool_calls", choice)
+
+
+def _arguments(prompt: Prompt, tool: Tool, seed: str, calls: int) -> str:
+    try:
+        return write_example(tool.parameters, seed, of=prompt.n * calls)
+    except SchemaError as error:
+        raise SchemaError(f"the parameters of {tool.name[:64]}: {error.problem}", error.path) from None
 
 
 def _seed(prompt: Prompt, choice: int) -> str:

@@ -12,6 +12,10 @@ read. After that it is an entry in this loop:
                 that leaves makes its socket readable, also while the model is silent
     due times   send one frame of each stream whose time has come, then look for its next
 
+A thread is started for a request only when its head is there, so that a slow head costs none, and a body that comes too
+slowly for the threads there are has to make room, as a connection at rest has when file descriptors run out: the longest
+wait ends first.
+
 Streams are paced by due times counted from their beginning, so one late frame does not delay the rest. A stream that does
 not read is not waited for: its bytes stay here, its model is not asked for more, and after ``stall_timeout`` it is dropped.
 This file knows sockets and clocks, and nothing of HTTP: the connections do.
@@ -35,6 +39,7 @@ __all__ = ["Connection", "Frame", "Loop", "Stream"]
 
 # Bytes that a client may send ahead while its stream runs (pipelined requests); with more it loses the connection then.
 MAX_READ_AHEAD = 65536
+MAX_THREADS = 256  # requests that are read and answered at once
 
 
 class Frame(NamedTuple):
@@ -91,6 +96,13 @@ class Connection(Protocol):
     stream: Stream | None
     close_connection: bool  # no further request will be read
 
+    @property
+    def waits_for_client(self) -> bool:
+        """Its thread waits for the client to send, or to read."""
+
+    def may_serve(self) -> bool:
+        """Whether enough has been read ahead for ``serve`` to begin."""
+
     def serve(self) -> None:
         """Read one request, in a thread of its own, and answer it or set ``stream``."""
 
@@ -112,8 +124,8 @@ class Loop:
     """The loop; ``run`` it in one thread. ``stop`` and ``hand_over`` may be called from any.
 
     ``accept`` turns an accepted socket into a connection; ``idle_timeout`` (seconds) is how long a connection may wait for
-    its next request, ``stall_timeout`` (seconds) how long a socket may take no byte of a frame; ``show`` is told of all
-    bytes that were sent.
+    its next request, ``head_timeout`` (seconds) how long a begun one may take until it can be served, ``stall_timeout``
+    (seconds) how long a socket may take no byte of a frame; ``show`` is told of all bytes that were sent.
     """
 
     def __init__(
@@ -123,14 +135,19 @@ class Loop:
         *,
         idle_timeout: float,
         stall_timeout: float,
-        show: Callable[[Connection, bytes], None] | None = None,
+        head_timeout: float = 10.0,
+        show: Callable[[Any, bytes], None] | None = None,
     ) -> None:
         self.listener = listener
         self.accept = accept
         self.show = show
         self.idle_timeout = idle_timeout
         self.stall_timeout = stall_timeout
-        self.entries: dict[Connection, _Entry] = {}
+        self.head_timeout = head_timeout
+        self.entries: dict[Connection, _Entry] = {}  # the longest there first
+        self.serving: dict[Connection, None] = {}  # those in the care of a thread, the longest there first
+        self.waiting: deque[Connection] = deque()  # those that no thread could be had for
+        self.making_room: Connection | None = None  # was ended so that its thread comes free
         self.selector = selectors.DefaultSelector()
         self.ready: list[_Entry] = []  # streams whose next frame is due already
         self.timers: list[tuple[float, int, _Entry]] = []  # a heap by time
@@ -190,6 +207,8 @@ class Loop:
         if not self.ready:
             # At most an hour: select takes no time-out of a month and more.
             timeout = min(3600.0, max(0.0, self.timers[0][0] - time.monotonic())) if self.timers else None
+            if self.waiting:  # threads may come free elsewhere in this process
+                timeout = min(0.05, timeout or 0.05)
         for key, events in self.selector.select(timeout):
             if key.data is not None:
                 self.socket_event(key.data, events)
@@ -199,6 +218,8 @@ class Loop:
                 self.alarm.recv(4096)
         while self.handed_over:
             self.take_over(self.handed_over.popleft())
+        for _ in range(len(self.waiting)):
+            self.serve(self.waiting.popleft())
         while self.asked:
             self.asked.popleft().set()
         now = time.monotonic()
@@ -217,13 +238,24 @@ class Loop:
                 sock, address = self.listener.accept()
             except BlockingIOError:
                 return
-            except OSError:  # no file descriptor left: wait for one to come free, and do not spin meanwhile
-                time.sleep(0.01)
+            except OSError:  # no file descriptor left
+                if self.end_longest_rest():
+                    continue
+                time.sleep(0.01)  # wait for one to come free, and do not spin meanwhile
                 return
             sock.setblocking(False)
             self.take_over(self.accept(sock, address))
 
+    def end_longest_rest(self) -> bool:
+        """Close the connection that has waited longest for its request, or for the rest of its head, if there is one."""
+        resting = (entry for entry in self.entries.values() if entry.connection.stream is None)
+        if (longest := next(resting, None)) is None:
+            return False
+        self.hang_up(longest)
+        return True
+
     def take_over(self, connection: Connection) -> None:
+        self.serving.pop(connection, None)
         entry = self.entries[connection] = _Entry(connection)
         if connection.stream is not None:
             connection.socket.setblocking(False)
@@ -234,17 +266,17 @@ class Loop:
                 self.ready.append(entry)
         elif connection.close_connection:
             self.hang_up(entry)
-        elif connection.read_ahead:
-            self.serve(entry)
+        elif connection.read_ahead and connection.may_serve():
+            self.let_go(entry)
+            self.serve(connection)
         else:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)
-            self.set_timer(entry, time.monotonic() + self.idle_timeout)
+            patience = self.head_timeout if connection.read_ahead else self.idle_timeout
+            self.set_timer(entry, time.monotonic() + patience)
 
-    def serve(self, entry: _Entry) -> None:
+    def serve(self, connection: Connection) -> None:
         """Let a thread read and answer one request; it hands the connection back afterwards."""
-        self.let_go(entry)
-        connection = entry.connection
 
         def work() -> None:
             try:
@@ -252,11 +284,40 @@ class Loop:
             finally:
                 self.hand_over(connection)
 
+        self.serving[connection] = None
         try:
+            if len(self.serving) > MAX_THREADS:
+                raise RuntimeError("can't start new thread")
             # Not threading.Thread, whose start() waits until the thread runs: here all streams would wait with it.
             _thread.start_new_thread(work, ())
-        except RuntimeError:  # no thread can be had
-            connection.socket.close()
+        except RuntimeError:  # no thread can be had: this one waits, and the slowest client makes room
+            del self.serving[connection]
+            self.waiting.append(connection)
+            if self.making_room in self.serving:
+                return
+            self.making_room = next((other for other in self.serving if other.waits_for_client), None)
+            if self.making_room is not None:
+                with contextlib.suppress(OSError):  # it has ended meanwhile
+                    self.making_room.socket.shutdown(socket.SHUT_RDWR)
+
+    def receive_head(self, entry: _Entry) -> None:
+        """Some bytes of a request have come: the first ones, or more of its head."""
+        connection = entry.connection
+        try:
+            received = connection.socket.recv(MAX_READ_AHEAD)
+        except BlockingIOError:
+            return
+        except OSError:
+            received = b""
+        if not received:
+            self.hang_up(entry)
+            return
+        if not connection.read_ahead:
+            self.set_timer(entry, time.monotonic() + self.head_timeout)
+        connection.read_ahead += received
+        if connection.may_serve():
+            self.let_go(entry)
+            self.serve(connection)
 
     def socket_event(self, entry: _Entry, events: int) -> None:
         connection = entry.connection
@@ -267,7 +328,7 @@ class Loop:
         if not events & selectors.EVENT_READ or connection not in self.entries:
             return
         if connection.stream is None:
-            self.serve(entry)
+            self.receive_head(entry)
             return
         try:
             received = connection.socket.recv(MAX_READ_AHEAD)
@@ -285,6 +346,10 @@ class Loop:
 
     def time_has_come(self, entry: _Entry, now: float) -> None:
         stream = entry.connection.stream
+        if stream is None and entry.connection.read_ahead:  # the rest of a head did not come in time: it is told so
+            self.let_go(entry)
+            self.serve(entry.connection)
+            return
         if stream is None:  # nothing was asked for in idle_timeout
             self.hang_up(entry)
             return
@@ -388,7 +453,7 @@ class Loop:
 
     def shut(self, sock: socket.socket) -> None:
         with contextlib.suppress(OSError):  # the other side was faster
-            sock.shutdown(socket.SHUT_WR)
+            sock.shutdown(socket.SHUT_WR)  # also where a child process that was started meanwhile holds a copy
         sock.close()
 
     def let_go(self, entry: _Entry) -> None:
@@ -409,6 +474,8 @@ class Loop:
                     entry.connection.socket.send(stream.next.payload if stream.next.last else stream.farewell())
             self.end(entry, "stopped")
         self.finished = True
+        self.handed_over.extend(self.waiting)
+        self.waiting.clear()
         self.close_handed_over()
         self.selector.close()
         self.alarm.close()

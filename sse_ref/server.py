@@ -13,8 +13,9 @@ socket, to the one loop of ``pacing.py``. HTTP follows RFC 9110 and RFC 9112; th
     GET  /                       the page, and /page/FILE what it is made of
     OPTIONS on any of them       CORS: pages of any origin may use the API, but not read the journal
 
-How an answer is delivered may be asked for in the query of any of the streaming paths, so that every client in every
-language can do it: its pace, writes that cut events apart, a fault (``Delivery``).
+How an answer is delivered may be asked for by address, so that every client in every language can do it: its pace, writes
+that cut events apart, a fault (``Delivery``). Either in a path segment before the API's own path, which makes a base URL
+for any SDK, ``/fault=cut&at=3/v1``; or in the query of a streaming path.
 
 A stream is chunked (one chunk for each event, one send for each chunk) or, for HTTP/1.0, ended by closing. It never says
 ``Connection: close``: with it, several clients take a cut stream for a finished one. If the server itself breaks down in
@@ -25,6 +26,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import hmac
 import importlib.resources
 import io
@@ -44,16 +46,17 @@ import threading
 import time
 import urllib.parse
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
-from typing import Any
+from typing import Any, TextIO
 
 from sse_ref.codec import ServerSentEvent, encode_comment, encode_event
-from sse_ref.dialects import DIALECTS, Dialect, Request, RequestError, to_json
+from sse_ref.dialects import DIALECTS, UNPRINTABLE, Dialect, Request, RequestError, json_parts, to_json
 from sse_ref.model import MODELS, Message, ModelFailure, Piece, Prompt, Silence, Text, generate
 from sse_ref.pacing import Frame, Loop, Stream
+from sse_ref.structured import SchemaError
 
 __all__ = ["Server", "Settings", "main", "running"]
 
@@ -70,7 +73,13 @@ PAGE = {
 PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
 ROOT = "/v1"  # where the dialects' paths begin
 MODELS_PATH = f"{ROOT}/models"
-MAX_LINE = 65536  # bytes of a request line, as in http.server
+MAX_LINE = 65536  # bytes of a line of a head, as in http.server
+MAX_HEADERS = 100
+# RFC 9112: a single space in a request line, only SP and HTAB in a header line, and a folded line is no header line.
+REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e\x80-\xff]+ HTTP/([0-9])\.[0-9]\r?\n")
+HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r?\n")
+CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")  # never in a head
+MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
 SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its own choice, megabytes, would hide that it is slow
 
 
@@ -97,6 +106,8 @@ class Settings:
     max_body: int = 4 * 2**20
     request_timeout: float = 10.0  # for all headers, and again for the body
     idle_timeout: float = 60.0  # between two requests on a connection
+    # Names that a request may be for, beside those of this machine, while the server listens on loopback only.
+    allow_hosts: tuple[str, ...] = ()
     stall_timeout: float = 30.0  # for a reader that takes no byte
     journal_size: int = 100
 
@@ -127,23 +138,19 @@ class Delivery:
     at: int = 5
 
     @classmethod
-    def read(cls, query: Mapping[str, list[str]], settings: Settings) -> Delivery:
-        """Raises ``RequestError`` naming the field that is wrong, or 429 if that is the fault that is asked for."""
-        fault = query.get("fault", [""])[-1]
-        if fault and fault not in FAULTS:
+    def read(cls, fields: Mapping[str, str], settings: Settings) -> Delivery:
+        """Raises ``RequestError`` naming the field that is wrong."""
+        fault = fields.get("fault", "")
+        if "fault" in fields and fault not in FAULTS:
             raise RequestError(400, f"fault must be one of {', '.join(FAULTS)}", param="fault")
-        if fault == "refuse":
-            raise RequestError(
-                429, "refused, as the request asked for", type="rate_limit_error", code="rate_limit_exceeded"
-            )
         return cls(
-            ttft=read_decimal(query, "ttft", settings.ttft),
-            tps=read_decimal(query, "tps", settings.tps),
-            jitter=read_decimal(query, "jitter", settings.jitter, most=1),
-            heartbeat=read_heartbeat(query, settings.heartbeat),
-            split=read_number(query, "split", 0),
+            ttft=read_decimal(fields, "ttft", settings.ttft),
+            tps=read_decimal(fields, "tps", settings.tps),
+            jitter=read_decimal(fields, "jitter", settings.jitter, most=1),
+            heartbeat=read_heartbeat(fields, settings.heartbeat),
+            split=read_number(fields, "split", 0),
             fault=fault,
-            at=read_number(query, "at", 5),
+            at=read_number(fields, "at", 5),
         )
 
     def pieces(self, prompt: Prompt) -> Iterator[Piece]:
@@ -174,6 +181,9 @@ class Delivery:
         raise Cut
 
 
+DELIVERY = tuple(field.name for field in dataclasses.fields(Delivery))
+
+
 class Cut(Exception):
     """The request asked for a connection that breaks."""
 
@@ -197,12 +207,14 @@ class Server(HTTPServer):
         super().__init__((settings.host, settings.port), Connection, bind_and_activate=False)
         self.slots = threading.BoundedSemaphore(settings.max_streams)
         self.records: deque[Record] = deque(maxlen=settings.journal_size)
+        self.printer = Printer(sys.stderr)
         self.loop = Loop(
             self.socket,
             lambda sock, address: Connection(sock, address, self),
             idle_timeout=settings.idle_timeout,
+            head_timeout=settings.request_timeout,
             stall_timeout=settings.stall_timeout,
-            show=show_wire if settings.show_wire else None,
+            show=self.show_wire if settings.show_wire else None,
         )
         self.dialects = {ROOT + dialect.path: dialect for dialect in DIALECTS.values()}
         try:
@@ -219,6 +231,7 @@ class Server(HTTPServer):
         self.socket.bind(self.server_address)
         self.server_address = self.socket.getsockname()
         self.server_name, self.server_port = self.socket.getsockname()[:2]
+        self.on_loopback = is_loopback(self.server_name)
 
     @property
     def url(self) -> str:
@@ -231,6 +244,14 @@ class Server(HTTPServer):
         self.loop.settle()
         return [record.as_json() for record in list(self.records)]
 
+    def show_wire(self, connection: Connection, payload: bytes) -> None:
+        """Print bytes that were sent: the time, the client's port, and the bytes with their line ends visible."""
+        text = payload.decode("utf-8", "backslashreplace")
+        text = re.sub(UNPRINTABLE, lambda control: ascii(control[0])[1:-1], text)
+        text = text.replace("\\n", "\\n\n    ").rstrip()
+        head = f"{time.strftime('%H:%M:%S')} :{connection.client_address[1]} {len(payload)} bytes"
+        self.printer.put(f"{head}\n    {text}\n")
+
     def serve_forever(self, poll_interval: float = 0.5) -> None:
         """Serve until ``shutdown``; then the open streams have been ended with an error, and all sockets are closed."""
         self.loop.run()
@@ -242,6 +263,7 @@ class Server(HTTPServer):
     def server_close(self) -> None:
         super().server_close()
         self.loop.close()
+        self.printer.close()
 
 
 @contextlib.contextmanager
@@ -263,6 +285,87 @@ def running(**settings: Any) -> Iterator[Server]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+# ---- Printing --------------------------------------------------------------------------------------------------------
+
+
+class Printer:
+    """Prints what the loop has to say in a thread of its own: a reader that does not read must not hold streams up.
+
+    What nobody reads is dropped beyond ``KEPT`` characters, and counted.
+    """
+
+    KEPT = 2**20
+
+    def __init__(self, stream: TextIO) -> None:
+        self.stream = stream
+        self.texts: deque[str] = deque()
+        self.size = 0
+        self.dropped = 0
+        self.closing = False
+        self.changed = threading.Condition()
+        self.thread: threading.Thread | None = None
+
+    def put(self, text: str) -> None:
+        """Print this, soon; never waits for whoever reads it."""
+        with self.changed:
+            if self.size + len(text) > self.KEPT:
+                self.dropped += 1
+                return
+            if self.dropped:
+                text = f"... {self.dropped} more were not printed: nobody read them\n{text}"
+                self.dropped = 0
+            self.texts.append(text)
+            self.size += len(text)
+            if self.thread is None:
+                self.thread = threading.Thread(target=self.run, name="sse_ref.printer", daemon=True)
+                self.thread.start()
+            self.changed.notify()
+
+    def run(self) -> None:
+        while True:
+            with self.changed:
+                self.changed.wait_for(lambda: self.texts or self.closing)
+                if not self.texts:
+                    return
+                text = "".join(self.texts)
+                self.texts.clear()
+            self.write(text)
+            with self.changed:
+                self.size -= len(text)
+
+    def write(self, text: str) -> None:
+        with contextlib.suppress(OSError, ValueError):  # nobody watches any more: the streams go on
+            try:
+                number = self.stream.fileno()
+            except (OSError, ValueError):  # not a file
+                self.stream.write(text)
+                return
+            # Past the stream's buffer, whose lock would be held by a write that waits, and be missed at the exit.
+            data = text.encode(self.stream.encoding or "utf-8", "backslashreplace")
+            while data:
+                data = data[os.write(number, data) :]
+
+    def close(self, patience: float = 1.0) -> None:
+        """Print the rest, if it is taken within ``patience`` seconds."""
+        with self.changed:
+            self.closing = True
+            self.changed.notify()
+        if self.thread is not None:
+            self.thread.join(patience)
+
+
+class PrintingHandler(logging.Handler):
+    """Hands the lines of a log to a ``Printer``."""
+
+    def __init__(self, printer: Printer) -> None:
+        super().__init__()
+        self.printer = printer
+        self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.printer.put(self.format(record) + "\n")
 
 
 # ---- The journal -----------------------------------------------------------------------------------------------------
@@ -341,6 +444,7 @@ PROBLEMS = {
     405: "this path does not know that method",
     408: "the request did not arrive in time",
     414: "the path is too long",
+    421: "this server listens on this machine only, and the request is for another host; --allow-host NAME lets one in",
     431: "the headers are too long or too many",
     501: "this server does not know that method",
     505: "this server speaks HTTP/1.0 and HTTP/1.1",
@@ -356,7 +460,7 @@ class Connection(BaseHTTPRequestHandler):
 
     protocol_version = default_request_version = "HTTP/1.1"
     server: Server
-    rfile: _Incoming  # type: ignore[assignment]
+    rfile: io.BytesIO
     wfile: io.BytesIO
 
     def __init__(self, sock: socket.socket, address: Any, server: Server) -> None:
@@ -367,20 +471,37 @@ class Connection(BaseHTTPRequestHandler):
         self.read_ahead = bytearray()
         self.stream: Stream | None = None
         self.close_connection = False
-        self.rfile = _Incoming(sock, self.read_ahead)
+        self.incoming = _Incoming(sock, self.read_ahead)
+        self.sending = False
+        self.searched = 0  # bytes of what was read ahead that hold no end of a head
         with contextlib.suppress(OSError):  # the client may be gone already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # a token waits for no other
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
 
     # ---- One request -------------------------------------------------------------------------------------------------
 
+    @property
+    def waits_for_client(self) -> bool:
+        return self.sending or self.incoming.receiving
+
+    def may_serve(self) -> bool:
+        """A head is there, or what can be none."""
+        data = self.read_ahead
+        start = max(0, self.searched - 3)
+        self.searched = len(data)
+        blank = max(data.find(b"\n\n", start), data.find(b"\n\r\n", start))
+        return blank >= 0 or len(data) > MAX_LINE or CONTROL.search(data, start) is not None
+
     def serve(self) -> None:
         """Read one request and answer it; never raises."""
         self.request_version = self.protocol_version
         self.command = self.path = self.requestline = ""
         self.body_left = False  # a body may follow that nobody has read
-        self.close_connection = True
-        self.rfile.deadline = time.monotonic() + self.server.settings.request_timeout
+        self.close_connection = True  # until the whole request has been read: what follows would not begin with one
+        self.searched = 0
+        # A head that is not whole has had its time while the loop waited for it.
+        self.incoming.deadline = time.monotonic() + (self.server.settings.request_timeout if self.may_serve() else 0.0)
+        self.searched = 0
         try:
             self.answer_request()
         except Left:
@@ -402,63 +523,98 @@ class Connection(BaseHTTPRequestHandler):
             self.refuse(500)
 
     def serve_request(self) -> None:
-        self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
-        for _ in range(3):  # RFC 9112, 2.2: ignore empty lines before a request
-            if self.raw_requestline in (b"\r\n", b"\n"):
-                self.raw_requestline = self.rfile.readline(MAX_LINE + 1)
         self.body_left = True
-        if len(self.raw_requestline) > MAX_LINE:
-            self.refuse(414)
-            return
+        self.read_head()
         if not self.parse_request():  # it has sent the error
             self.close_connection = True
             return
-        keep_open, self.close_connection = not self.close_connection, True
-        self.path, self.query = split_target(self.path)
+        self.keep_open, self.close_connection = not self.close_connection, True
+        self.target, segment, self.query = split_target(self.path)
+        self.path = self.target
         self.check_framing()
-        body = self.read_body()
-        if "close" in re.split(r"[\s,]+", self.headers.get("Connection", "").lower()):
-            keep_open = False
-        if self.request_version == "HTTP/1.0" and "Transfer-Encoding" in self.headers:  # RFC 9112, 6.1: faulty
-            keep_open = False
-        self.body_left, self.close_connection = False, not keep_open
-        self.route(body)()
+        self.check_host()
+        self.settings = read_fields(segment)
+        check_names(self.settings, DELIVERY)
+        Delivery.read(self.settings, self.server.settings)
+        self.route()()
+
+    def read_head(self) -> None:
+        """Read a head, strictly, into where ``parse_request`` looks for it (RFC 9112, 2.2 to 5)."""
+        line = self.incoming.readline(MAX_LINE + 1)
+        for _ in range(3):  # RFC 9112, 2.2: ignore empty lines before a request
+            if line in (b"\r\n", b"\n"):
+                line = self.incoming.readline(MAX_LINE + 1)
+        if len(line) > MAX_LINE:
+            raise RequestError(414, PROBLEMS[414])
+        match = REQUEST_LINE.fullmatch(line)
+        if not match:
+            raise RequestError(400, PROBLEMS[400])
+        if match[1] != b"1":
+            raise RequestError(505, PROBLEMS[505])
+        self.raw_requestline = line
+        lines: list[bytes] = []
+        while (line := self.incoming.readline(MAX_LINE + 1)) not in (b"\r\n", b"\n"):
+            if len(line) > MAX_LINE or len(lines) == MAX_HEADERS:
+                raise RequestError(431, PROBLEMS[431])
+            if not HEADER_LINE.fullmatch(line):
+                raise RequestError(400, PROBLEMS[400])
+            lines.append(line)
+        self.rfile = io.BytesIO(b"".join([*lines, b"\r\n"]))
 
     def check_framing(self) -> None:
         """RFC 9112: refuse what could be understood in two ways."""
-        lengths = [length.strip() for length in self.headers.get_all("Content-Length", [])]
+        lengths = [length.strip(" \t") for length in self.headers.get_all("Content-Length", [])]
         codings = self.headers.get_all("Transfer-Encoding", [])
         hosts = self.headers.get_all("Host", [])
         if self.headers.defects or len(hosts) > 1 or (not hosts and self.request_version == "HTTP/1.1"):
             raise RequestError(400, PROBLEMS[400])
         if len(lengths) > 1 or (lengths and codings) or not all(is_digits(length) for length in lengths):
             raise RequestError(400, "the request must say once how long its body is")
-        if codings and [coding.strip().lower() for coding in codings] != ["chunked"]:
+        if codings and [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
             raise RequestError(501, "the only transfer coding of request bodies is chunked")
 
+    def check_host(self) -> None:
+        """On loopback, serve this machine only: a page whose host name was bound to 127.0.0.1 would read the prompts."""
+        if not self.server.on_loopback:
+            return
+        named = re.match("https?://([^/?]*)", self.requestline.split(" ")[1], re.IGNORECASE)
+        for host in [named[1]] if named else self.headers.get_all("Host", []):  # RFC 9112, 3.2.2
+            name = re.sub(r":[0-9]*$", "", host.strip(" \t").lower()).strip("[]")
+            if not is_loopback(name) and name not in map(str.lower, self.server.settings.allow_hosts):
+                raise RequestError(421, PROBLEMS[421])
+
     def read_body(self) -> bytes:
-        """The request's body, by its length or its chunks."""
+        """The request's body, by its length or its chunks. With it the whole request has been read."""
         settings = self.server.settings
-        digits = self.headers.get("Content-Length", "0").strip().lstrip("0") or "0"
+        digits = self.headers.get("Content-Length", "0").strip(" \t").lstrip("0") or "0"
         chunked = "Transfer-Encoding" in self.headers
         if len(digits) > 18 or int(digits) > settings.max_body:
             raise RequestError(413, f"the body is longer than {settings.max_body} bytes")
         length = int(digits)
         if self.headers.get("Expect", "").lower() == "100-continue" and (length or chunked):
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
-        self.rfile.deadline = time.monotonic() + settings.request_timeout
-        return self.rfile.read_chunks(settings.max_body) if chunked else self.rfile.read(length)
+        self.incoming.deadline = time.monotonic() + settings.request_timeout
+        try:
+            body = self.incoming.read_chunks(settings.max_body) if chunked else self.incoming.read(length)
+        except TimeoutError:
+            raise RequestError(408, PROBLEMS[408]) from None
+        if "close" in re.split(r"[ \t,]+", self.headers.get("Connection", "").lower()):
+            self.keep_open = False
+        if self.request_version == "HTTP/1.0" and chunked:  # RFC 9112, 6.1: faulty
+            self.keep_open = False
+        self.body_left, self.close_connection = False, not self.keep_open
+        return body
 
     def handle_expect_100(self) -> bool:
         """Say nothing yet: ``read_body`` sends the 100 once it wants the body."""
         return True
 
-    def route(self, body: bytes) -> Callable[[], None]:
+    def route(self) -> Callable[[], None]:
         """What answers this request, by path and method."""
         path = self.path or "/"
         routes: dict[str, Callable[[], None]] = {}
         if path in self.server.dialects:
-            routes["POST"] = lambda: self.complete(self.server.dialects[path], body)
+            routes["POST"] = lambda: self.complete(self.server.dialects[path])
         elif path == "/events":
             routes["GET"] = self.event_source
         elif path == MODELS_PATH or path.startswith(f"{MODELS_PATH}/"):
@@ -468,9 +624,15 @@ class Connection(BaseHTTPRequestHandler):
         elif path in PAGE:
             routes["GET"] = routes["HEAD"] = self.page
         elif path != "*":
+            self.read_body()
             raise RequestError(404, PROBLEMS[404])
         routes["OPTIONS"] = self.preflight
-        return routes.get(self.command) or (lambda: self.wrong_method(", ".join(routes)))
+        if self.command not in routes:
+            self.read_body()
+            return lambda: self.wrong_method(", ".join(routes))
+        if routes[self.command] != routes.get("POST"):
+            self.read_body()
+        return routes[self.command]
 
     def check_key(self, dialect: Dialect) -> None:
         wanted = self.server.settings.api_key
@@ -483,14 +645,15 @@ class Connection(BaseHTTPRequestHandler):
 
     # ---- The routes --------------------------------------------------------------------------------------------------
 
-    def complete(self, dialect: Dialect, body: bytes) -> None:
+    def complete(self, dialect: Dialect) -> None:
         """Answer in a dialect: with a stream, or with one object."""
         with self.recorded(dialect) as record:
-            self.check_key(dialect)
+            self.check_key(dialect)  # before the body: who has no key sends nothing
+            body = self.read_body()
             if "Content-Type" in self.headers and self.headers.get_content_type() != "application/json":
                 raise RequestError(415, "the body must be JSON: Content-Type: application/json")
             record.note_request(body)
-            delivery = self.read_delivery(read_query(self.query), record)
+            delivery, _ = self.read_delivery(record, dialect.query, ())
             request = dialect.read_request(body)
             record.model, record.streamed = request.prompt.model, request.stream
             if request.prompt.n * len(body) > self.server.settings.max_body:
@@ -500,10 +663,18 @@ class Connection(BaseHTTPRequestHandler):
             with self.slot():
                 self.begin_answer(dialect, request, delivery, record)
 
-    def read_delivery(self, query: Mapping[str, list[str]], record: Record) -> Delivery:
-        fault = query.get("fault", [""])[-1]
-        record.fault = fault if fault in FAULTS else None
-        return Delivery.read(query, self.server.settings)
+    def read_delivery(
+        self, record: Record, ignored: Collection[str], own: Collection[str]
+    ) -> tuple[Delivery, dict[str, str]]:
+        """How this answer is delivered, and all fields of the address; ``own`` are names that the path itself knows."""
+        query = {name: value for name, value in read_fields(self.query).items() if name not in ignored}
+        check_names(query, (*own, *DELIVERY))
+        fields = {**self.settings, **query}
+        record.fault = fields["fault"] if fields.get("fault") in FAULTS else None
+        delivery = Delivery.read(fields, self.server.settings)
+        if delivery.fault == "refuse":
+            raise RequestError(429, "refused, as the request asked for", code="rate_limit_exceeded")
+        return delivery, fields
 
     @contextlib.contextmanager
     def recorded(self, dialect: Dialect) -> Iterator[Record]:
@@ -532,22 +703,22 @@ class Connection(BaseHTTPRequestHandler):
             if not request.stream:
                 status = HTTPStatus.OK
                 try:
-                    answer = dialect.write_answer(request, pieces, **named)
+                    answer = dialect.write_answer(request, self.while_it_is_wanted(request.prompt, pieces), **named)
                 except ModelFailure as failure:  # it is told when it happens, not before
                     record.status = status = HTTPStatus.INTERNAL_SERVER_ERROR
-                    answer = dialect.write_error(RequestError(status, str(failure), type="server_error"))
+                    answer = dialect.write_error(RequestError(status, str(failure)))
                 whole = self.json_response(status, answer, {"X-Request-Id": record.id})
                 self.begin_whole(whole, pace, delivery, record)
                 return
             events = dialect.write_stream(request, pieces, **named)
             first = next(events)  # made here, so that a schema that nothing fits is refused before the stream
         except ModelFailure as failure:
-            raise RequestError(500, str(failure), type="server_error") from None
-        except ValueError as error:
-            raise RequestError(400, str(error)) from None
+            raise RequestError(500, str(failure)) from None
+        except SchemaError as error:
+            raise RequestError(400, str(error), param=error.path) from None
 
         def stopping() -> bytes:
-            error = RequestError(503, "the server is stopping", type="server_error")
+            error = RequestError(503, "the server is stopping")
             return encode_event(to_json(dialect.write_error(error)))
 
         self.begin_stream(
@@ -561,6 +732,20 @@ class Connection(BaseHTTPRequestHandler):
             farewell=stopping,
         )
 
+    def while_it_is_wanted(self, prompt: Prompt, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Pass the pieces of a whole answer on. Raises ``Left`` when the client has gone, ``RequestError`` for too many."""
+        tokens = 0
+        for number, piece in enumerate(pieces):
+            tokens += piece.tokens
+            if prompt.top_logprobs is not None and tokens > MAX_LOGPROBS:
+                problem = (
+                    f"a whole answer holds the log probabilities of {MAX_LOGPROBS} tokens: stream it, or set a limit"
+                )
+                raise RequestError(400, problem, param="logprobs")
+            if number % 1024 == 1023 and self.incoming.ended():
+                raise Left
+            yield piece
+
     def event_source(self) -> None:
         """A plain event source: a token an event, numbered, so that a dropped stream resumes where it broke off.
 
@@ -568,13 +753,12 @@ class Connection(BaseHTTPRequestHandler):
         one that the client has are left out. A client that has them all gets 204, which tells a browser to stop.
         """
         with self.recorded(DIALECTS["openai"]) as record:
-            query = read_query(self.query)
-            delivery = self.read_delivery(query, record)
-            prompt = event_prompt(query)
-            drop = read_number(query, "drop", 0)
+            delivery, fields = self.read_delivery(record, (), EVENTS_QUERY)
+            prompt = event_prompt(fields)
+            drop = read_number(fields, "drop", 0)
             record.note_request(to_json({"prompt": prompt.last_text("user")}).encode())
             record.model, record.streamed = prompt.model, True
-            seen = self.headers.get("Last-Event-ID", "").strip()
+            seen = self.headers.get("Last-Event-ID", "").strip(" \t")
             after = int(seen) if is_digits(seen) and len(seen) < 10 else 0
             with self.slot():
                 self.begin_events(prompt, after, drop, delivery, record)
@@ -723,7 +907,7 @@ class Connection(BaseHTTPRequestHandler):
         """Take one of the places for open streams; it is kept if a stream begins, which gives it back at its end."""
         if not self.server.slots.acquire(blocking=False):
             problem = f"{self.server.settings.max_streams} streams are open, which is the limit; try again soon"
-            raise RequestError(429, problem, type="rate_limit_error", code="rate_limit_exceeded")
+            raise RequestError(429, problem, code="rate_limit_exceeded")
         try:
             yield
         finally:
@@ -761,19 +945,21 @@ class Connection(BaseHTTPRequestHandler):
         return self.response(status, {**headers, "Content-Length": str(len(body)), "Cache-Control": "no-store"}, body)
 
     def json_response(self, status: int, value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:
-        return self.whole_response(
-            status, to_json(value).encode(), {"Content-Type": "application/json", **(headers or {})}
-        )
+        body = "".join(json_parts(value)).encode()
+        return self.whole_response(status, body, {"Content-Type": "application/json", **(headers or {})})
 
     def send(self, data: bytes) -> None:
         """Send from this request's thread. Raises ``Left`` if the client has gone, or does not read."""
+        self.sending = True
         try:
             self.socket.settimeout(self.server.settings.stall_timeout)
             self.socket.sendall(data)
         except OSError:
             raise Left from None
+        finally:
+            self.sending = False
         if self.server.settings.show_wire:
-            show_wire(self, data)
+            self.server.show_wire(self, data)
 
     def answer_error(self, dialect: Dialect, error: RequestError, headers: Mapping[str, str] | None = None) -> None:
         headers = dict(headers or {})
@@ -803,7 +989,7 @@ class Connection(BaseHTTPRequestHandler):
         """Read on for a moment: closing with unread bytes would reset the connection, and the answer with it."""
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
-            self.rfile.discard(seconds=1.0)
+            self.incoming.discard(seconds=1.0)
 
 
 class _Incoming:
@@ -813,6 +999,7 @@ class _Incoming:
         self.socket = sock
         self.buffer = read_ahead
         self.deadline = 0.0  # by time.monotonic()
+        self.receiving = False
 
     def readline(self, limit: int) -> bytes:
         """A line with its end, or as much of it as the limit allows. Raises ``RequestError`` for a CR in its middle."""
@@ -824,6 +1011,8 @@ class _Incoming:
                 if b"\r" in line.removesuffix(b"\r\n"):  # RFC 9112, 2.2: other servers may see a line end in it
                     raise RequestError(400, PROBLEMS[400])
                 return line
+            if CONTROL.search(self.buffer, searched):
+                raise RequestError(400, PROBLEMS[400])
             searched = len(self.buffer)
             if not self.receive():
                 raise Left
@@ -869,10 +1058,24 @@ class _Incoming:
         left = self.deadline - time.monotonic()
         if left <= 0:
             raise TimeoutError
-        self.socket.settimeout(left)
-        received = self.socket.recv(65536)
+        self.receiving = True
+        try:
+            self.socket.settimeout(left)
+            received = self.socket.recv(65536)
+        finally:
+            self.receiving = False
         self.buffer += received
         return bool(received)
+
+    def ended(self) -> bool:
+        """Whether the client has closed the connection, as far as can be seen without waiting."""
+        try:
+            self.socket.setblocking(False)
+            return not self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
 
 
 # ---- Pace and framing ------------------------------------------------------------------------------------------------
@@ -936,7 +1139,7 @@ def cut_up(payload: bytes, size: int) -> list[bytes]:
 
 
 def read_chunk_size(line: bytes) -> int:
-    digits = line.partition(b";")[0].strip()
+    digits = line.removesuffix(b"\n").removesuffix(b"\r").partition(b";")[0].strip(b" \t")
     if not digits or len(digits) > 8 or not all(byte in b"0123456789abcdefABCDEF" for byte in digits):
         raise RequestError(400, "a chunk of the body has no valid size")
     return int(digits, 16)
@@ -968,29 +1171,35 @@ def is_digits(text: str) -> bool:
     return text.isascii() and text.isdigit()
 
 
-def split_target(target: str) -> tuple[str, str]:
-    """Path and query of a request. A proxy sends the whole URL; and SDKs append their path to the base URL as text, also
-    where that ends in a query.
+def split_target(target: str) -> tuple[str, str, str]:
+    """Path, settings segment and query of a request. A proxy sends the whole URL.
 
     >>> split_target("/events?drop=3")
-    ('/events', 'drop=3')
-    >>> split_target("/v1?fault=cut&at=3/chat/completions")
-    ('/v1/chat/completions', 'fault=cut&at=3')
+    ('/events', '', 'drop=3')
+    >>> split_target("/fault=cut&at=3/v1/chat/completions")
+    ('/v1/chat/completions', 'fault=cut&at=3', '')
     """
     path, _, query = re.sub("^https?://[^/?]*", "", target, flags=re.IGNORECASE).partition("?")
-    if path.rstrip("/") == ROOT:
-        appended = re.sub("%2F", "/", query, flags=re.IGNORECASE)  # some escape it
-        query, slash, rest = appended.partition("/")
-        rest, _, more = rest.partition("?")
-        path, query = ROOT + slash + rest, f"{query}&{more}" if more else query
-    return path, query
+    match = re.match("/([^/]*(?:=|%3D)[^/]*)", path, re.IGNORECASE)
+    if not match:
+        return path, "", query
+    segment = match[1] if "=" in match[1] else urllib.parse.unquote(match[1])  # some clients escape it
+    return path[match.end() :], segment, query
 
 
-def read_query(text: str) -> dict[str, list[str]]:
+def read_fields(text: str) -> dict[str, str]:
+    """The fields of a query, or of a settings segment; of several with one name the last counts."""
     try:
-        return urllib.parse.parse_qs(text, max_num_fields=20)
+        return dict(urllib.parse.parse_qsl(text, keep_blank_values=True, max_num_fields=20))
     except ValueError:
         raise RequestError(400, "the query has too many fields") from None
+
+
+def check_names(fields: Mapping[str, str], known: Collection[str]) -> None:
+    """Refuse a name that nobody knows: a test that asks for a fault must not run against a healthy server."""
+    for name in fields:
+        if name not in known:
+            raise RequestError(400, f"{name[:40]!r} is no setting; there are {', '.join(known)}", param=name[:40])
 
 
 def unknown_model() -> RequestError:
@@ -998,35 +1207,38 @@ def unknown_model() -> RequestError:
     return RequestError(404, problem, param="model", code="model_not_found")
 
 
-def event_prompt(query: Mapping[str, list[str]]) -> Prompt:
+EVENTS_QUERY = ("prompt", "model", "seed", "max_tokens", "drop")
+
+
+def event_prompt(fields: Mapping[str, str]) -> Prompt:
     """The prompt of ``/events``: prompt, model, seed, max_tokens."""
-    model = query.get("model", ["toy"])[-1]
+    model = fields.get("model", "toy")
     if model not in MODELS:
         raise unknown_model()
-    text = query.get("prompt", ["Tell me a story"])[-1]
-    max_tokens = read_number(query, "max_tokens", 0) or None
-    return Prompt(model, (Message("user", text),), max_tokens=max_tokens, seed=read_number(query, "seed", 0))
+    text = fields.get("prompt", "Tell me a story")
+    max_tokens = read_number(fields, "max_tokens", 0) or None
+    return Prompt(model, (Message("user", text),), max_tokens=max_tokens, seed=read_number(fields, "seed", 0))
 
 
-def read_number(query: Mapping[str, list[str]], name: str, default: int) -> int:
-    text = query.get(name, [str(default)])[-1]
+def read_number(fields: Mapping[str, str], name: str, default: int) -> int:
+    text = fields.get(name, str(default))
     if not is_digits(text) or len(text) > 9:
         raise RequestError(400, f"{name} must be a whole number", param=name)
     return int(text)
 
 
-def read_decimal(query: Mapping[str, list[str]], name: str, default: float, *, most: float = 1e6) -> float:
-    text = query.get(name, [""])[-1]
-    if not text:
+def read_decimal(fields: Mapping[str, str], name: str, default: float, *, most: float = 1e6) -> float:
+    if name not in fields:
         return default
+    text = fields[name]
     if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?|\.[0-9]{1,9}", text, re.ASCII) or float(text) > most:
         raise RequestError(400, f"{name} must be a number from 0 to {most:.0f}", param=name)
     return float(text)
 
 
-def read_heartbeat(query: Mapping[str, list[str]], default: float) -> float:
-    heartbeat = read_decimal(query, "heartbeat", default)
-    if "heartbeat" in query and 0 < heartbeat < 0.01:  # the loop would have nothing else to do
+def read_heartbeat(fields: Mapping[str, str], default: float) -> float:
+    heartbeat = read_decimal(fields, "heartbeat", default)
+    if "heartbeat" in fields and 0 < heartbeat < 0.01:  # the loop would have nothing else to do
         raise RequestError(400, "heartbeat must be 0 (never) or at least 0.01", param="heartbeat")
     return heartbeat
 
@@ -1040,19 +1252,6 @@ def json_or_text(body: str | bytes) -> Any:
     return body if isinstance(body, str) else body.decode("utf-8", "replace")
 
 
-def show_wire(connection: Any, payload: bytes) -> None:
-    """Print bytes that were sent: the time, the client's port, and the bytes with their line ends visible."""
-    text = payload.decode("utf-8", "backslashreplace")
-    text = re.sub(r"[\0-\x1f\x7f-\x9f]", lambda control: repr(control[0])[1:-1], text)
-    text = text.replace("\\n", "\\n\n    ").rstrip()
-    with contextlib.suppress(OSError, ValueError):  # nobody watches any more: the streams go on
-        print(
-            f"{time.strftime('%H:%M:%S')} :{connection.client_address[1]} {len(payload)} bytes\n    {text}",
-            file=sys.stderr,
-            flush=True,
-        )
-
-
 # ---- The command -----------------------------------------------------------------------------------------------------
 
 EXAMPLES = """\
@@ -1061,6 +1260,9 @@ examples:
   python -m sse_ref.server --port 0 --tps 0         on any free port, as fast as possible
   python -m sse_ref.server --ttft 2 --jitter 0.8    a slow start, then uneven tokens
 
+A base URL may hold settings for its requests: http://127.0.0.1:8000/fault=cut&at=3/v1 breaks each answer off after three
+tokens. There are ttft, tps, jitter, heartbeat, split, fault and at.
+
 exit status: 0 after Ctrl-C or SIGTERM, 2 if the port cannot be had or an option is wrong
 """
 
@@ -1068,14 +1270,11 @@ exit status: 0 after Ctrl-C or SIGTERM, 2 if the port cannot be had or an option
 def main(arguments: list[str] | None = None) -> int:
     """``python -m sse_ref.server``: serve until Ctrl-C or SIGTERM, and return the exit status."""
     options = read_options(arguments)
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
-    log.addHandler(handler)
-    log.setLevel(logging.WARNING if options.quiet else logging.INFO)
     settings = Settings(
         **{name: getattr(options, name) for name in ("host", "port", "ttft", "tps", "jitter", "heartbeat", "api_key")},
         max_streams=options.max_streams,
         show_wire=options.show_wire,
+        allow_hosts=tuple(options.allow_host),
     )
     allow_many_files(settings.max_streams)
     try:
@@ -1086,6 +1285,8 @@ def main(arguments: list[str] | None = None) -> int:
             file=sys.stderr,
         )
         return 2
+    log.addHandler(PrintingHandler(server.printer))
+    log.setLevel(logging.WARNING if options.quiet else logging.INFO)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda number, frame: stop(server, number))
     introduce(server)
@@ -1115,10 +1316,11 @@ def introduce(server: Server) -> None:
 
 
 def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own; RFC 6761, 6.3 reserves what ends in localhost."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return bool(re.fullmatch(r"(.*\.)?localhost\.?", host))
 
 
 def allow_many_files(streams: int) -> None:
@@ -1178,6 +1380,13 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
         default=2048,
         metavar="N",
         help="more than that get 429 (default: %(default)s)",
+    )
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer requests for this host name too, which a proxy passes on; on loopback all others get 421",
     )
     add("--show-wire", action="store_true", help="print every byte that is sent")
     add("--quiet", action="store_true", help="no line for each stream")

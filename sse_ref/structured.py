@@ -8,8 +8,12 @@ schema (``write_example``), and a client that wants to show something before the
 from the text so far (``read_partial``).
 
 Follows RFC 8259 and JSON Schema 2020-12, of which these keywords are obeyed: type, enum, const, the limits of numbers,
-strings, arrays and objects, pattern, format, items, prefixItems, uniqueItems, properties, required,
-additionalProperties, anyOf, oneOf, allOf, $ref into the same document. Others (not, if, dependentSchemas) are not looked at.
+strings, arrays and objects, format, items, prefixItems, uniqueItems, properties, required, additionalProperties, anyOf,
+oneOf, allOf, $ref into the same document. Strings for a pattern are not written. Others (not, if, dependentSchemas) are
+not looked at.
+
+A schema comes from a stranger, and a few kilobytes of one can ask for gigabytes: constants in long arrays, references to
+references. So the size of the value and the work for it are counted as they arise, and both have a limit.
 """
 
 from __future__ import annotations
@@ -18,18 +22,16 @@ import json
 import math
 import random
 import re
-import warnings
 from collections.abc import Mapping
-from re import _constants as sre  # type: ignore[attr-defined]  # the syntax trees that re itself compiles
-from re import _parser as sre_parser  # type: ignore[attr-defined]
 from typing import Any
 
-__all__ = ["Schema", "read_partial", "write_example"]
+__all__ = ["Schema", "SchemaError", "read_partial", "write_example"]
 
 Schema = Mapping[str, Any] | bool
 
-# A schema that asks for more is refused: values are meant to be read, and minLength: 1e9 must not fill the memory.
-MAX_SIZE = 10_000  # characters of strings and elements of arrays and objects, all together
+MAX_SIZE = 10_000  # characters and elements of a value: it is meant to be read
+MAX_WORK = 1_000_000  # members of schemas that are looked at or copied for one request; they take about 0.3 s
+WORK_OF_TEXT, WORK_OF_VALUE = 50, 10  # what a text, and each value in it, costs beside that
 MAX_DEPTH = 32  # schemas within schemas
 FULL_DEPTH = 4  # deeper than this only what is required is written, so that recursive schemas come to an end
 
@@ -62,64 +64,98 @@ FORMATS = {
 }
 
 
-def write_example(schema: Schema, seed: str) -> str:
+class SchemaError(ValueError):
+    """No text is written for a schema; ``path`` is the place in it, as a JSON pointer (RFC 6901) behind ``#``."""
+
+    def __init__(self, problem: str, path: str = "#") -> None:
+        self.problem, self.path = problem, _short(path)
+        super().__init__(f"{problem} (at {self.path})")
+
+
+def write_example(schema: Schema, seed: str, *, of: int = 1) -> str:
     """Return a JSON text that is valid for ``schema``, always the same for the same ``seed``.
 
-    Raises ``ValueError`` if nothing is valid for the schema, if it is not one, or if it asks for a very large value.
+    ``of`` is how many texts the same request asks for: they share the work that one request may cause. Raises
+    ``SchemaError`` if nothing is valid for the schema, if it is not one, if it has a pattern that a string would have to
+    match, or if it asks for a very large value or for much work.
 
     >>> write_example({"type": "object", "properties": {"city": {"enum": ["Oslo"]}}}, "seed")
     '{"city": "Oslo"}'
     """
+    example = _Example(schema, random.Random(seed), MAX_WORK // of)
     try:
-        value = _Example(schema, random.Random(seed)).value(schema, 0)
-        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(example.value(schema, 0, "#"), ensure_ascii=False, allow_nan=False)
         text.encode()
         return text
     except UnicodeEncodeError:
-        raise ValueError("the schema asks for half of a surrogate pair") from None
-    except (TypeError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
-        raise ValueError(f"the schema is malformed: {error}") from None
+        raise SchemaError("the schema asks for half of a surrogate pair") from None
+    except SchemaError:
+        raise
+    except (TypeError, ValueError, AttributeError, LookupError, ArithmeticError, RecursionError) as error:
+        raise SchemaError(f"the schema is malformed: {_short(str(error))}", example.path) from None
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 100 else text[:100] + "..."
 
 
 class _Example:
-    """The making of one example value."""
+    """The making of one example value. ``path`` is the schema in hand."""
 
-    def __init__(self, root: Schema, chance: random.Random) -> None:
+    def __init__(self, root: Schema, chance: random.Random, work: int) -> None:
         self.root = root
         self.chance = chance
         self.size = 0
+        self.work = work - WORK_OF_TEXT
+        self.path = "#"
 
-    def value(self, schema: Schema, depth: int) -> Any:
+    def error(self, problem: str) -> SchemaError:
+        return SchemaError(problem, self.path)
+
+    def count(self, size: int) -> None:
+        """So many characters or elements become part of the value."""
+        self.size += size
+        if self.size > MAX_SIZE:
+            raise self.error(f"the schema asks for a value of more than {MAX_SIZE} characters and elements")
+
+    def spend(self, work: int) -> None:
+        """So many members of the schema are looked at or copied."""
+        self.work -= work
+        if self.work < 0:
+            raise self.error("the schema asks for more work than the toy model does for one request")
+
+    def value(self, schema: Schema, depth: int, path: str) -> Any:
+        self.path = path
         if schema is True:
             schema = {}
         if not isinstance(schema, Mapping):
-            raise ValueError(
-                "no value is valid for a schema that is false" if schema is False else "schema is no object"
-            )
+            raise self.error("no value is valid for a schema that is false" if schema is False else "this is no schema")
         if depth > MAX_DEPTH:
-            raise ValueError("the schema requires a value without end")
+            raise self.error("the schema requires a value without end")
         self.count(1)
+        self.spend(WORK_OF_VALUE)
         if "$ref" in schema:
-            return self.value(self.resolve(schema["$ref"]), depth + 1)
+            return self.value(self.resolve(schema["$ref"]), depth + 1, schema["$ref"])
         if "const" in schema:
-            return schema["const"]
+            return self.given(schema["const"])
         if "enum" in schema:
-            return self.chance.choice(list(schema["enum"]))
+            return self.given(self.chance.choice(schema["enum"]))
         if "allOf" in schema:
-            return self.value(self.merged(schema), depth + 1)
+            return self.value(self.merged(schema), depth + 1, path)
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
-                options = list(schema[keyword])
+                options = schema[keyword]
                 option = self.chance.choice(options) if depth < FULL_DEPTH else options[-1]
+                self.spend(len(schema))
                 rest = {name: value for name, value in schema.items() if name != keyword}
-                return self.value(self.merged({"allOf": [rest, option]}), depth + 1)
+                return self.value(self.merged({"allOf": [rest, option]}), depth + 1, path)
         types = schema.get("type", self.guessed_type(schema))
-        name = types if isinstance(types, str) else self.chance.choice(list(types))
+        name = types if isinstance(types, str) else self.chance.choice(types)
         match name:
             case "object":
-                return self.object(schema, depth)
+                return self.object(schema, depth, path)
             case "array":
-                return self.array(schema, depth)
+                return self.array(schema, depth, path)
             case "string":
                 return self.string(schema)
             case "integer" | "number":
@@ -128,37 +164,46 @@ class _Example:
                 return self.chance.random() < 0.5
             case "null":
                 return None
-        raise ValueError(f"schema has the unknown type {name!r}")
+        raise self.error(f"the type {_short(repr(name))} is unknown")
+
+    def given(self, value: Any) -> Any:
+        """A value that the schema itself holds."""
+        self.count(len(json.dumps(value, ensure_ascii=False)))
+        return value
 
     def resolve(self, reference: str) -> Schema:
         """Follow a JSON pointer into this document (RFC 6901)."""
-        self.count(1)
         found: Any = self.root
         if not reference.startswith("#"):
-            raise ValueError(f"$ref {reference!r} leads out of the schema")
+            raise self.error(f"$ref {_short(repr(reference))} leads out of the schema")
+        self.spend(len(reference))
         for step in reference[1:].split("/")[1:]:
             step = step.replace("~1", "/").replace("~0", "~")
             try:
                 found = found[int(step) if isinstance(found, list) else step]
             except (KeyError, IndexError, TypeError, ValueError):
-                raise ValueError(f"$ref {reference!r} leads nowhere") from None
+                raise self.error(f"$ref {_short(repr(reference))} leads nowhere") from None
         return found  # type: ignore[no-any-return]
 
     def merged(self, schema: Mapping[str, Any]) -> Schema:
         """One schema that says what ``schema`` and all members of its allOf say."""
+        self.spend(len(schema))
         result: dict[str, Any] = {name: value for name, value in schema.items() if name != "allOf"}
         for part in schema["allOf"]:
             while isinstance(part, Mapping) and "$ref" in part:
+                self.spend(1)
                 part = self.resolve(part["$ref"])
             if part is False:
                 return False
             if part is True:
                 continue
-            self.count(len(part))
+            self.spend(len(part) + 1)
             for name, value in part.items():
                 if name == "properties":
+                    self.spend(len(value) + len(result.get(name, {})))
                     result[name] = {**result.get(name, {}), **value}
                 elif name == "required":
+                    self.spend(len(value) + len(result.get(name, [])))
                     result[name] = [*result.get(name, []), *value]
                 elif name.startswith(("min", "exclusiveMin")):
                     result[name] = max(value, result.get(name, value))
@@ -178,9 +223,10 @@ class _Example:
                 return name
         return "string"
 
-    def object(self, schema: Mapping[str, Any], depth: int) -> dict[str, Any]:
+    def object(self, schema: Mapping[str, Any], depth: int, path: str) -> dict[str, Any]:
         properties = schema.get("properties", {})
-        required = list(dict.fromkeys(schema.get("required", ())))
+        self.spend(2 * (len(properties) + len(schema.get("required", ()))))
+        required = dict.fromkeys(schema.get("required", ()))
         least, most = schema.get("minProperties", 0), schema.get("maxProperties", math.inf)
         self.count(len(required) + least)
         optional = [name for name, part in properties.items() if name not in required and part is not False]
@@ -189,100 +235,54 @@ class _Example:
         names = [name for name in properties if name in chosen] + [name for name in required if name not in properties]
         names += [f"{WORDS[i % len(WORDS)]}{i}" for i in range(len(names), least)]
         if len(names) > most:
-            raise ValueError(f"no object has at most {most} properties and all that are required")
+            raise self.error(f"no object has at most {most} properties and all that are required")
         rest = schema.get("additionalProperties", True)
-        return {name: self.value(properties.get(name, rest), depth + 1) for name in names}
+        result = {}
+        for name in names:
+            self.count(len(name))
+            where = f"{path}/properties/{name}" if name in properties else f"{path}/additionalProperties"
+            result[name] = self.value(properties.get(name, rest), depth + 1, where)
+        return result
 
-    def array(self, schema: Mapping[str, Any], depth: int) -> list[Any]:
+    def array(self, schema: Mapping[str, Any], depth: int, path: str) -> list[Any]:
         first = schema.get("prefixItems", [])
         least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
         wanted = max(least, min(most, max(len(first), 2)) if depth < FULL_DEPTH else 0)
         result: list[Any] = []
+        seen: set[str] = set()
         for _ in range(wanted * 20):
-            if len(result) == wanted:
+            at = len(result)
+            if at == wanted:
                 break
-            part = first[len(result)] if len(result) < len(first) else schema.get("items", True)
+            part = first[at] if at < len(first) else schema.get("items", True)
             if part is False:
                 break
             self.count(1)
-            element = self.value(part, depth + 1)
-            if schema.get("uniqueItems") and element in result:
-                continue
+            element = self.value(part, depth + 1, f"{path}/prefixItems/{at}" if at < len(first) else f"{path}/items")
+            if schema.get("uniqueItems"):
+                text = json.dumps(element, sort_keys=True)
+                self.spend(len(text))
+                if text in seen:
+                    continue
+                seen.add(text)
             result.append(element)
         if len(result) < least:
-            raise ValueError(f"no array of {least} different items fits the schema")
+            self.path = path
+            raise self.error(f"no array of {least} different items fits the schema")
         return result
 
     def string(self, schema: Mapping[str, Any]) -> str:
         least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
         if most < least or most < 0:
-            raise ValueError(f"no string has {least} to {most} characters")
+            raise self.error(f"no string has {least} to {most} characters")
         if "pattern" in schema:
-            text = self.matching(schema["pattern"], least)
-            if not least <= len(text) <= most:
-                raise ValueError("the toy model finds no string of that length for the pattern")
-            return text
+            self.path += "/pattern"
+            raise self.error("the toy model writes no strings for patterns")
         text = FORMATS.get(schema.get("format", "")) or self.chance.choice(WORDS)
         self.count(max(len(text), least))
         while len(text) < least:
             text += " " + self.chance.choice(WORDS)
         return text[: int(min(most, max(least, len(text))))]
-
-    def matching(self, pattern: str, least: int) -> str:
-        """A string that the regular expression matches, made from its syntax tree."""
-        try:
-            with warnings.catch_warnings():  # about patterns that a later version may read otherwise
-                warnings.simplefilter("ignore")
-                tree = sre_parser.parse(pattern)
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ValueError(f"pattern {pattern!r} is not understood: {error}") from None
-        text = self.sequence(tree, more=0)
-        if len(text) < least:
-            text = self.sequence(tree, more=least)[: max(least, len(text))] if "$" not in pattern else text
-        return text
-
-    def sequence(self, tree: Any, more: int) -> str:
-        return "".join(self.node(kind, argument, more) for kind, argument in tree)
-
-    def node(self, kind: Any, argument: Any, more: int) -> str:
-        self.count(1)
-        if kind is sre.LITERAL:
-            return chr(argument)
-        if kind is sre.NOT_LITERAL:
-            return "a" if argument != ord("a") else "b"
-        if kind is sre.ANY:
-            return "a"
-        if kind is sre.AT or kind is sre.ASSERT_NOT:
-            return ""
-        if kind is sre.IN:
-            return self.member(argument)
-        if kind is sre.BRANCH:
-            return self.sequence(self.chance.choice(argument[1]), more)
-        if kind is sre.SUBPATTERN:
-            return self.sequence(argument[3], more)
-        if kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
-            least, most, part = argument
-            times = min(int(most), max(int(least), more, 1))
-            self.count(times)
-            return "".join(self.sequence(part, 0) for _ in range(times))
-        raise ValueError(f"the toy model does not write strings for patterns with {str(kind).lower()}")
-
-    def member(self, choices: Any) -> str:
-        """A character of a class such as [a-z_] or [^,]."""
-        negated = choices[0][0] is sre.NEGATE
-        if not negated:
-            kind, argument = self.chance.choice(choices)
-            if kind is sre.RANGE:
-                return chr(self.chance.randint(*argument))
-            if kind is sre.CATEGORY:
-                return {sre.CATEGORY_DIGIT: "7", sre.CATEGORY_SPACE: " ", sre.CATEGORY_NOT_WORD: " "}.get(argument, "a")
-            return chr(argument)
-        ranges = [choice[1] for choice in choices if choice[0] is sre.RANGE]
-        ranges += [(choice[1], choice[1]) for choice in choices if choice[0] is sre.LITERAL]
-        for candidate in "a7-_ Z\u00e9":
-            if not any(low <= ord(candidate) <= high for low, high in ranges):
-                return candidate
-        raise ValueError("no simple character is outside a class of the pattern")
 
     def number(self, schema: Mapping[str, Any], *, whole: bool) -> float | int:
         step = schema.get("multipleOf", 1 if whole else 0.5)
@@ -303,13 +303,12 @@ class _Example:
         if not fitting and not whole and "multipleOf" not in schema:  # a narrow range: take its middle
             fitting = [(max(low, low_open) + min(high, high_open)) / 2]
         if not fitting:
-            raise ValueError("no number fits the schema's limits")
-        return self.chance.choice(fitting)
-
-    def count(self, size: int) -> None:
-        self.size += size
-        if self.size > MAX_SIZE:
-            raise ValueError(f"the schema asks for a value of more than {MAX_SIZE} characters and elements")
+            raise self.error("no number fits the schema's limits")
+        number = self.chance.choice(fitting)
+        digits = abs(int(number)).bit_length() // 3
+        self.count(digits)
+        self.spend(digits * len(fitting))
+        return number
 
 
 def _tidy(number: float) -> float | int:

@@ -30,7 +30,7 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sse_ref.dialects import ProtocolError, StreamError
+from sse_ref.dialects import UNPRINTABLE, ProtocolError, StreamError
 
 __all__ = [
     "ChunkedDecoder",
@@ -545,10 +545,6 @@ def reason_of(error: BaseException) -> str:
     cause = getattr(error, "reason", error)
     text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return str(text)
-
-
-# Controls, and the marks that turn the order of a line around (U+202E makes "gpj.exe" read as "exe.jpg").
-UNPRINTABLE = "[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 
 def first_line(text: str) -> str:

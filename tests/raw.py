@@ -140,7 +140,7 @@ class Wire:
 def request(
     method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None, *, version: str = "1.1"
 ) -> bytes:
-    fields = {"Host": "test", **(headers or {})}
+    fields = {"Host": "localhost", **(headers or {})}
     if body and "Transfer-Encoding" not in fields:
         fields.setdefault("Content-Length", str(len(body)))
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())

@@ -17,7 +17,7 @@ import pytest
 from hostile import HELLO, Hold, chunk, delta, event, head, playing, stream, whole
 from raw import chat_request
 
-from sse_ref.server import Server
+from sse_ref.server import Printer, Server
 
 ROOT = Path(__file__).parents[1]
 ENVIRONMENT = {**os.environ, "PYTHONIOENCODING": "utf-8", "PYTHONWARNINGS": "error"}
@@ -33,7 +33,7 @@ def run(*arguments: str, module: str = "sse_ref.client", **options: object) -> s
 @contextlib.contextmanager
 def started(*arguments: str, module: str = "sse_ref.server") -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, *(["-m", module] if module else []), *arguments],
         cwd=ROOT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -139,6 +139,88 @@ def test_server_goes_on_when_nobody_watches_the_wire() -> None:
 
 
 @pytest.mark.once
+def asked(url: str, *requests: bytes) -> bytes:
+    """Everything that comes back for these requests, one after the other; the last of them ends the connection."""
+    host, _, port = url.removeprefix("http://").partition(":")
+    received = bytearray()
+    with socket.create_connection((host, int(port)), timeout=30) as sock:
+        for request in requests:
+            sock.sendall(request)
+            while data := sock.recv(65536):
+                received += data
+                if received.endswith(b"0\r\n\r\n"):
+                    break
+    return bytes(received)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize("options", [(), ("--show-wire",)], ids=["log", "wire"])
+def test_output_that_nobody_reads_holds_nothing_up(options: tuple[str, ...], number: signal.Signals) -> None:
+    """More is logged, or shown, than a pipe takes: streams and signals go on all the same."""
+    with started("--port", "0", "--tps", "0", "--ttft", "0", *options) as server:
+        url = url_of(server)
+        last = chat_request("bye", headers={"Connection": "close"})
+        lines = [chat_request("hi")] * 1500
+        words = [chat_request("word " * 30_000)] * bool(options)
+        answers = asked(url, *lines, *words, last)
+        assert answers.count(b"data: [DONE]") == 1501 + len(words)
+        server.send_signal(number)
+        assert server.wait(timeout=30) == 0
+
+
+def test_what_nobody_read_is_counted() -> None:
+    taken, given = os.pipe()
+    with open(taken, "rb") as reader, open(given, "w") as writer:
+        printer = Printer(writer)
+        while not printer.dropped:
+            printer.put("x" * 999 + "\n")
+        dropped = printer.dropped
+        lines = []
+        while b"not printed" not in (line := reader.readline()):
+            lines.append(line)
+            with printer.changed:
+                if not printer.size:
+                    break
+        printer.put("y\n")
+        writer.flush()
+        printer.close()
+        writer.close()
+        rest = reader.read()
+    assert f"... {dropped} more were not printed".encode() in b"".join([*lines, line, rest])
+
+
+def test_rest_of_the_log_is_printed_at_the_end() -> None:
+    with started("--port", "0", "--tps", "0", "--ttft", "0") as server:
+        asked(url_of(server), *[chat_request("hi")] * 20, chat_request("bye", headers={"Connection": "close"}))
+        server.send_signal(signal.SIGTERM)
+        status, errors = ended(server)
+        assert status == 0 and errors.count("POST /v1/chat/completions toy-echo") == 21
+
+
+def test_host_is_let_in_by_an_option() -> None:
+    with started("--port", "0", "--allow-host", "app.example") as server:
+        url = url_of(server)
+        for host, status in (("app.example", b"200"), ("other.example", b"421")):
+            asking = f"GET /v1/models HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode()
+            assert asked(url, asking).startswith(b"HTTP/1.1 " + status)
+
+
+@pytest.mark.parametrize("silent", [b"", b"GET / HT"], ids=["silent", "half a head"])
+def test_longest_rest_makes_room_when_descriptors_run_out(silent: bytes) -> None:
+    limited = "import resource, sys; resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64)); import sse_ref.server as s; "
+    limited += "sys.exit(s.main(['--port', '0', '--tps', '0']))"
+    with started("-c", limited, module="") as server, contextlib.ExitStack() as stack:
+        url = url_of(server)
+        host, _, port = url.removeprefix("http://").partition(":")
+        for _ in range(100):
+            sock = stack.enter_context(socket.create_connection((host, int(port)), timeout=30))
+            with contextlib.suppress(ConnectionError):
+                sock.sendall(silent)
+        assert b"[DONE]" in asked(url, chat_request("hi", headers={"Connection": "close"}))
+        server.terminate()
+        assert ended(server)[0] == 0
+
+
 def test_busy_port_is_one_line_and_exit_2() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

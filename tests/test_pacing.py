@@ -30,10 +30,14 @@ class Bare:
         self.read_ahead = bytearray()
         self.stream = stream
         self.close_connection = close
+        self.waits_for_client = False
+
+    def may_serve(self) -> bool:
+        return True
 
     def serve(self) -> None:
-        """Read once, and close at the end of the connection."""
-        self.close_connection = not self.socket.recv(65536)
+        """Take what has been read ahead."""
+        self.read_ahead.clear()
 
 
 def frames(*payloads: tuple[float, bytes]) -> list[Frame]:
@@ -300,15 +304,79 @@ def test_connection_at_rest_is_closed_at_its_time(virtual: Begin) -> None:
 def test_connection_at_rest_is_closed_when_the_client_leaves(virtual: Begin) -> None:
     run = virtual(idle_timeout=60)
     with socket.create_connection(run.listener.getsockname(), timeout=PATIENCE) as client:
-        # The end of the connection is read in a thread, so what follows is planned when that is done.
-        hand_over = run.loop.hand_over
-        run.loop.hand_over = lambda connection: (hand_over(connection), closing.set())  # type: ignore[method-assign]
-        closing = threading.Event()
-        run.run({5.0: lambda: client.shutdown(socket.SHUT_WR), 6.0: lambda: (closing.wait(PATIENCE), run.loop.stop())})
-        assert closing.is_set() and client.recv(10) == b""
+        run.run({5.0: lambda: client.shutdown(socket.SHUT_WR), 6.0: run.loop.stop})
+        assert client.recv(10) == b"" and not run.loop.entries
+
+
+def test_begun_request_is_served_when_it_is_there_or_when_its_time_is_over(virtual: Begin) -> None:
+    served: list[tuple[float, bytes]] = []
+    run = virtual(idle_timeout=60, head_timeout=10)
+
+    class Slow(Bare):
+        def may_serve(self) -> bool:
+            return self.read_ahead.endswith(b"!")
+
+        def serve(self) -> None:
+            served.append((run.now(), bytes(self.read_ahead)))
+            self.close_connection = True
+            done.release()
+
+    done = threading.Semaphore(0)
+    run.loop.accept = lambda sock, address: Slow(sock, close=False)
+    address = run.listener.getsockname()
+    with socket.create_connection(address) as quick, socket.create_connection(address) as slow:
+        plan: dict[float, Callable[[], object]] = {float(n): lambda: slow.sendall(b"x") for n in range(1, 11)}
+        plan |= {
+            2.5: lambda: quick.sendall(b"a"),
+            3.5: lambda: quick.sendall(b"b!"),
+            3.7: lambda: done.acquire(timeout=PATIENCE),
+        }
+        plan[11.5] = lambda: (done.acquire(timeout=PATIENCE), run.loop.stop())
+        run.run(plan)
+    assert [request for _, request in served] == [b"ab!", b"x" * 10] and served[1][0] == 11.5
 
 
 # ---- Threads ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("why", ["so many are enough", "the system has no more"])
+def test_slowest_client_makes_room_when_no_thread_can_be_had(why: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    served: list[bytes] = []
+
+    class Waiting(Bare):
+        def serve(self) -> None:
+            self.waits_for_client = self.read_ahead == b"slow"
+            if self.waits_for_client:
+                self.socket.settimeout(PATIENCE)
+                self.socket.recv(10)  # until the loop shuts it
+            served.append(bytes(self.read_ahead))
+            self.read_ahead.clear()
+            self.close_connection = True
+
+    begin = pacing._thread.start_new_thread
+
+    def limited(*arguments: Any) -> Any:
+        if len(loop.serving) > 3:
+            raise RuntimeError("can't start new thread")
+        return begin(*arguments)
+
+    with looping() as loop, contextlib.ExitStack() as stack:
+        loop.accept = lambda sock, address: Waiting(sock, close=False)
+        if why == "so many are enough":
+            monkeypatch.setattr(pacing, "MAX_THREADS", 3)
+        else:
+            monkeypatch.setattr(pacing._thread, "start_new_thread", limited)
+        address = loop.listener.getsockname()
+        clients = [stack.enter_context(socket.create_connection(address, timeout=PATIENCE)) for _ in range(4)]
+        for number, client in enumerate(clients[:3], 1):
+            client.sendall(b"slow")
+            while sum(other.waits_for_client for other in list(loop.serving)) < number:
+                pass
+        clients[3].sendall(b"new")
+        assert clients[3].recv(10) == b"" and clients[0].recv(10) == b""
+        assert served == [b"slow", b"new"]
+        for client in clients:
+            client.close()
 
 
 @contextlib.contextmanager

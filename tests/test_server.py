@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
+import itertools
 import json
 import math
 import os
@@ -17,6 +19,7 @@ from typing import Any
 import pytest
 from raw import JSON, PATIENCE, Wire, ask, chat, chat_body, chat_request, request, wait_for
 
+import sse_ref.server
 from sse_ref import model
 from sse_ref.pacing import Frame, Stream
 from sse_ref.server import FAULTS, PAGE, Server, Settings, running, split_target
@@ -29,6 +32,11 @@ WEATHER = {
 }
 TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": WEATHER}} for name in ("get_weather", "get_time")
+]
+
+MANY_TOOLS = [
+    {"type": "function", "function": {"name": name, "parameters": {"properties": {f"p{i}": {} for i in range(500)}}}}
+    for name in ("a", "b")
 ]
 
 
@@ -238,7 +246,7 @@ def test_body_sent_in_chunks_is_read(server: Server, size: int) -> None:
 
 
 def test_preflight_allows_what_a_browser_needs(server: Server) -> None:
-    asked = {"Origin": "http://elsewhere.example", "Access-Control-Request-Headers": "authorization,x-evil\x7f"}
+    asked = {"Origin": "http://elsewhere.example", "Access-Control-Request-Headers": "authorization,x-evil"}
     for path in ("/v1/chat/completions", "/v1/models", "/events", "*"):
         answer = ask(server, "OPTIONS", path, headers=asked)
         assert answer.status == 204
@@ -248,7 +256,7 @@ def test_preflight_allows_what_a_browser_needs(server: Server) -> None:
         assert "authorization" in allowed and "*" in allowed and "evil" not in allowed
 
 
-@pytest.mark.parametrize("target", ["/journal", "/journal?x", "http://anything/journal"])
+@pytest.mark.parametrize("target", ["/journal", "/journal?x", "http://localhost/journal", "/tps=5/journal"])
 def test_journal_is_not_for_other_origins(server: Server, target: str) -> None:
     answer = ask(server, "GET", target)
     assert answer.status == 200 and "access-control-allow-origin" not in answer.headers
@@ -264,7 +272,7 @@ def test_journal_is_json_whatever_was_asked(server: Server) -> None:
 
 def test_path_in_the_log_is_one_of_ours(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level("INFO"):
-        ask(server, "POST", "http://\x1b[31mEVIL/v1/chat/completions", chat_body(), JSON)
+        ask(server, "POST", "http://EVIL.localhost/tps=1000/v1/chat/completions?at=7", chat_body(), JSON)
         assert server.journal[-1]["path"] == "/v1/chat/completions"
     assert "POST /v1/chat/completions toy-echo" in caplog.text and "EVIL" not in caplog.text
 
@@ -283,7 +291,7 @@ def test_space_around_the_length_is_allowed(server: Server) -> None:
 
 
 def test_absolute_form_of_the_target_is_understood(server: Server) -> None:
-    assert ask(server, "GET", "http://anything/v1/models").status == 200
+    assert ask(server, "GET", "http://localhost:1/v1/models").status == 200
 
 
 # ---- Framing and chunks of the stream ----------------------------------------------------------------------------------
@@ -543,7 +551,7 @@ BAD_BODIES: list[tuple[Any, int, str | None]] = [
     (b"\xff\xfe", 400, None),
     (b'{"model": NaN}', 400, None),
     (b"[" * 100_000, 400, None),
-    (b'{"a": ' + b"1" * 5000 + b"}", 400, None),
+    (b'{"a": ' + b"1" * 5000 + b"}", 400, "model"),
     ({"model": None}, 400, "model"),
     ({"model": 7}, 400, "model"),
     ({"model": "no-such"}, 404, "model"),
@@ -574,6 +582,15 @@ BAD_BODIES: list[tuple[Any, int, str | None]] = [
     ({"stop": ["a"] * 5}, 400, "stop"),
     ({"top_logprobs": 2}, 400, "top_logprobs"),
     ({"logprobs": True, "top_logprobs": 30}, 400, "top_logprobs"),
+    ({"logprobs": True, "top_logprobs": 1.5}, 400, "top_logprobs"),
+    (
+        {
+            "model": "toy",
+            "response_format": {"type": "json_schema", "json_schema": {"schema": {"pattern": "a" * 9999}}},
+        },
+        400,
+        "#/pattern",
+    ),
     ({"tools": {}}, 400, "tools"),
     ({"tools": [{"type": "function"}]}, 400, "tools[0].function"),
     ({"tools": [{"type": "function", "function": {}}]}, 400, "tools[0].function.name"),
@@ -601,7 +618,7 @@ def test_bad_request_is_a_json_error_that_names_the_field(
     error = answer.json()["error"]
     assert set(error) == {"message", "type", "param", "code"}
     assert error["message"] and error["type"] == "invalid_request_error"
-    assert error["param"] == param
+    assert error["param"] == param and len(error["message"]) < 500
     assert answer.headers["access-control-allow-origin"] == "*" and answer.headers["x-request-id"]
     if status == 404:
         assert error["code"] == "model_not_found"
@@ -704,8 +721,8 @@ def test_bug_before_the_stream_is_500(
 
 # ---- Requests that are wrong as HTTP -------------------------------------------------------------------------------------
 
-GET = b"GET /v1/models HTTP/1.1\r\nHost: x\r\n"
-POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+GET = b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\n"
+POST = b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 MALFORMED: dict[str, tuple[bytes, int]] = {
     "no words": (b"hello\r\n\r\n", 400),
     "binary": (bytes(range(128, 256)) + b"\r\n\r\n", 400),
@@ -731,15 +748,15 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "chunk size huge": (POST + b"Transfer-Encoding: chunked\r\n\r\nffffffff\r\n", 413),
     "chunk too long": (POST + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{}\r\n0\r\n\r\n", 400),
     "wrong type": (
-        b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
+        b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Type: text/plain\r\nContent-Length: 2\r\n\r\n{}",
         415,
     ),
     "no body": (POST + b"\r\n", 400),
-    "unknown path": (b"GET /nothing HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-    "dots": (b"GET /../../etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-    "encoded dots": (b"GET /%2e%2e/etc/passwd HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-    "model path": (b"GET /v1/models/%0d%0aX:%20y HTTP/1.1\r\nHost: x\r\n\r\n", 404),
-    "too many query fields": (b"GET /events?" + b"a=1&" * 50 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "unknown path": (b"GET /nothing HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    "dots": (b"GET /../../etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    "encoded dots": (b"GET /%2e%2e/etc/passwd HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    "model path": (b"GET /v1/models/%0d%0aX:%20y HTTP/1.1\r\nHost: localhost\r\n\r\n", 404),
+    "too many query fields": (b"GET /events?" + b"a=1&" * 50 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
     "CR in a header": (GET + b"X: a\rTransfer-Encoding: chunked\r\n\r\n", 400),
     "CR CR in a header": (GET + b"X: a\r\rContent-Length: 5\r\n\r\n", 400),
     "long trailer": (
@@ -750,7 +767,28 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
         POST + b"Transfer-Encoding: chunked\r\n\r\n2;" + b"e" * 1100 + b"\r\n{}\r\n0\r\n\r\n",
         400,
     ),
-    "bad number in query": (b"GET /events?max_tokens=x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+    "NUL in a header": (GET + b"X: a\0b\r\n\r\n", 400),
+    "control in a header": (GET + b"X: a\x1bb\r\n\r\n", 400),
+    "folded header": (GET + b"X: a\r\n b\r\n\r\n", 400),
+    "folded with a tab": (GET + b"X: a\r\n\tTransfer-Encoding: chunked\r\n\r\n", 400),
+    "folded at first": (b"GET /v1/models HTTP/1.1\r\n Host: localhost\r\n\r\n", 400),
+    "space before the colon": (GET + b"Content-Length : 5\r\n\r\n", 400),
+    "no name": (GET + b": 5\r\n\r\n", 400),
+    "VT in the request line": (b"GET\x0b/v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "no-break space in the request line": (b"GET\xa0/v1/models\xa0HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "two spaces in the request line": (b"GET  /v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+    "HTTP/0.9": (b"GET /v1/models HTTP/0.9\r\nHost: localhost\r\n\r\n", 505),
+    "no version": (b"GET /v1/models\r\n\r\n", 400),
+    "coding behind VT": (POST + b"Transfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n", 400),
+    "coding behind a no-break space": (POST + b"Transfer-Encoding: \xa0chunked\r\n\r\n0\r\n\r\n", 501),
+    "coding before NEL": (POST + b"Transfer-Encoding: chunked\x85\r\n\r\n0\r\n\r\n", 501),
+    "length behind VT": (POST + b"Content-Length: \x0b2\r\n\r\n{}", 400),
+    "length before NEL": (POST + b"Content-Length: 2\x85\r\n\r\n{}", 400),
+    "length before a no-break space": (POST + b"Content-Length: 2\xa0\r\n\r\n{}", 400),
+    "chunk size before VT": (POST + b"Transfer-Encoding: chunked\r\n\r\n2\x0b\r\n{}\r\n0\r\n\r\n", 400),
+    "chunk size before NEL": (POST + b"Transfer-Encoding: chunked\r\n\r\n2\x85\r\n{}\r\n0\r\n\r\n", 400),
+    "another host": (b"GET /journal HTTP/1.1\r\nHost: rebound.example\r\n\r\n", 421),
+    "bad number in query": (b"GET /events?max_tokens=x HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
 }
 
 
@@ -760,11 +798,67 @@ def test_malformed_request_gets_its_status_and_is_not_quoted(server: Server, nam
     with Wire(server) as wire:
         wire.send(sent)
         answer = wire.answer()
+        if status not in (404, 415) and "in query" not in name and "query fields" not in name and name != "no body":
+            wire.send(b"X: y\r\n\r\nGET /journal HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert answer.headers["connection"] == "close" and wire.closed()  # what follows is no request
     assert answer.status == status
     error = answer.json()["error"]
     assert error["message"] and "aaaa" not in error["message"] and "\\x" not in error["message"]
     assert b"passwd" not in answer.head + answer.body and b"nonsense" not in answer.body
     assert alive(server)
+
+
+@pytest.mark.parametrize(
+    "refused", [b"X: a\rb\r\n", b" folded\r\n", b"X: \0\r\n", b"X : y\r\n", b"X: " + b"y" * 70_000 + b"\r\n"]
+)
+def test_rest_of_a_refused_head_is_no_request(server: Server, refused: bytes) -> None:
+    with Wire(server) as wire:
+        wire.send(GET + refused + b"GET /journal HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert wire.answer().status in (400, 431) and wire.closed()
+
+
+@pytest.mark.parametrize(
+    "host", ["localhost", "LOCALHOST:8000", "app.localhost", "127.0.0.1", "127.1.2.3:80", "[::1]:8000", "[::1]"]
+)
+def test_this_machine_is_served_under_each_of_its_names(server: Server, host: str) -> None:
+    assert ask(server, "GET", "/v1/models", headers={"Host": host}).status == 200
+
+
+@pytest.mark.parametrize(
+    "host", ["", "example.com", "127.0.0.1.example.com", "10.0.0.1", "localhost.example", "[::2]:80", "x@localhost"]
+)
+def test_other_hosts_are_misdirected_on_loopback(server: Server, host: str) -> None:
+    for target in ("/journal", "/v1/models", "/", "/fault=cut/v1/models"):
+        assert ask(server, "GET", target, headers={"Host": host}).status == 421
+    answer = ask(server, "GET", f"http://{host or 'example.com'}/journal", headers={"Host": "localhost"})
+    assert answer.status == 421 and answer.json()["error"]["type"] == "invalid_request_error"
+
+
+def test_host_can_be_let_in() -> None:
+    with running(allow_hosts=("App.example",)) as server:
+        assert ask(server, "GET", "/v1/models", headers={"Host": "app.example:80"}).status == 200
+        assert ask(server, "GET", "/v1/models", headers={"Host": "other.example"}).status == 421
+
+
+def test_key_is_looked_at_before_the_body() -> None:
+    with running(api_key="k") as server, Wire(server) as wire:
+        wire.send(POST + b"Content-Length: 100\r\n\r\n{")
+        answer = wire.answer()
+        assert answer.status == 401 and answer.headers["connection"] == "close" and wire.closed()
+
+
+@pytest.mark.skipif(not os.path.isdir("/proc/self/task"), reason="threads are counted in /proc")
+def test_slow_heads_cost_no_threads(server: Server) -> None:
+    before = len(os.listdir("/proc/self/task"))
+    with contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(server)) for _ in range(50)]
+        for wire in wires:
+            wire.send(GET[:-3])
+        assert alive(server)
+        assert len(os.listdir("/proc/self/task")) < before + 10
+        for wire in wires:
+            wire.send(b"t\r\n\r\n")
+            assert wire.answer().status == 200
 
 
 def test_script_in_the_path_is_not_reflected(server: Server) -> None:
@@ -774,7 +868,7 @@ def test_script_in_the_path_is_not_reflected(server: Server) -> None:
 
 def test_lf_line_ends_and_blank_lines_before_a_request_are_tolerated(server: Server) -> None:
     with Wire(server) as wire:
-        wire.send(b"\r\n\r\nGET /v1/models HTTP/1.1\nHost: x\n\n")
+        wire.send(b"\r\n\r\nGET /v1/models HTTP/1.1\nHost: localhost\n\n")
         assert wire.answer().status == 200
 
 
@@ -1029,23 +1123,42 @@ def test_finished_connections_leave_no_timers(server: Server) -> None:
         {
             "response_format": {
                 "type": "json_schema",
-                "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "(?:){30000000}"}},
-            },
-            "model": "toy",
-        },
-        {
-            "response_format": {
-                "type": "json_schema",
                 "json_schema": {"name": "x", "schema": {"type": "string", "pattern": "\\ud800"}},
             },
             "model": "toy",
         },
+        {"n": 128, "messages": [{"role": "user", "content": "a b"}], "tools": MANY_TOOLS, "tool_choice": "required"},
+        {"metadata": [[]] * 110_000},
     ],
     ids=lambda fields: str(fields)[:30],
 )
 def test_request_for_endless_work_is_refused(server: Server, fields: dict[str, Any]) -> None:
     answer = chat(server, "x " + "a" * 60_000, **fields)
     assert answer.status == 400 and answer.json()["error"]["message"]
+
+
+def test_whole_answer_with_very_many_probabilities_is_refused(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sse_ref.server, "MAX_LOGPROBS", 10)
+    for stream, words in ((True, 20), (False, 10)):
+        assert chat(server, "word" + " word" * (words - 1), stream=stream, logprobs=True).status == 200
+    answer = chat(server, "word " * 11, stream=False, logprobs=True)
+    assert (answer.status, answer.json()["error"]["param"]) == (400, "logprobs")
+
+
+def test_work_for_a_whole_answer_ends_when_the_client_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = itertools.count()
+
+    def endless(prompt: Any, choice: int) -> Iterator[model.TokenChance]:
+        while next(made) < 10**7:
+            yield model.TokenChance(b" word", 0.0)
+
+    monkeypatch.setitem(model.MODELS, "endless", endless)
+    with running() as server:
+        with Wire(server) as wire:
+            wire.send(chat_request(model="endless", stream=False))
+            assert wait_for(lambda: next(made) > 2000)
+        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left")
+        assert next(made) < 10**7
 
 
 def test_half_close_counts_as_leaving() -> None:
@@ -1254,25 +1367,54 @@ def test_fault_error_is_the_models_failure_inside_the_stream(server: Server) -> 
 
 
 @pytest.mark.parametrize(
-    ("target", "path", "query"),
+    ("target", "path", "segment", "query"),
     [
-        ("/v1?fault=cut/chat/completions", "/v1/chat/completions", "fault=cut"),
-        ("/v1?fault=cut&at=3/models/toy?x=1", "/v1/models/toy", "fault=cut&at=3&x=1"),
-        ("/v1/?tps=5/chat/completions", "/v1/chat/completions", "tps=5"),
-        ("/v1?fault=cut&at=3%2Fchat%2Fcompletions", "/v1/chat/completions", "fault=cut&at=3"),
-        ("HTTP://127.0.0.1:8000/v1/models?a=b/c", "/v1/models", "a=b/c"),
-        ("/events?prompt=a/b", "/events", "prompt=a/b"),
-        ("/v1?x=1", "/v1", "x=1"),
+        ("/fault=cut&at=3/v1/chat/completions", "/v1/chat/completions", "fault=cut&at=3", ""),
+        ("/fault%3Dcut%26at%3D3/v1/models/toy?x=1", "/v1/models/toy", "fault=cut&at=3", "x=1"),
+        ("HTTP://127.0.0.1:8000/tps=5/v1/models?a=b/c", "/v1/models", "tps=5", "a=b/c"),
+        ("/events?prompt=a/b", "/events", "", "prompt=a/b"),
+        ("/v1/models/a=b", "/v1/models/a=b", "", ""),
+        ("/fault=cut", "", "fault=cut", ""),
+        ("/", "/", "", ""),
     ],
 )
-def test_path_that_an_sdk_appends_behind_a_query_is_the_path(target: str, path: str, query: str) -> None:
-    assert split_target(target) == (path, query)
+def test_settings_stand_in_the_first_segment(target: str, path: str, segment: str, query: str) -> None:
+    assert split_target(target) == (path, segment, query)
 
 
-def test_fault_in_a_base_url_reaches_every_sdk(server: Server) -> None:
-    answer = ask(server, "POST", "/v1?fault=error&at=2/chat/completions", chat_body(WORDS), JSON)
+@pytest.mark.parametrize("base", ["/fault=error&at=2/v1", "/fault%3Derror%26at%3D2/v1", "/fault=cut&at=2/v1"])
+@pytest.mark.parametrize("query", ["", "?fault=error", "?api-version=2026-01-01&fault=error"])
+def test_base_url_with_settings_is_obeyed(server: Server, base: str, query: str) -> None:
+    if "cut" in base and not query:
+        return  # the query counts where both say something
+    answer = ask(server, "POST", f"{base}/chat/completions{query}", chat_body(WORDS), JSON)
     assert b"the model broke down, as the request asked for" in answer.body and answer.body.count(b'"content":') == 3
-    assert server.journal[-1]["path"] == "/v1/chat/completions"
+    assert (server.journal[-1]["path"], server.journal[-1]["fault"]) == ("/v1/chat/completions", "error")
+
+
+@pytest.mark.parametrize("path", ["/v1/models", "/v1/models/toy", "/", "/journal", "/events?max_tokens=1"])
+def test_every_path_can_be_behind_settings(server: Server, path: str) -> None:
+    assert ask(server, "GET", "/tps=1000&fault=end" + path).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/models", "/", "/events"])
+def test_settings_that_nobody_knows_are_refused_with_those_there_are(server: Server, path: str) -> None:
+    method, body = ("POST", chat_body()) if "chat" in path else ("GET", b"")
+    for segment, param in (("faullt=cut", "faullt"), ("fault=cutt", "fault"), ("at=x", "at"), ("fault=", "fault")):
+        answer = ask(server, method, f"/{segment}{path}", body, JSON if body else None)
+        error = answer.json()["error"]
+        assert (answer.status, error["param"]) == (400, param)
+        assert {"faullt": "ttft, tps", "fault": "refuse, error, cut", "at": "whole number"}[param] in error["message"]
+
+
+@pytest.mark.parametrize(
+    "target", ["/v1/chat/completions?nonsense=1", "/v1/chat/completions?faullt=cut", "/events?at=3&dorp=2"]
+)
+def test_query_that_nobody_knows_is_refused(server: Server, target: str) -> None:
+    events = target.startswith("/events")
+    answer = ask(server, "GET" if events else "POST", target, b"" if events else chat_body(), JSON)
+    assert answer.status == 400 and ("drop" in answer.json()["error"]["message"]) == events
+    assert "heartbeat, split, fault, at" in answer.json()["error"]["message"]
 
 
 def test_fault_refuse_is_429_before_the_stream(server: Server) -> None:
@@ -1386,6 +1528,9 @@ def test_heartbeat_in_the_query(server: Server) -> None:
     ("query", "param"),
     [
         ("fault=none", "fault"),
+        ("fault=", "fault"),
+        ("fault", "fault"),
+        ("tps=", "tps"),
         ("at=-1", "at"),
         ("at=1.5", "at"),
         ("split=x", "split"),
@@ -1402,11 +1547,6 @@ def test_wrong_delivery_is_refused_by_name(server: Server, query: str, param: st
     path = "/v1/chat/completions?" + query.replace("\u0661", "%D9%A1")
     answer = ask(server, "POST", path, chat_body(), JSON)
     assert (answer.status, answer.json()["error"]["param"]) == (400, param)
-
-
-def test_query_that_means_nothing_here_is_ignored(server: Server) -> None:
-    answer = ask(server, "POST", "/v1/chat/completions?api-version=1&fault=&tps=", chat_body(), JSON)
-    assert answer.text() == "one two three"
 
 
 # ---- The page and the journal ----------------------------------------------------------------------------------------

@@ -13,12 +13,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 from sse_ref.codec import ServerSentEvent
-from sse_ref.dialects.common import ApiError, ProtocolError, Request, RequestError, StreamError, read_json, to_json
+from sse_ref.dialects.common import (
+    UNPRINTABLE,
+    ApiError,
+    ProtocolError,
+    Request,
+    RequestError,
+    StreamError,
+    json_parts,
+    read_json,
+    to_json,
+)
 from sse_ref.dialects.openai import OpenAIChat, OpenAICompletions
 from sse_ref.model import Piece
 
 __all__ = [
     "DIALECTS",
+    "UNPRINTABLE",
     "ApiError",
     "Dialect",
     "ProtocolError",
@@ -26,6 +37,7 @@ __all__ = [
     "RequestError",
     "StreamError",
     "StreamReader",
+    "json_parts",
     "read_json",
     "to_json",
 ]
@@ -54,6 +66,8 @@ class Dialect(Protocol):
     name: str
     path: str
     """Where requests go: below the host for a server, after the base URL's own ``/v1`` for a client."""
+    query: frozenset[str]
+    """The names in a query that SDKs of this dialect send, and that have no effect here."""
 
     # On the server's side.
 

@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from sse_ref.model import Prompt
 
-__all__ = ["ApiError", "ProtocolError", "Request", "RequestError", "StreamError", "read_json", "to_json"]
+__all__ = [
+    "UNPRINTABLE",
+    "ApiError",
+    "ProtocolError",
+    "Request",
+    "RequestError",
+    "StreamError",
+    "json_parts",
+    "read_json",
+    "to_json",
+]
+
+# Controls, and the marks that turn the order of a line around (U+202E makes "gpj.exe" read as "exe.jpg"): a regular
+# expression for what is not printed as it came, from whomever it came.
+UNPRINTABLE = "[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +38,8 @@ class Request:
 class RequestError(Exception):
     """The client's fault: the request cannot be served as it is. Raised before a stream begins.
 
-    ``status`` is the HTTP status, ``param`` the field at fault; ``type`` and ``code`` are the provider's names.
+    ``status`` is the HTTP status, ``param`` the field at fault, ``code`` the provider's name for what is wrong. Whose fault
+    it is follows from the status, and each dialect has its own words for that.
     """
 
     def __init__(
@@ -33,14 +49,12 @@ class RequestError(Exception):
         *,
         param: str | None = None,
         code: str | None = None,
-        type: str = "invalid_request_error",
     ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
         self.param = param
         self.code = code
-        self.type = type
 
 
 class StreamError(Exception):
@@ -84,6 +98,28 @@ def to_json(value: Any) -> str:
     """
     text = _encode(value)
     return text if text.isascii() else text.translate(_LINE_BREAKERS)
+
+
+def json_parts(value: Any, depth: int = 5) -> Iterator[str]:
+    """The parts of ``to_json(value)``. Each is made quickly, so that other threads get their turn between them.
+
+    >>> list(json_parts({"a": [1, {"b": 2}]}, depth=1))
+    ['{', '"a":', '[1,{"b":2}]', '}']
+    """
+    if depth and isinstance(value, dict):
+        yield "{"
+        for number, (name, member) in enumerate(value.items()):
+            yield f"{',' if number else ''}{to_json(name)}:"
+            yield from json_parts(member, depth - 1)
+        yield "}"
+    elif depth and isinstance(value, list):
+        yield "["
+        for number, element in enumerate(value):
+            yield from [","] if number else []
+            yield from json_parts(element, depth - 1)
+        yield "]"
+    else:
+        yield to_json(value)
 
 
 MAX_DIGITS = 4000  # of a whole number; Python itself refuses more than 4,300 (CVE-2020-10735)

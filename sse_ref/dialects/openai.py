@@ -69,6 +69,7 @@ class OpenAIChat:
 
     name = "openai"
     path = "/chat/completions"
+    query = frozenset({"api-version"})
     id_prefix = "chatcmpl-"
     chunk_object = "chat.completion.chunk"
     whole_object = "chat.completion"
@@ -334,7 +335,8 @@ class OpenAIChat:
         return {"message": message, "chances": [chance for text in texts for chance in text.chances]}
 
     def write_error(self, error: RequestError) -> dict[str, Any]:
-        return _error(error.message, error.type, error.param, error.code)
+        types = {408: "server_error", 429: "rate_limit_error", 500: "server_error", 503: "server_error"}
+        return _error(error.message, types.get(error.status, "invalid_request_error"), error.param, error.code)
 
     # ---- From the wire to pieces -------------------------------------------------------------------------------------
 
@@ -505,8 +507,13 @@ class _Fields:
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
+MAX_CONTAINERS = 100_000  # arrays and objects in a request: what they cost is not in proportion to their bytes
+
+
 def _request_json(body: bytes) -> dict[str, Any]:
     """The JSON object of a request, as strict as the standard is."""
+    if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
+        raise RequestError(400, f"the body may hold more than {MAX_CONTAINERS} arrays and objects, which is the limit")
     try:
         values = read_json(body.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:

@@ -216,7 +216,8 @@ function requestBody(stream, history) {
 // How the answer shall be delivered: sse_ref takes that in the query (class Delivery in server.py).
 function url() {
   const query = new URLSearchParams()
-  for (const name of ["ttft", "tps", "jitter", "split", "fault", "at"]) query.set(name, name === "fault" ? settings[name].value : Number(settings[name].value))
+  if (settings.fault.value) query.set("fault", settings.fault.value)
+  for (const name of ["ttft", "tps", "jitter", "split", "at"]) query.set(name, Number(settings[name].value))
   query.set("heartbeat", 2)
   return `${COMPLETIONS}?${query}`
 }
