@@ -16,7 +16,7 @@ import lesson
 body = json.dumps({"model": "toy-echo", "stream": True, "messages": [{"role": "user", "content": "Hello there"}]})
 request = (
     "POST /v1/chat/completions HTTP/1.1\r\n"
-    "Host: example\r\n"
+    "Host: localhost\r\n"
     "Content-Type: application/json\r\n"
     f"Content-Length: {len(body)}\r\n"
     "Connection: close\r\n"

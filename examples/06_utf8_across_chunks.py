@@ -39,7 +39,7 @@ print("bytes that are not UTF-8:    ", [event.data for event in SSEDecoder().fee
 
 with lesson.server() as url:
     chunks = Chunks()
-    with ChatStream("naïve 🦊🚀", url=url + "/v1?split=3", model="toy-echo", watcher=chunks) as stream:
+    with ChatStream("naïve 🦊🚀", url=url + "/split=3/v1", model="toy-echo", watcher=chunks) as stream:
         for _ in stream:
             pass
 carelessly = "".join(chunk.decode("utf-8", "replace") for chunk in chunks.seen)

@@ -20,16 +20,16 @@ CASES = {
     "an answer": ({}, ""),
     "max_tokens is 4": ({"max_tokens": 4}, ""),
     "a tool is called": ({"tools": [TOOL], "tool_choice": "required"}, ""),
-    "an early end": ({}, "?fault=end&at=3"),
+    "an early end": ({}, "/fault=end&at=3"),
 }
 
 print(f"{'':17} {'finish reason':14} {'[DONE]':7} text")
 with lesson.server() as url:
-    for name, (fields, query) in CASES.items():
+    for name, (fields, settings) in CASES.items():
         message = [{"role": "user", "content": "one two three four five"}]
         body = {"model": "toy-echo", "stream": True, "messages": message, **fields}
         data = []
-        stream = ChatStream(body, url=url + "/v1" + query, on_event=lambda event, data=data: data.append(event.data))
+        stream = ChatStream(body, url=url + settings + "/v1", on_event=lambda event, data=data: data.append(event.data))
         try:
             for _ in stream:
                 pass

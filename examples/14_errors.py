@@ -2,7 +2,7 @@
 
     python examples/14_errors.py
 
-Five faults are provoked, each asked for in the query of the request. You will see what a careful client makes of them,
+Five faults are provoked, each asked for in the base URL. You will see what a careful client makes of them,
 with the text that had come, and what a loop makes of them that only reads lines until there are no more: after the first
 byte the status is 200 already, so the loop sees nothing wrong in two of them. Only the first may be sent again without
 thinking, after the time that Retry-After says: nothing had come of an answer. ChatStream sends it again
@@ -46,5 +46,5 @@ def careless(url):
 
 with lesson.server() as url:
     for fault in ("refuse", "error", "cut", "end", "stall"):
-        print(f"{fault}\n  careful   {careful(f'{url}/v1?fault={fault}&at=3')}")
-        print(f"  careless  {careless(f'{url}/v1?fault={fault}&at=3')}")
+        print(f"{fault}\n  careful   {careful(f'{url}/fault={fault}&at=3/v1')}")
+        print(f"  careless  {careless(f'{url}/fault={fault}&at=3/v1')}")

@@ -16,7 +16,7 @@ from sse_ref.model import Text
 
 with lesson.server() as url:
     chunks = []
-    stream = ChatStream("Tell me a story", url=url + "/v1?tps=50", on_event=lambda event: chunks.append(event.data))
+    stream = ChatStream("Tell me a story", url=url + "/tps=50/v1", on_event=lambda event: chunks.append(event.data))
     with stream:
         for piece in stream:
             if isinstance(piece, Text):
@@ -31,7 +31,7 @@ with lesson.server() as url:
         f"server: {record['outcome']} at token {record['left_at_token']}, noticed ~{max(0, 1000 * noticed):.1f} ms later"
     )
 
-    with ChatStream("Tell me a story", url=url + "/v1?tps=0&ttft=0") as again:
+    with ChatStream("Tell me a story", url=url + "/tps=0&ttft=0/v1") as again:
         for _ in again:
             pass
     total = again.usage.completion_tokens

@@ -39,4 +39,4 @@ with lesson.server() as url:
     ask("no heartbeats, idle timeout 0.5 s", slow + "&heartbeat=0", timeout=0.5)
     ask("heartbeats,    idle timeout 0.5 s", slow + "&heartbeat=0.2", timeout=0.5)
     ask("heartbeats,    total limit 0.5 s ", slow + "&heartbeat=0.2", timeout=None, total_timeout=0.5)
-    ask("stalled,       idle timeout 0.5 s", url + "/v1?fault=stall&at=3&heartbeat=0.2", timeout=0.5)
+    ask("stalled,       idle timeout 0.5 s", url + "/fault=stall&at=3&heartbeat=0.2/v1", timeout=0.5)

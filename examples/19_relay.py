@@ -79,22 +79,22 @@ def ask(prompt, url, **options):
 with lesson.server() as url, http.server.ThreadingHTTPServer(("127.0.0.1", 0), Relay) as relay:
     relay.upstream = url
     threading.Thread(target=relay.serve_forever, daemon=True).start()
-    here = f"http://127.0.0.1:{relay.server_port}/v1"
+    here = f"http://127.0.0.1:{relay.server_port}"
 
-    with ChatStream("one two three four", url=here + "?ttft=0&tps=50", model="toy-echo") as stream:
+    with ChatStream("one two three four", url=here + "/ttft=0&tps=50/v1", model="toy-echo") as stream:
         for _ in stream:
             pass
     print(f"{stream.outcome}, each token ~{1000 * min(stream.gaps):.0f} ms or more after the one before")
 
     body = json.dumps({"model": "toy", "stream": True, "messages": [{"role": "user", "content": "Tell me a story"}]})
-    for reads, query in ((5, "?tps=50"), (0, "?ttft=60&heartbeat=0.05")):
-        with urllib.request.urlopen(f"{here}/chat/completions{query}", body.encode(), timeout=10) as answer:
+    for reads, settings in ((5, "tps=50"), (0, "ttft=60&heartbeat=0.05")):
+        with urllib.request.urlopen(f"{here}/{settings}/v1/chat/completions", body.encode(), timeout=10) as answer:
             for _ in range(reads):
                 answer.read1()
             chunk = json.dumps({"id": answer.headers["X-Request-Id"]})
         record = lesson.journal(url, chunk)
         print(f"left after {reads} reads; behind the relay: {record['outcome']} at token ~{record['left_at_token']}")
 
-    ask("one two three four five six", here + "?fault=refuse", model="toy-echo")
-    ask("one two three four five six", here + "?fault=cut&at=3", model="toy-echo")
+    ask("one two three four five six", here + "/fault=refuse/v1", model="toy-echo")
+    ask("one two three four five six", here + "/fault=cut&at=3/v1", model="toy-echo")
     relay.shutdown()

@@ -24,10 +24,10 @@ class Bytes(Watcher):
         self.count += len(data)
 
 
-def whole(url, query=""):
+def whole(url, settings=""):
     body = {"model": "toy", "messages": [{"role": "user", "content": "Tell me a story"}]}
     request = urllib.request.Request(
-        f"{url}/v1/chat/completions{query}", json.dumps(body).encode(), {"Content-Type": "application/json"}
+        f"{url}{settings}/v1/chat/completions", json.dumps(body).encode(), {"Content-Type": "application/json"}
     )
     with urllib.request.urlopen(request) as answer:
         return answer.read()
@@ -35,18 +35,18 @@ def whole(url, query=""):
 
 with lesson.server() as url:
     counted = Bytes()
-    with ChatStream("Tell me a story", url=url + "/v1?tps=0&ttft=0", watcher=counted) as stream:
+    with ChatStream("Tell me a story", url=url + "/tps=0&ttft=0/v1", watcher=counted) as stream:
         for _ in stream:
             pass
-    answer = whole(url, "?tps=0&ttft=0")
+    answer = whole(url, "/tps=0&ttft=0")
     assert json.loads(answer)["choices"][0]["message"]["content"] == stream.text
     print(f"text      {len(stream.text)} characters")
     print(f"streamed  {counted.count} bytes, ~{counted.count / len(answer):.0f} times those of the whole answer")
     print(f"whole     {len(answer)} bytes, one JSON object")
 
-    broken = "?fault=error&at=60&tps=0&ttft=0"
+    broken = "/fault=error&at=60&tps=0&ttft=0"
     try:
-        with ChatStream("Tell me a story", url=url + "/v1" + broken) as stream:
+        with ChatStream("Tell me a story", url=url + broken + "/v1") as stream:
             for _ in stream:
                 pass
     except StreamError as error:

@@ -33,28 +33,31 @@ class HeadlineTest(unittest.TestCase):
         self.server = self.enterContext(running())  # ends with the test
         self.url = self.server.url + "/v1"
 
+    def url_with(self, settings):
+        return f"{self.server.url}/{settings}/v1"
+
     def test_whole_answer(self):
         self.assertEqual(headline(self.url, "Rain in Bergen"), "Rain in Bergen")
 
     def test_error_inside_the_stream(self):
-        self.assertEqual(headline(self.url + "?fault=error&at=2", "Rain in Bergen"), "Rain in [api_error]")
+        self.assertEqual(headline(self.url_with("fault=error&at=2"), "Rain in Bergen"), "Rain in [api_error]")
 
     def test_cut(self):
-        self.assertEqual(headline(self.url + "?fault=cut&at=2", "Rain in Bergen"), "Rain in [truncated]")
+        self.assertEqual(headline(self.url_with("fault=cut&at=2"), "Rain in Bergen"), "Rain in [truncated]")
 
     def test_refusal(self):
-        self.assertEqual(headline(self.url + "?fault=refuse", "Rain in Bergen"), "nothing [http_error]")
+        self.assertEqual(headline(self.url_with("fault=refuse"), "Rain in Bergen"), "nothing [http_error]")
         self.assertEqual([record["status"] for record in self.server.journal], [429, 429])  # it was tried twice
 
     def test_busy_server_is_asked_again(self):
         server = self.enterContext(running(max_streams=1))
-        with ChatStream("word " * 8, url=server.url + "/v1?tps=10", model="toy-echo") as other:
+        with ChatStream("word " * 8, url=server.url + "/tps=10/v1", model="toy-echo") as other:
             next(iter(other))  # it has the only place for most of a second, and Retry-After is a second
             self.assertEqual(headline(server.url + "/v1", "Rain in Bergen"), "Rain in Bergen")
         self.assertEqual([record["status"] for record in server.journal], [200, 429, 200])
 
     def test_user_who_leaves_stops_the_model(self):
-        self.assertEqual(headline(self.url + "?tps=100", "word " * 50, enough=9), "word word")
+        self.assertEqual(headline(self.url_with("tps=100"), "word " * 50, enough=9), "word word")
         (record,) = self.server.journal
         self.assertEqual(record["outcome"], "client_left")
         self.assertLess(record["tokens"], 50)

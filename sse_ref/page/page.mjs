@@ -213,13 +213,17 @@ function requestBody(stream, history) {
   return body
 }
 
-// How the answer shall be delivered: sse_ref takes that in the query (class Delivery in server.py).
+// How the answer shall be delivered: sse_ref takes that in a segment before the API's path (class Delivery in server.py).
 function url() {
   const query = new URLSearchParams()
-  if (settings.fault.value) query.set("fault", settings.fault.value)
-  for (const name of ["ttft", "tps", "jitter", "split", "at"]) query.set(name, Number(settings[name].value))
+  for (const name of ["ttft", "tps", "jitter"]) query.set(name, Number(settings[name].value))
   query.set("heartbeat", 2)
-  return `${COMPLETIONS}?${query}`
+  if (Number(settings.split.value)) query.set("split", Number(settings.split.value))
+  if (settings.fault.value) {
+    query.set("fault", settings.fault.value)
+    query.set("at", Number(settings.at.value))
+  }
+  return `/${query}${COMPLETIONS}`
 }
 
 const keyHeaders = () => (settings.key.value ? { Authorization: `Bearer ${settings.key.value}` } : {})
@@ -299,7 +303,7 @@ async function answer(row, stream, shown, signal, history) {
   const json = settings.json.checked
   const body = requestBody(stream, history)
   const speaker = new Speaker()
-  const view = shown ? new WireView(began, `POST ${COMPLETIONS}, ${stream ? "streamed" : "whole"}`) : null
+  const view = shown ? new WireView(began, `POST ${url()}, ${stream ? "streamed" : "whole"}`) : null
   const numbers = shown ? new Numbers(began) : null
   const fault = settings.fault.value
   const over = () => history !== messages // another conversation has begun
