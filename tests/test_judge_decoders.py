@@ -30,6 +30,9 @@ class Reference:
     stderr = ""
     default_retry = None
 
+    def warm_up(self, probe: Mapping[str, Any]) -> None:
+        """There is no process to start."""
+
     def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
         return [{"id": request["id"], **json.loads(json.dumps(reference.decode(request)))} for request in requests]
 
@@ -67,6 +70,43 @@ def test_correct_but_unusual_decoder_is_not_failed(name: str) -> None:
         result = judge(vector, UNUSUAL[name], ALL)
         chunkless = name in ("LeavesOutWhatItMay", "WritesNulls") and "chunk" in vector.needs
         assert result.verdict == ("skip" if chunkless else "pass"), (vector.id, result.reason)
+
+
+# ---- One fact a vector -----------------------------------------------------------------------------------------------
+
+
+class BlockIds(Decoder):
+    """The id of an event is that of its own block, as some libraries have it."""
+
+    def dispatch(self) -> None:
+        super().dispatch()
+        self.id = ""
+
+
+CARRIED = {vector.id for vector in VECTORS.values() if vector.body.get("carries")}
+
+
+def test_ids_that_are_not_carried_over_are_charged_where_that_is_the_fact() -> None:
+    failed = {vector.id for vector in SMALL if judge(vector, Program(BlockIds), ALL).verdict == "fail"}
+    assert failed == CARRIED - {"id/only-block-dispatches-nothing"}
+    declared = {judge(vector, Program(BlockIds), ALL | {"block-ids"}).verdict for vector in SMALL}
+    assert declared == {"pass", "skip"}
+    assert all(judge(VECTORS[id], Program(BlockIds), ALL | {"block-ids"}).verdict == "skip" for id in CARRIED)
+
+
+def test_wrong_reconnection_time_is_charged_where_that_is_the_fact() -> None:
+    wrong = Program(Decoder, lambda reply: {**reply, "retry": 7})
+    failed = {vector.id for vector in SMALL if judge(vector, wrong, ALL).verdict == "fail"}
+    assert failed and all(id.startswith("retry/") or "retry" in VECTORS[id].needs for id in failed)
+
+
+@pytest.mark.parametrize("digits", [4301, 100_000])
+def test_numbers_of_any_length_are_read(digits: int) -> None:
+    line = b'{"id": "x", "events": [], "retry": %b}' % (b"9" * digits)
+    assert programs._parsed(line)["retry"] == 10**4000
+    infinite = Program(Decoder, lambda reply: {**reply, "retry": None})
+    result = judge(VECTORS["retry/basic"], infinite, ALL)
+    assert result.verdict == "fail" and "infinite number in JSON" in result.reason
 
 
 # ---- What the standard leaves open, and what a program may lack ------------------------------------------------------
@@ -184,7 +224,7 @@ def test_growth_decides_and_not_slowness(
 def test_one_slow_moment_is_not_growth(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(decoders, "time", clock)
-    times = iter([9.0, 0.2, 0.2, 0.4, 0.4])
+    times = iter([9.0, 0.2, 0.2, 0.2, 0.4, 0.4])
     result = judge(VECTORS["linear/many-events-in-one-chunk"], Timed(clock, lambda n: next(times)), ALL)
     assert result.verdict == "pass"
 
@@ -255,6 +295,20 @@ def test_program_may_answer_one_line_and_end(persistent: bool) -> None:
     result = judge(VECTORS["framing/blank-lines-only"], own, ALL)
     own.stop()
     assert result.verdict == "pass"
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("persistent", [True, False])
+def test_start_of_a_program_is_not_counted(persistent: bool) -> None:
+    slow = program(
+        ECHO.format(before="import time; time.sleep(1.5)", hello="", each=""), persistent=persistent, timeout=0.3
+    )
+    programs.ask_features(slow, decoders.PROBE, FEATURES)
+    assert slow.measured.start > 1.4
+    for id in ("framing/empty-stream", "framing/blank-lines-only"):
+        result = judge(VECTORS[id], slow, ALL)
+        assert result.verdict == "pass", result.reason
+        slow.stop()
 
 
 def test_program_that_never_answers_is_given_up() -> None:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
+import gzip
 import os
 import socket
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from broken.server import FAULTS, KEY, SOURCE_FAULTS, UNUSUAL, Broken, serving
 
-from sse_ref.conformance import corpus, servers
+from sse_ref.conformance import corpus, servers, wire
 from sse_ref.conformance.corpus import load
-from sse_ref.conformance.servers import ROLES, Target, judge
+from sse_ref.conformance.servers import ROLES, Target, judge, judge_patiently
 from sse_ref.conformance.verdicts import Result
 from sse_ref.conformance.wire import Address, Connection
+from sse_ref.server import running
 
 VECTORS = {vector.id: vector for vector in load("server")}
 MODELS = {"": "m", **{role: role for role in ROLES}}
@@ -76,6 +80,135 @@ def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyP
     assert not [(job[0], r.vector.id, r.verdict, r.reason) for job, rs in found for r in rs if r.verdict != "fail"]
 
 
+@pytest.mark.once
+def test_slow_server_fails_nothing_for_it() -> None:
+    with running(tps=60) as server:
+        asked = Target(f"{server.url}/v1", {"": "toy", "echo": "toy-echo"}, timeout=0.2)
+        asked.warm_up("openai-chat")
+        for id in (
+            "head/not-streamed",
+            "chunk/equals-whole",
+            "usage/equals-whole",
+            "frame/ends-after-done",
+            "head/gzip",
+        ):
+            result = judge(VECTORS[id], asked)
+            assert result.verdict == "pass", (id, result.reason)
+
+
+@pytest.mark.once
+def test_server_with_one_slot_fails_nothing_for_it() -> None:
+    with serving("serial") as server:
+        asked = Target(server.url, MODELS, KEY, timeout=1.0)
+        asked.warm_up("openai-chat")
+        verdicts = {id: judge(VECTORS[id], asked).verdict for id in of("openai-chat") if id.startswith("life/")}
+    assert set(verdicts.values()) <= {"pass", "skip"}, verdicts
+
+
+def test_limit_that_passes_is_an_error_and_is_tried_again() -> None:
+    good = b"data: {}\n\ndata: [DONE]\n\n"
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+    url, thread = serve(head, head + good, pause=1.0)
+    asked = Target(f"{url}/v1", MODELS, KEY, timeout=0.3)
+    first = judge(VECTORS["head/content-type"], asked)
+    assert (first.verdict, first.expired) == ("error", True) and "nothing came for 0.3 s" in first.reason
+    assert judge(VECTORS["head/no-interim"], asked).expired  # the same exchange, and not sent again
+    again = judge_patiently(VECTORS["head/content-type"], asked, 20.0)
+    assert (again.verdict, again.expired) == ("pass", False), again.reason
+    assert judge(VECTORS["head/no-interim"], asked).verdict == "pass"
+    thread.join()
+
+
+def test_stream_that_stays_open_after_its_end_mark_is_charged_once() -> None:
+    chunk = b'data: {"choices": []}\n\ndata: [DONE]\n\n'
+    head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+    url, thread = serve(head + b"%x\r\n%b\r\n" % (len(chunk), chunk), pause=1.5)
+    asked = Target(f"{url}/v1", MODELS, KEY, timeout=0.3)
+    results = {id: judge(VECTORS[id], asked) for id in ("frame/ends-after-done", "head/last-chunk", "frame/utf8")}
+    thread.join()
+    assert [result.verdict for result in results.values()] == ["fail", "skip", "pass"]
+    assert results["frame/ends-after-done"].expired
+
+
+@pytest.mark.parametrize(
+    "forever",
+    [b"data: x\n\n", b"HTTP/1.1 200 OK\r\nX: y\r\n", b"HTTP/1.1 103 Hints\r\n\r\n"],
+    ids=["a body", "a head", "interim answers"],
+)
+def test_server_that_trickles_for_ever_is_not_waited_for_for_ever(forever: bytes) -> None:
+    listener = socket.create_server(("127.0.0.1", 0))
+    stopping = threading.Event()
+
+    def trickle() -> None:
+        connection, _ = listener.accept()
+        with connection, contextlib.suppress(OSError):
+            if forever.startswith(b"data"):
+                connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n")
+            while not stopping.wait(0.02):
+                connection.sendall(forever)
+
+    thread = threading.Thread(target=trickle)
+    thread.start()
+    address = Address.of(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    try:
+        with Connection(address, 5.0, limit=0.5) as connection:
+            exchange = connection.answer()
+    finally:
+        stopping.set()
+        thread.join()
+        listener.close()
+    assert exchange.problem and (exchange.expired or forever.startswith(b"HTTP/1.1 1"))
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("framing", ["Transfer-Encoding: chunked", "Content-Length: 999999999999", "Connection: close"])
+def test_body_is_bounded_in_every_framing(framing: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(wire, "MAX_BODY", 100_000)
+    body = b"x" * 150_000
+    chunked = b"".join(b"3e8\r\n%b\r\n" % body[:1000] for _ in range(150))
+    raw = f"HTTP/1.1 200 OK\r\n{framing}\r\n\r\n".encode() + (chunked if "chunked" in framing else body)
+    exchange = exchange_of(raw)
+    assert "larger than" in exchange.problem and not exchange.ended and len(exchange.body) < 300_000  # type: ignore[attr-defined]
+
+
+@pytest.mark.once
+def test_source_without_end_is_judged_and_over() -> None:
+    with serving("endless", "sse") as server:
+        asked = Target(server.url, MODELS, timeout=0.5)
+        asked.warm_up("sse")
+        results = [judge(VECTORS[id], asked) for id in of("sse")]
+    assert {result.verdict for result in results} <= {"pass", "skip"}, [
+        (r.vector.id, r.reason) for r in results if r.verdict == "fail"
+    ]
+
+
+def test_source_is_asked_at_its_url_as_it_was_given() -> None:
+    for path in ("/events/", "/events", "", "/"):
+        asked = Target(f"http://127.0.0.1:1{path}", {"": ""})
+        assert asked.request({"method": "GET", "path": ""}).startswith(f"GET {path or '/'} HTTP/1.1\r\n".encode())
+        assert asked.request({"method": "GET", "path": "/models"}).startswith(
+            f"GET {path.rstrip('/')}/models ".encode()
+        )
+
+
+@pytest.mark.parametrize(("ends", "verdict"), [("", "fail"), ("Something else", "skip")])
+def test_text_that_depends_on_the_request_is_not_a_short_one(
+    ends: str, verdict: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as server:
+        asked = target(server)
+        text = asked.chat("seeded").text()
+        told = type("Chat", (), {"text": lambda self, index=0: ends or text[:-2], "finish": lambda self: ["stop"]})()
+        monkeypatch.setattr(servers, "_with_stop", lambda target, stop: told)
+        assert judge(VECTORS["chunk/stop-unmatched"], asked).verdict == verdict
+
+
+def test_gzip_of_one_member_for_each_event_is_incremental() -> None:
+    parts = [gzip.compress(b"data: %d\n\n" % number) for number in range(3)]
+    assert list(servers._unpacked(parts)) == [b"data: 0\n\n", b"data: 1\n\n", b"data: 2\n\n"]
+    assert list(servers._unpacked([b"".join(parts)])) == [b"data: 0\n\ndata: 1\n\ndata: 2\n\n"]
+
+
 # ---- What cannot be judged is a skip ---------------------------------------------------------------------------------
 
 
@@ -117,8 +250,8 @@ def test_may_vector_never_fails() -> None:
 
 @pytest.mark.once
 def test_requests_are_counted_before_they_are_sent() -> None:
-    assert servers.requests_needed([VECTORS["head/status-200"], VECTORS["frame/utf8"]]) == 1
-    assert servers.requests_needed([VECTORS["life/hundred-leave"]]) == 101
+    assert servers.requests_needed([VECTORS["head/status-200"], VECTORS["frame/utf8"]]) == 3
+    assert servers.requests_needed([VECTORS["life/hundred-leave"]]) == 103
     vectors = [vector for vector in VECTORS.values() if vector.id.startswith(("head/", "usage/"))]
     with serving() as server:
         asked = target(server)
@@ -176,8 +309,8 @@ def test_wire_says_what_is_wrong(raw: bytes, problem: str) -> None:
     assert problem in exchange.problem if problem else not exchange.problem  # type: ignore[attr-defined]
 
 
-def serve(*replies: bytes) -> tuple[str, threading.Thread]:
-    """A server that answers each connection with the next of these bytes, then is gone."""
+def serve(*replies: bytes, pause: float = 0.0) -> tuple[str, threading.Thread]:
+    """A server that answers each connection with the next of these bytes, holds it for the pause, and then is gone."""
     listener = socket.create_server(("127.0.0.1", 0))
 
     def run() -> None:
@@ -186,6 +319,7 @@ def serve(*replies: bytes) -> tuple[str, threading.Thread]:
             with connection:
                 connection.recv(65536)
                 connection.sendall(reply)
+                time.sleep(pause)
         listener.close()
 
     thread = threading.Thread(target=run, daemon=True)

@@ -20,7 +20,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 from sse_ref.conformance import (
     clients,
@@ -73,10 +73,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    if threading.current_thread() is threading.main_thread():
-        for name in ("SIGTERM", "SIGHUP"):
-            if hasattr(signal, name):
-                signal.signal(getattr(signal, name), _interrupt)
+    handlers = _catch_signals()
     try:
         parser = _parser()
         options, rest = parser.parse_known_args(given)
@@ -97,12 +94,29 @@ def main(arguments: list[str] | None = None) -> int:
         return 128 + interrupt.args[0] if interrupt.args else 130
     finally:
         programs.kill_all()
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
-def _interrupt(number: int, frame: object) -> None:
-    """End as Ctrl-C does, so that no program under test outlives the run."""
-    programs.kill_all()
-    raise KeyboardInterrupt(number)
+def _catch_signals() -> dict[int, Any]:
+    """Let each signal end the run as Ctrl-C does, so that no program under test outlives it; a second one ends it at once.
+
+    Returns the handlers that there were. A handler takes no lock: it may interrupt whoever holds it.
+    """
+    caught: list[int] = []
+
+    def interrupt(number: int, frame: object) -> None:
+        caught.append(number)
+        if len(caught) > 1:
+            programs.abandon_all()
+            os._exit(128 + number)
+        raise KeyboardInterrupt(number)
+
+    if threading.current_thread() is not threading.main_thread():
+        return {}
+    numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    wanted = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    return {number: signal.signal(number, interrupt) for number in wanted}
 
 
 # ---- Which vectors ---------------------------------------------------------------------------------------------------
@@ -171,33 +185,85 @@ def _read_report(name: str) -> dict[str, Any]:
 
 Judge = Callable[[Vector], Result]
 
-
-def run_vectors(vectors: Sequence[Vector], judge: Judge, jobs: int) -> list[Result]:
-    """Judge each vector, several at once if asked; the results are in the order of the vectors."""
-    progress = _Progress(len(vectors))
-    if jobs <= 1:
-        return [progress.step(judge(vector)) for vector in vectors]
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        return [progress.step(result) for result in pool.map(judge, vectors)]
+LONGER = 4.0  # times the limit, for a vector that is tried again because a limit passed
+TRIED_IN_VAIN = 3  # such errors; the others of the run are then not tried again
 
 
-class _Progress:
-    """A line on the terminal that says how far the run is."""
+def run_vectors(
+    vectors: Sequence[Vector], judge: Judge, again: Judge, jobs: int, told: Callable[[Result], None]
+) -> list[Result]:
+    """Judge each vector, several at once if asked; the results are in the order of the vectors.
 
-    def __init__(self, total: int) -> None:
+    ``told`` is given each as it comes. A limit that passes says little about a program on a busy machine: such vectors are
+    judged ``again`` when all others are done, one by one and with longer limits, before anything is said of them.
+    """
+    results: list[Result] = []
+    expired: list[int] = []
+    with _each(vectors, judge, jobs) as first_results:
+        for result in first_results:
+            results.append(result)
+            if result.expired:
+                expired.append(len(results) - 1)
+            else:
+                told(result)
+    in_vain = 0
+    for at in expired:
+        result = results[at]
+        if result.verdict == "error" and in_vain == TRIED_IN_VAIN:
+            result.reason += f" (not tried again: {TRIED_IN_VAIN} others were, in vain)"
+        else:
+            results[at] = again(vectors[at])
+            if results[at].verdict == "error":
+                in_vain += 1
+                results[at].reason = f"{result.reason}; alone, with a longer limit: {results[at].reason}"
+        told(results[at])
+    return results
+
+
+@contextlib.contextmanager
+def _each(vectors: Sequence[Vector], judge: Judge, jobs: int) -> Iterator[Iterator[Result]]:
+    """The results as they come. If the run is given up, so are the programs, and what has not begun does not begin."""
+    pool = concurrent.futures.ThreadPoolExecutor(jobs) if jobs > 1 else None
+    try:
+        yield pool.map(judge, vectors) if pool else map(judge, vectors)
+    except BaseException:
+        with programs.none_started():
+            if pool:
+                pool.shutdown(cancel_futures=True)
+        raise
+    if pool:
+        pool.shutdown()
+
+
+class _Told:
+    """Prints each result as it comes, and on a terminal how far the run is."""
+
+    def __init__(self, options: argparse.Namespace, run: Run, total: int) -> None:
+        self.options = options
+        self.run = run
         self.total = total
         self.done = 0
         self.bad = 0
-        self.shown = sys.stderr.isatty()
+        self.text_to = _text_to(options)
+        self.colour = self.text_to.isatty() and not os.environ.get("NO_COLOR")
+        self.progress = sys.stderr.isatty()
 
-    def step(self, result: Result) -> Result:
+    def __call__(self, result: Result) -> None:
+        if self.options.as_of:
+            result.scored = result.vector.since <= self.options.as_of
+        verdicts.apply_known([result], self.options.known_failures)
         self.done += 1
-        self.bad += result.verdict in ("fail", "error")
-        if self.shown:
-            end = "\r\x1b[K" if self.done == self.total else ""
-            text = f"\r\x1b[K{self.done}/{self.total}, {self.bad} failed: {result.vector.id}"
-            print(text + end, end="", file=sys.stderr, flush=True)
-        return result
+        bad = result.verdict in ("fail", "error", "xpass")
+        self.bad += bad
+        if self.progress:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if self.options.verbose or (bad and not self.options.brief):
+            print(reports.show_failure(self.run, result, colour=self.colour) + "\n", file=self.text_to, flush=True)
+        elif bad:
+            print(reports.one_line(result), file=self.text_to, flush=True)
+        if self.progress and self.done < self.total:
+            text = f"{self.done}/{self.total}, {self.bad} failed: {result.vector.id}"
+            print(text, end="", file=sys.stderr, flush=True)
 
 
 def _do_decoder(options: argparse.Namespace) -> int:
@@ -224,23 +290,31 @@ def _judge_pipe(
         raise Usage("--raw starts a process for each stream: leave out --persistent")
     if unknown := without - {*known, "comment"}:
         raise Usage(f"--without: there is no feature {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    if options.raw:
-        features = set(known) - without
-        said: dict[str, Any] = {"name": "", "version": "", "features": features}
-        results = run_vectors(
-            vectors, lambda vector: decoders.judge_raw(vector, command, features, timeout), options.jobs or _cores()
-        )
-    else:
-        with _programs(command, options.persistent, timeout) as program:
-            said = programs.ask_features(program(), probe, known)
-            features = said["features"] - without
-            one = functools.partial(_one, judge, program, features)
-            results = run_vectors(vectors, one, options.jobs or (1 if options.persistent else _cores()))
     repeat = [flag for flag in ("--persistent", "--raw") if getattr(options, flag.strip("-"))]
     repeat += ["--without", options.without] if options.without else []
-    run = _run(options, target, shlex.join(command), results, repeat)
-    run.name, run.version = options.name or said["name"], said["version"]
-    run.features = sorted(features)
+    run = _run(options, target, shlex.join(command), vectors, repeat)
+    run.name = options.name or ""
+    told = _Told(options, run, len(vectors))
+    features = set(known) - without
+    if options.raw:
+        one, patient = (
+            functools.partial(decoders.judge_raw, command=command, features=features, timeout=timeout * factor)
+            for factor in (1, LONGER)
+        )
+        run.features = sorted(features)
+        run.results = run_vectors(vectors, one, patient, options.jobs or _cores(), told)
+        return _finish(options, run)
+    measured = programs.Measured()
+    with (
+        _programs(command, options.persistent, timeout, measured) as program,
+        _programs(command, options.persistent, LONGER * timeout, measured) as patient_program,
+    ):
+        said = programs.ask_features(program(), probe, known)
+        features = said["features"] - without
+        run.name, run.version, run.features = options.name or said["name"], said["version"], sorted(features)
+        one, patient = (functools.partial(_one, judge, made, features) for made in (program, patient_program))
+        jobs = options.jobs or (1 if options.persistent else _cores())
+        run.results = run_vectors(vectors, one, patient, jobs, told)
     return _finish(options, run)
 
 
@@ -257,14 +331,16 @@ def _one(
 
 
 @contextlib.contextmanager
-def _programs(command: Sequence[str], persistent: bool, timeout: float) -> Iterator[Callable[[], Program]]:
+def _programs(
+    command: Sequence[str], persistent: bool, timeout: float, measured: programs.Measured
+) -> Iterator[Callable[[], Program]]:
     """A program for each thread that asks for one; all are ended at the end."""
     local = threading.local()
     started: list[Program] = []
 
     def mine() -> Program:
         if not hasattr(local, "program"):
-            local.program = Program(command, persistent=persistent, timeout=timeout)
+            local.program = Program(command, persistent=persistent, timeout=timeout, measured=measured)
             started.append(local.program)
         program: Program = local.program
         return program
@@ -290,13 +366,19 @@ def _command(options: argparse.Namespace) -> list[str]:
 def _do_client(options: argparse.Namespace) -> int:
     vectors = selected(options, "client", options.profile)
     command = _command(options)
-    with scripts.HostileServer() as server:
-        judge = functools.partial(
-            clients.judge, server=server, command=command, timeout=options.timeout, scale=options.timeout_scale
-        )
-        results = run_vectors(vectors, judge, options.jobs or 1)
-    run = _run(options, "client", shlex.join(command), results, ["--profile", options.profile], options.profile)
+    run = _run(options, "client", shlex.join(command), vectors, ["--profile", options.profile], options.profile)
     run.name = options.name or ""
+    with scripts.HostileServer() as server:
+        limit = options.timeout * options.timeout_scale
+        started = clients.Started()
+        judge, patient = (
+            functools.partial(
+                clients.judge, server=server, command=command, timeout=limit, started=started, factor=factor
+            )
+            for factor in (1.0, LONGER)
+        )
+        told = _Told(options, run, len(vectors))
+        run.results = run_vectors(vectors, judge, patient, options.jobs or 1, told)
     return _finish(options, run)
 
 
@@ -315,9 +397,13 @@ def _do_server(options: argparse.Namespace) -> int:
         file=sys.stderr,
         flush=True,
     )
-    results = servers.judge_all(vectors, target, _Progress(len(vectors)).step)
-    run = _run(options, "server", target.url, results, _server_options(options), options.profile)
+    run = _run(options, "server", target.url, vectors, _server_options(options), options.profile)
     run.name = options.name or ""
+    target.warm_up(options.profile)
+    told = _Told(options, run, len(vectors))
+    judge = functools.partial(servers.judge, target=target)
+    patient = functools.partial(servers.judge_patiently, target=target, factor=LONGER)
+    run.results = run_vectors(vectors, judge, patient, 1, told)
     return _finish(options, run)
 
 
@@ -355,26 +441,22 @@ def _run(
     options: argparse.Namespace,
     target: str,
     program: str,
-    results: list[Result],
+    vectors: Sequence[Vector],
     repeat: list[str],
     profile: str | None = None,
 ) -> Run:
-    known_versions = corpus.versions()
-    if options.as_of:
-        for result in results:
-            result.scored = result.vector.since <= options.as_of
-    verdicts.apply_known(results, options.known_failures)
-    judged = {result.vector.id for result in results}
+    """A run of these vectors that has not begun."""
+    chosen = {vector.id for vector in vectors}
     scored = [v for v in corpus.load(target) if v.profile == profile and v.since <= (options.as_of or v.since)]
     return Run(
         target=target,
         program=program,
-        results=results,
-        corpus=known_versions[-1],
+        results=[],
+        corpus=corpus.versions()[-1],
         tool=tool_version(),
         profile=profile,
         options=repeat,
-        left_out=sum(vector.level == "must" and vector.id not in judged for vector in scored),
+        left_out=sum(vector.level == "must" and vector.id not in chosen for vector in scored),
         as_of=options.as_of,
         strict=options.strict,
         strict_skips=options.strict_skips,
@@ -411,8 +493,8 @@ def _finish(options: argparse.Namespace, run: Run) -> int:
         (options.html, lambda: matrix.as_html([reports.as_json(run)])),
         (options.write_known, lambda: verdicts.write_known(run.results)),
     ]
-    text_to = sys.stderr if any(name == "-" for name, _ in forms) else sys.stdout
-    print(_text(options, run, colour=text_to.isatty() and not os.environ.get("NO_COLOR")), file=text_to)
+    text_to = _text_to(options)
+    print(reports.summary(run), file=text_to, flush=True)
     for name, form in forms:
         if name:
             _write(name, form())
@@ -427,15 +509,9 @@ def _finish(options: argparse.Namespace, run: Run) -> int:
     )
 
 
-def _text(options: argparse.Namespace, run: Run, *, colour: bool) -> str:
-    parts = []
-    for result in run.results:
-        bad = result.verdict in ("fail", "error", "xpass")
-        if options.verbose or (bad and not options.brief):
-            parts.append(reports.show_failure(run, result, colour=colour) + "\n")
-        elif bad:
-            parts.append(reports.one_line(result))
-    return "\n".join([*parts, reports.summary(run)])
+def _text_to(options: argparse.Namespace) -> TextIO:
+    """Where the text goes: to standard error if a report goes to standard output."""
+    return sys.stderr if any(getattr(options, form) == "-" for form in (*REPORTS, "write_known")) else sys.stdout
 
 
 def _write(name: str, text: str) -> None:

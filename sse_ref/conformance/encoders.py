@@ -22,7 +22,11 @@ from sse_ref.conformance.verdicts import Result
 __all__ = ["FEATURES", "PROBE", "judge", "outcomes", "read_back", "request_of"]
 
 FEATURES = ("event", "id", "retry")
-"""What an encoder is taken to have, unless its ``hello`` or ``--without`` says otherwise. ``comment`` it must declare."""
+"""What an encoder is taken to have, unless its ``hello`` or ``--without`` says otherwise.
+
+It must declare ``comment``, and what it does by design, which is then no failure: ``own-ids`` (it makes the ids itself),
+``json-data`` (data is written as JSON) and ``no-data`` (it cannot write an event without data).
+"""
 
 PROBE = {"v": 1, "id": "hello", "op": "encode", "events": []}
 
@@ -65,20 +69,24 @@ def judge(vector: Vector, program: UnderTest, features: set[str]) -> Result:
     lacking = [name for name in vector.needs if name not in features]
     if lacking:
         return Result(vector, "skip", f"the encoder has no {' and no '.join(lacking)}")
+    if "own-ids" in features and "id" in vector.needs:
+        return Result(vector, "skip", "the encoder makes the ids itself, as it declares")
+    if "no-data" in features and any(event.get("data", "") is None for event in vector.body["events"]):
+        return Result(vector, "skip", "the encoder cannot write an event without data, as it declares")
     began = time.perf_counter()
     request = request_of(vector)
     result = Result(vector, "pass", expected=outcomes(vector), input=[json.dumps(e) for e in request["events"]])
     try:
         (reply,) = program.ask([request])
-        result.verdict, result.reason, result.actual = _compare(vector, reply)
+        result.verdict, result.reason, result.actual = _compare(vector, reply, features)
     except Died as error:
-        result.verdict, result.reason = "error", str(error)
+        result.verdict, result.reason, result.expired = "error", str(error), error.expired
     result.ms = 1000 * (time.perf_counter() - began)
     result.stderr = program.stderr
     return result
 
 
-def _compare(vector: Vector, reply: Mapping[str, Any]) -> tuple[str, str, Any]:
+def _compare(vector: Vector, reply: Mapping[str, Any], features: set[str]) -> tuple[str, str, Any]:
     """The verdict on a reply, its reason, and what was read back."""
     accepted = vector.body["accept"]
     if reply.get("skip") is not None:
@@ -99,7 +107,8 @@ def _compare(vector: Vector, reply: Mapping[str, Any]) -> tuple[str, str, Any]:
         stream.decode("utf-8")
     except UnicodeDecodeError as error:
         return _verdict(vector, f"byte {error.start} is not UTF-8", got)
-    reasons = [_differs(outcome, stream, vector.body.get("twice", False)) for outcome in accepted if outcome != "error"]
+    twice = vector.body.get("twice", False)
+    reasons = [_differs(outcome, stream, twice, features) for outcome in accepted if outcome != "error"]
     if "" in reasons:
         return "pass", "", got
     reason = reasons[0] if reasons else "it was written, although it must read back as something else"
@@ -112,10 +121,10 @@ def _verdict(vector: Vector, reason: str, got: Any) -> tuple[str, str, Any]:
     return "fail", reason, got
 
 
-def _differs(outcome: Mapping[str, Any], stream: bytes, twice: bool) -> str:
+def _differs(outcome: Mapping[str, Any], stream: bytes, twice: bool, features: set[str]) -> str:
     """Say how the stream reads other than the outcome, or ""."""
     expected = _events(outcome)
-    ignoring = outcome.get("ignoring", ())
+    ignoring = {*outcome.get("ignoring", ()), *(["id"] if "own-ids" in features else [])}
     last = outcome.get("last_event_id", expected[-1]["id"] if expected else "")
     if twice:
         stream, expected = stream * 2, expected * 2
@@ -123,6 +132,8 @@ def _differs(outcome: Mapping[str, Any], stream: bytes, twice: bool) -> str:
     *events, after = got["events"] or [None]
     if after is None or (after["data"], after["event"]) != ("after", "message"):
         return "what is written next does not read as an event of its own: is the blank line missing?"
+    if "json-data" in features:
+        events = [{**event, "data": _from_json(event["data"])} for event in events]
     if "id" not in ignoring and after["id"] != last:
         return f"it leaves the last event ID {after['id']!r}, not {last!r}"
     if len(events) != len(expected):
@@ -134,6 +145,15 @@ def _differs(outcome: Mapping[str, Any], stream: bytes, twice: bool) -> str:
     if "retry" not in ignoring and got["retry"] != outcome.get("retry"):
         return f"the reconnection time reads as {got['retry']}, not {outcome.get('retry')}"
     return ""
+
+
+def _from_json(data: str) -> str:
+    """The text that was written as JSON; the data as it is if it is none."""
+    try:
+        value = json.loads(data)
+    except ValueError:
+        return data
+    return value if isinstance(value, str) else data
 
 
 def _events(outcome: Mapping[str, Any]) -> list[dict[str, Any]]:

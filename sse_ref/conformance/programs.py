@@ -6,6 +6,8 @@ Out:  replies, or what happened instead: it could not be started, crashed, hung,
 A program may be started anew for each vector or kept (``persistent``); the requests are the same. Whatever it does costs
 the vector in hand and nothing else: it is ended, and started again for the next one. What it writes to standard error is
 kept for the report, and never decides.
+
+How long a program takes to start is measured once, with much patience, and is never counted against a reply.
 """
 
 from __future__ import annotations
@@ -18,12 +20,25 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 from sse_ref.conformance.verdicts import Usage
 
-__all__ = ["Died", "Program", "UnderTest", "ask_features", "kill", "kill_all", "run_raw", "start"]
+__all__ = [
+    "Died",
+    "Measured",
+    "Program",
+    "UnderTest",
+    "abandon_all",
+    "ask_features",
+    "kill",
+    "kill_all",
+    "none_started",
+    "run_raw",
+    "start",
+]
 
 MAX_REPLY = 256 * 2**20  # bytes in one line; the largest one expected is that of a 4 MiB event
 MAX_AHEAD = 10_000  # lines that nobody has asked for yet: more is a flood
@@ -31,14 +46,21 @@ KEPT_STDERR = 8192  # bytes
 
 
 _LIVE: set[subprocess.Popen[bytes]] = set()
+_ENDING = threading.Event()
 
 
 class Died(Exception):
-    """The program gave no usable reply; the message says what it did instead."""
+    """The program gave no usable reply; the message says what it did instead. ``expired``: the limit for it has passed."""
+
+    def __init__(self, problem: str, *, expired: bool = False) -> None:
+        super().__init__(problem)
+        self.expired = expired
 
 
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a command with pipes, in a process group of its own. Raises ``Usage`` if it cannot be started."""
+    if _ENDING.is_set():
+        raise Usage("the judge is being ended")
     try:
         process = subprocess.Popen(
             command,
@@ -69,9 +91,27 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def kill_all() -> None:
-    """End every program that is running: the judge itself is being ended."""
+    """End every program that is running: the run is over."""
     for process in list(_LIVE):
         kill(process)
+
+
+@contextlib.contextmanager
+def none_started() -> Iterator[None]:
+    """End every program, and start none while the run is being given up."""
+    _ENDING.set()
+    try:
+        kill_all()
+        yield
+    finally:
+        _ENDING.clear()
+
+
+def abandon_all() -> None:
+    """Tell every program to end, without waiting for any or taking a lock: fit for a signal handler."""
+    for process in list(_LIVE):
+        with contextlib.suppress(OSError):
+            os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
 
 
 class _Running:
@@ -134,7 +174,7 @@ class _Running:
         try:
             line = self.lines.get(timeout=max(seconds, 0.0))
         except queue.Empty:
-            raise Died(f"timeout: no reply within {seconds:g} s") from None
+            raise Died(f"timeout: no reply within {seconds:g} s", expired=True) from None
         if line is None:
             raise Died(self.why())
         return line
@@ -162,27 +202,52 @@ class UnderTest(Protocol):
     """What judges need of a program."""
 
     stderr: str
-    default_retry: Any
+
+    @property
+    def default_retry(self) -> Any:
+        """What a decoder tells of a stream without a retry field."""
+
+    def warm_up(self, probe: Mapping[str, Any]) -> None:
+        """See to it that a process that is kept is there and replies."""
 
     def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
         """Put several requests at once, and return the reply to each. Raises ``Died`` if one does not come."""
 
 
+STARTING = 12  # times the limit for a reply that a program may take to start
+
+
+@dataclass
+class Measured:
+    """What was seen of a command, however many processes of it there are."""
+
+    start: float = 0.0  # seconds from the start of a process to its first reply
+    answered: bool = False  # it has given at least one reply
+    silent_starts: int = 0  # processes in a row that gave none, while no other has
+    default_retry: Any = None  # what a decoder tells of a stream without a retry field
+
+
 class Program:
     """A program under test, started when it is needed and again when it has ended.
 
-    ``timeout`` is in seconds, for each reply. After three replies that did not come in time, a fifth of it has to do: what
-    hangs on everything should not hold up the run for an hour.
+    ``timeout`` is in seconds, for each reply; a process that has just been started has three times as long on top as the
+    command was seen to need. After three replies that did not come in time, a fifth of it has to do: what hangs on
+    everything should not hold up the run for an hour. Programs of one command share what was ``measured``.
     """
 
-    def __init__(self, command: Sequence[str], *, persistent: bool = False, timeout: float = 10.0) -> None:
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        persistent: bool = False,
+        timeout: float = 10.0,
+        measured: Measured | None = None,
+    ) -> None:
         self.command = command
         self.persistent = persistent
         self.timeout = timeout
+        self.measured = measured or Measured()
         self.stderr = ""  # of the last exchange
-        self.answered = False  # it has given at least one reply
-        self.silent_starts = 0  # processes in a row that gave none, while no other has
-        self.default_retry: Any = None  # what a decoder tells of a stream without a retry field
         self._one_by_one = False  # it reads its whole input as one request
         self._hangs = 0
         self._longest = 0.0  # seconds that a reply has taken
@@ -191,7 +256,16 @@ class Program:
     @property
     def hopeless(self) -> bool:
         """True when it was started three times and has never replied: there is no point in going on."""
-        return not self.answered and self.silent_starts >= 3
+        return not self.measured.answered and self.measured.silent_starts >= 3
+
+    @property
+    def default_retry(self) -> Any:
+        return self.measured.default_retry
+
+    def warm_up(self, probe: Mapping[str, Any]) -> None:
+        """See to it that a process that is kept is there and replies, so that no time is measured with its start in it."""
+        if self.persistent and (self._running is None or not self._still_there(self._running)):
+            self.ask([probe])
 
     def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
         """Put several requests at once, and return the reply to each. Raises ``Died`` if one does not come."""
@@ -205,7 +279,7 @@ class Program:
             except Died as error:
                 badly = self._ended_badly()
                 self.stop()
-                if several and len(replies) == had and not str(error).startswith("timeout"):
+                if several and len(replies) == had and not error.expired:
                     self._one_by_one = True  # perhaps it takes one request a process
                     continue
                 # A program may answer one request and end; it is started again for the next.
@@ -229,8 +303,9 @@ class Program:
             self.stop()  # it ended after its last reply: nothing of this request is lost
         if self._running is None:
             self._running = _Running(self.command)
-            if not self.answered:
-                self.silent_starts += 1
+            if not self.measured.answered:
+                self.measured.silent_starts += 1
+            timeout += 3 * self.measured.start
         running = self._running
         running.errors = b""
         upto = len(replies) + 1 if self._one_by_one else len(lines)
@@ -260,16 +335,16 @@ class Program:
             try:
                 line = running.line(deadline - time.monotonic())
             except Died as error:
-                if str(error).startswith("timeout"):
+                if error.expired:
                     self._hangs += 1
-                    raise Died(f"timeout: no reply within {timeout:g} s") from None
+                    raise Died(f"timeout: no reply within {timeout:g} s", expired=True) from None
                 raise
             if line.strip():
                 break
         reply = _parsed(line)
         if reply.get("id") != request["id"]:
             raise Died(f"the reply is to another request: id {reply.get('id')!r} instead of {request['id']!r}")
-        self.answered = True
+        self.measured.answered = True
         self._hangs = 0
         self._longest = max(self._longest, time.monotonic() - began)
         return reply
@@ -291,15 +366,17 @@ class Program:
         """
         first = {"v": 1, "op": "hello"}
         self._running = running = _Running(self.command)
+        began = time.monotonic()
         running.send([json.dumps(request).encode() + b"\n" for request in (first, probe)], last=not self.persistent)
         said: dict[str, Any] = {}
         try:
-            reply = _parsed(running.line(self.timeout))
+            reply = _parsed(running.line(STARTING * self.timeout))
+            self.measured.start = time.monotonic() - began
             if reply.get("id") != "hello":
                 said = reply
                 reply = _parsed(running.line(self.timeout))
-            self.answered = True
-            self.default_retry = reply.get("retry")
+            self.measured.answered = True
+            self.measured.default_retry = reply.get("retry")
             if self.persistent:
                 return said
         except Died:
@@ -315,9 +392,16 @@ class Program:
             self._running = None
 
 
+def _whole_number(digits: str) -> int:
+    """A number of any length: beyond 4,000 digits, more than Python reads, one that is as large counts for it."""
+    if len(digits) <= 4000:
+        return int(digits)
+    return -(10**4000) if digits.startswith("-") else 10**4000
+
+
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
-        reply = json.loads(line)
+        reply = json.loads(line, parse_int=_whole_number)
     except (ValueError, RecursionError):
         raise Died(f"it printed a line that is not JSON: {_shown(line)}") from None
     if not isinstance(reply, dict):
@@ -362,7 +446,7 @@ def run_raw(command: Sequence[str], data: bytes, timeout: float) -> tuple[list[A
         if running.flooded or running.process.wait(timeout=max(deadline - time.monotonic(), 0.1)) != 0:
             raise Died(running.why().replace(" before it replied", ""))
     except (queue.Empty, subprocess.TimeoutExpired):
-        raise Died(f"timeout: it did not end within {timeout:g} s") from None
+        raise Died(f"timeout: it did not end within {timeout:g} s", expired=True) from None
     finally:
         running.stop()
     return values, running.errors.decode("utf-8", "replace")

@@ -197,6 +197,8 @@ class Session:
     vector: Vector
     base: str
     cycling: bool = False  # after the last connection's script comes the first again, not the last
+    patience: float = 1.0  # how many times longer than usual a connection is held
+    beyond: int = 0  # requests after the answer that ends an event source; they are answered, and not counted
     requests: list[Heard] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     timeline: list[str] = field(default_factory=list)
@@ -212,11 +214,25 @@ class Session:
     def script(self, heard: Heard) -> tuple[int, list[Step]]:
         """The number of this request, and the steps that answer it."""
         with self.lock:
-            self.requests.append(heard)
-            number = len(self.requests)
+            if self.has_ended:
+                self.beyond += 1
+            else:
+                self.requests.append(heard)
+            number = len(self.requests) + self.beyond
         scripts = steps_of(self.vector, self.base, heard.header("accept-encoding") or "")
         at = (number - 1) % len(scripts) if self.cycling else min(number, len(scripts)) - 1
         return number, scripts[at]
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the last answer of the script was given, and was a 204, which ends an event source.
+
+        Where that is all that the script holds it is what the vector is about, and every request counts.
+        """
+        answers = self.vector.body["connections"]
+        last = answers[-1].get("raw", [])
+        stops = len(answers) > 1 and bool(last) and last[0].get("text", "").startswith("HTTP/1.1 204 ")
+        return stops and not self.cycling and len(self.requests) >= len(answers)
 
 
 class HostileServer:
@@ -249,9 +265,9 @@ class HostileServer:
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
 
-    def open(self, vector: Vector) -> Session:
-        """Begin a run of a case."""
-        session = Session(vector, f"{self.url}/case/{vector.id}")
+    def open(self, vector: Vector, *, patience: float = 1.0) -> Session:
+        """Begin a run of a case; ``patience`` is how many times longer than usual connections are held."""
+        session = Session(vector, f"{self.url}/case/{vector.id}", patience=patience)
         self._sessions[vector.id] = session
         return session
 
@@ -304,11 +320,11 @@ def play(connection: socket.socket, step: Step, heard: Heard, session: Session) 
         session.late = max(session.late, time.monotonic() - began - step.seconds)
         return True
     if step.do == "await":
-        heard.awaited = session.delta_seen.wait(step.seconds)
+        heard.awaited = session.delta_seen.wait(step.seconds * session.patience)
         session.note("a delta was printed while the stream is open" if heard.awaited else "no delta was printed")
         return True
     if step.do == "hold":
-        _hold(connection, step.seconds, heard, session)
+        _hold(connection, step.seconds * session.patience, heard, session)
         return False
     _wait_until_taken(connection)
     if step.do == "reset":

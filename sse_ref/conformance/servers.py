@@ -5,7 +5,8 @@ Out:  a result for each vector. What a model cannot be made to do is a skip with
 
 The requests are data (``exchanges`` in ``corpus/server.json``), each sent once however many vectors look at it. A check
 returns if its fact holds, and raises ``Fails`` or ``Skips`` with a reason otherwise. Most checks look only at bytes that
-have come; no upper limit on time decides, but for silences of many seconds.
+have come. How long to wait for them follows from how long the server was seen to take; a limit that passes is an error of
+the run (``Expired``), not a fact about the server.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ import socket
 import time
 import urllib.request
 import zlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from os.path import commonpath
@@ -32,7 +33,18 @@ from sse_ref.conformance.corpus import Vector, bytes_of, document
 from sse_ref.conformance.verdicts import Result, Usage
 from sse_ref.conformance.wire import Address, Connection, Exchange, request_bytes
 
-__all__ = ["CHECKS", "ROLES", "Fails", "Skips", "Target", "curl", "judge_all", "our_own", "requests_needed"]
+__all__ = [
+    "CHECKS",
+    "ROLES",
+    "Fails",
+    "Skips",
+    "Target",
+    "curl",
+    "judge",
+    "judge_patiently",
+    "our_own",
+    "requests_needed",
+]
 
 ROLES = ("echo", "slow", "error", "crash", "overload")
 """What ``--model-for`` can name a model for: one that repeats the prompt, thinks for long, fails, breaks down, is busy."""
@@ -42,11 +54,19 @@ LONG_SILENCE = 30.0  # seconds
 
 
 class Fails(Exception):
-    """The fact does not hold; the message says what was seen."""
+    """The fact does not hold; the message says what was seen. ``expired``: it may be that it only took too long."""
+
+    def __init__(self, problem: str, *, expired: bool = False) -> None:
+        super().__init__(problem)
+        self.expired = expired
 
 
 class Skips(Exception):
     """The fact cannot be judged here; the message says why."""
+
+
+class Expired(Exception):
+    """A limit passed before there was anything to judge."""
 
 
 @dataclass
@@ -59,6 +79,8 @@ class Target:
     journal: str | None = None
     pid: int | None = None
     timeout: float = 10.0
+    patience: float = 1.0  # how many times longer than usual to wait
+    takes: float = 0.0  # seconds for a short answer, as measured
     sent: dict[str, Exchange] = field(default_factory=dict)
     requests: dict[str, bytes] = field(default_factory=dict)
 
@@ -89,12 +111,38 @@ class Target:
         path = path.replace("{model}", model)
         return request_bytes(self.address, spec["method"], path, headers, body, version=spec.get("version", "1.1"))
 
+    @property
+    def silence(self) -> float:
+        """How long to wait when nothing comes: a whole answer may take several times what a short stream takes."""
+        return self.patience * max(self.timeout, 10 * self.takes)
+
+    def warm_up(self, profile: str) -> None:
+        """Ask twice, with much patience: a first answer may take long, and the second tells what others take.
+
+        Raises ``Usage`` if nothing listens at the URL.
+        """
+        with self.connect():
+            pass
+        for _ in range(2):
+            began = time.monotonic()
+            with contextlib.suppress(Skips), Connection(self.address, STARTING * self.timeout) as connection:
+                if profile == "sse":
+                    connection.send(self.request({"method": "GET", "path": "", "headers": {"Accept": EVENT_STREAM}}))
+                    connection.answer(stop_after=1, seconds=STARTING * self.timeout)
+                else:
+                    connection.send(self.body("Say hello", max_tokens=48))
+                    connection.answer()
+            self.takes = time.monotonic() - began
+
     def get(self, name: str) -> Exchange:
-        """What came back for a named exchange; it is sent at the first time."""
+        """What came back for a named exchange; it is sent at the first time. Raises ``Expired`` if it did not come whole.
+
+        A stream that only stays open after its end mark is given all the same.
+        """
         if name not in self.sent:
             spec = document("server")["exchanges"][name]
             data = self.request(spec)
-            silence = 2 * LONG_SILENCE if spec.get("role") == "slow" else self.timeout
+            silence = max(self.silence, 2 * LONG_SILENCE if spec.get("role") == "slow" else 0.0)
             # An event source may go on for ever: some of its events are enough.
             events, seconds = (50, self.timeout) if spec["path"] == "" else (None, None)
             with Connection(self.address, silence) as connection:
@@ -102,21 +150,34 @@ class Target:
                 bodiless = spec["method"] == "HEAD"
                 self.sent[name] = connection.answer(bodiless=bodiless, stop_after=events, seconds=seconds)
             self.requests[name] = data
-        return self.sent[name]
+        exchange = self.sent[name]
+        return exchange if b"data: [DONE]" in exchange.body or b"data:[DONE]" in exchange.body else whole(exchange)
 
     def chat(self, name: str) -> Chat:
         """A named exchange as the chat stream that it should be. Raises ``Fails`` if it is none."""
         return Chat(self.get(name))
 
-    def connect(self, **options: Any) -> Connection:
-        """A connection of one's own."""
-        return Connection(self.address, self.timeout, **options)
+    def connect(self, *, before: int = 0, receive_buffer: int = 0) -> Connection:
+        """A connection of one's own, behind so many others that a server may answer first."""
+        silence = self.silence + self.patience * 1.5 * before * self.takes
+        return Connection(self.address, silence, receive_buffer=receive_buffer)
 
     def body(self, text: str, role: str = "", **more: Any) -> bytes:
         """The bytes of a request for a stream."""
         messages = [{"role": "user", "content": text}]
         body = {"model": "{model}", "messages": messages, "stream": True, **more}
         return self.request({"method": "POST", "path": "/chat/completions", "body": body, "role": role})
+
+
+EVENT_STREAM = "text/event-stream"
+STARTING = 12  # times the usual limit that a first answer may take
+
+
+def whole(exchange: Exchange) -> Exchange:
+    """The exchange; raises ``Expired`` if a limit passed before it was over."""
+    if exchange.expired:
+        raise Expired(exchange.expired)
+    return exchange
 
 
 class Chat:
@@ -221,14 +282,19 @@ def check(id: str) -> Callable[[Callable[[Target], None]], Callable[[Target], No
 def requests_needed(vectors: Sequence[Vector]) -> int:
     """How many requests these vectors send at most."""
     exchanges = {name for vector in vectors for name in vector.body["exchanges"]}
-    return len(exchanges) + sum(int(vector.body.get("requests", 0)) for vector in vectors)
+    return 2 + len(exchanges) + sum(int(vector.body.get("requests", 0)) for vector in vectors)
 
 
-def judge_all(vectors: Sequence[Vector], target: Target, step: Callable[[Result], Result]) -> list[Result]:
-    """Judge the server by each vector. Raises ``Usage`` if nothing listens at the URL."""
-    with target.connect():
-        pass
-    return [step(judge(vector, target)) for vector in vectors]
+def judge_patiently(vector: Vector, target: Target, factor: float) -> Result:
+    """Judge the server by a vector again, with longer limits, sending again what did not come in time."""
+    for name in vector.body["exchanges"]:
+        if name in target.sent and target.sent[name].expired:
+            del target.sent[name]
+    target.patience = factor
+    try:
+        return judge(vector, target)
+    finally:
+        target.patience = 1.0
 
 
 def judge(vector: Vector, target: Target) -> Result:
@@ -240,15 +306,18 @@ def judge(vector: Vector, target: Target) -> Result:
     except Fails as failure:
         left_open = vector.level == "may"
         result.verdict = "pass" if left_open else "fail"
+        result.expired = failure.expired and not left_open
         result.reason = f"this is left open; here: {failure}" if left_open else str(failure)
     except Skips as reason:
         result.verdict, result.reason = "skip", str(reason)
+    except Expired as limit:
+        result.verdict, result.reason, result.expired = "error", f"timeout: {limit}", True
     except (OSError, Usage) as error:
         result.verdict, result.reason = "error", f"the connection failed: {error}"
     except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
         result.verdict, result.reason = "fail", f"what came has another form than it can have: {error!r}"
     result.ms = 1000 * (time.perf_counter() - began)
-    if result.verdict == "fail":
+    if result.verdict in ("fail", "error"):
         result.shown = _shown(vector, target)
     return result
 
@@ -377,6 +446,8 @@ def _(target: Target) -> None:
 @check("head/last-chunk")
 def _(target: Target) -> None:
     exchange = target.chat("base").exchange
+    if exchange.expired:
+        raise Skips("the stream stays open after its end mark")
     need(exchange.framing != "chunked" or exchange.ended, exchange.problem or "the last chunk is missing")
 
 
@@ -398,11 +469,11 @@ def _(target: Target) -> None:
 def _(target: Target) -> None:
     with target.connect() as connection:
         connection.send(target.body("Say one", max_tokens=4))
-        first = Chat(connection.answer()).exchange
+        first = Chat(whole(connection.answer())).exchange
         if first.framing == "close" or "close" in (first.header("connection") or "").lower():
             return
         connection.send(target.body("Say two", max_tokens=4))
-        second = connection.answer()
+        second = whole(connection.answer())
         need(second.status == 200, f"the second answer: {second.problem or f'status {second.status}'}")
 
 
@@ -415,12 +486,24 @@ def _(target: Target) -> None:
         need(exchange.events, "no event came")
         return
     need(coding == "gzip", f"the Content-Encoding is {coding!r}, which was not asked for")
-    unpack = zlib.decompressobj(wbits=31)
     try:
-        parts = [unpack.decompress(exchange.body[a:b]) for a, b in _arrived(exchange)]
+        parts = list(_unpacked(exchange.body[a:b] for a, b in _arrived(exchange)))
     except zlib.error as error:
         raise Fails(f"it cannot be unpacked: {error}") from None
     need(sum(b"\n\n" in part or b"\r\n\r\n" in part for part in parts) > 1, "all events come out at once, at the end")
+
+
+def _unpacked(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """What each part of a gzip body unpacks to; it may have several members (RFC 1952, 2.2)."""
+    unpack = zlib.decompressobj(wbits=31)
+    for part in parts:
+        text = b""
+        while part:
+            text += unpack.decompress(part)
+            part = unpack.unused_data
+            if unpack.eof:
+                unpack = zlib.decompressobj(wbits=31)
+        yield text
 
 
 def _arrived(exchange: Exchange) -> Iterator[tuple[int, int]]:
@@ -442,7 +525,10 @@ def _not_cached(exchange: Exchange) -> None:
 
 @check("head/x-accel-buffering")
 def _(target: Target) -> None:
-    said = target.chat("base").exchange.header("x-accel-buffering")
+    exchange = target.chat("base").exchange
+    said = exchange.header("x-accel-buffering")
+    if said is None and "nginx" in (exchange.header("server") or "").lower():
+        raise Skips("nginx, which is in front, takes the header out")
     need(said == "no", f"X-Accel-Buffering is {said!r}")
 
 
@@ -602,9 +688,8 @@ def _(target: Target) -> None:
     exchange = target.chat("base").exchange
     at = exchange.body.rfind(b"[DONE]")
     need(at >= 0, "the end mark did not come")
-    need(exchange.ended or exchange.closed, f"after the end mark the stream stayed open: {exchange.problem}")
-    waited = exchange.end_s - exchange.at(at)
-    need(waited < 5.0, f"the stream ended {waited:.1f} s after the end mark")
+    if exchange.expired:
+        raise Fails(f"after the end mark the stream stayed open: {exchange.expired}", expired=True)
 
 
 @check("frame/strict-json")
@@ -668,7 +753,10 @@ def _(target: Target) -> None:
 
 @check("frame/keep-alive-in-silence")
 def _(target: Target) -> None:
-    exchange = _slow(target)
+    try:
+        exchange = _slow(target)
+    except Expired as silence:
+        raise Fails(str(silence)) from None
     times = [0.0, *(seconds for seconds, _ in exchange.arrivals)]
     longest = max(later - earlier for earlier, later in itertools.pairwise(times))
     need(longest <= LONG_SILENCE, f"nothing came for {longest:.1f} s")
@@ -693,6 +781,7 @@ def _(target: Target) -> None:
         look = Exchange(began=time.monotonic())
         while b"\r\n\r\n" not in connection.buffer and connection.more(look):
             pass
+        whole(look)
         head = time.monotonic() - look.began
         while not re.search(rb'"content": ?"[^"]', connection.buffer):
             if not connection.more(look) or time.monotonic() - look.began > 2 * LONG_SILENCE:
@@ -887,7 +976,7 @@ def _with_stop(target: Target, stop: str) -> Chat:
     spec["body"]["stop"] = [stop]
     with target.connect() as connection:
         connection.send(target.request(spec))
-        return Chat(connection.answer())
+        return Chat(whole(connection.answer()))
 
 
 @check("chunk/stop")
@@ -895,13 +984,15 @@ def _(target: Target) -> None:
     """The stop string is taken from the text itself, across the border of two deltas in its middle."""
     chat = _repeatable(target)
     texts = [content for choice in chat.of(0) if isinstance(content := _delta(choice).get("content"), str) and content]
-    whole = chat.text()
+    whole_text = chat.text()
     if len(texts) < 6:
         raise Skips("the answer has too few deltas")
     border = len("".join(texts[: len(texts) // 2]))
-    stop = whole[border - 3 : border + 4]
-    wanted = whole[: whole.index(stop)]
+    stop = whole_text[border - 3 : border + 4]
+    wanted = whole_text[: whole_text.index(stop)]
     got = _with_stop(target, stop)
+    if not (whole_text.startswith(got.text()) or got.text().startswith(wanted)):
+        raise Skips("the text depends on the stop string")
     need(
         got.text() == wanted,
         f"with the stop string {stop!r} the text ends in {got.text()[-20:]!r}, not {wanted[-20:]!r}",
@@ -919,11 +1010,13 @@ def _(target: Target) -> None:
 @check("chunk/stop-unmatched")
 def _(target: Target) -> None:
     chat = _repeatable(target)
-    whole = chat.text()
-    if len(whole) < 8:
+    text = chat.text()
+    if len(text) < 8:
         raise Skips("the answer is too short")
-    got = _with_stop(target, whole[-4:] + "\u2603ZZZ").text()
-    need(got == whole, f"the text ends in {got[-20:]!r}, not {whole[-20:]!r}")
+    got = _with_stop(target, text[-4:] + "\u2603ZZZ").text()
+    if not text.startswith(got):
+        raise Skips("the text depends on the stop string")
+    need(got == text, f"the text ends in {got[-20:]!r}, not {text[-20:]!r}")
 
 
 @check("chunk/logprobs")
@@ -1029,9 +1122,9 @@ def _(target: Target) -> None:
 def _(target: Target) -> None:
     _repeatable(target)
     streamed = _usage(target, "usage-seeded")
-    whole = _whole(target, "whole-usage").get("usage")
+    unstreamed = _whole(target, "whole-usage").get("usage")
     names = ("prompt_tokens", "completion_tokens")
-    got, want = ([u.get(n) for n in names] for u in (streamed, whole if isinstance(whole, dict) else {}))
+    got, want = ([u.get(n) for n in names] for u in (streamed, unstreamed if isinstance(unstreamed, dict) else {}))
     need(got == want, f"streamed {got}, whole {want}")
 
 
@@ -1196,7 +1289,7 @@ def _refused(target: Target, name: str, statuses: Sequence[int]) -> dict[str, An
 
 @check("fault/bad-json")
 def _(target: Target) -> None:
-    _refused(target, "bad-json", (400,))
+    _refused(target, "bad-json", (400, 422))
 
 
 @check("fault/messages")
@@ -1311,13 +1404,13 @@ def _journal(target: Target) -> list[dict[str, Any]]:
 
 def _await_end(target: Target, known: int) -> dict[str, Any]:
     """The journal's record of the stream after the first ``known``, once it has ended."""
-    end = time.monotonic() + target.timeout
+    end = time.monotonic() + target.silence
     while True:
         records = [record for record in _journal(target)[known:] if record.get("stream")]
         if records and records[-1].get("outcome") not in (None, "open", "streaming"):
             return records[-1]
         if time.monotonic() > end:
-            return records[-1] if records else {}
+            raise Fails(f"the journal does not tell, after {target.silence:g} s, that it ended", expired=True)
         time.sleep(0.05)
 
 
@@ -1326,7 +1419,7 @@ def _(target: Target) -> None:
     known = len(_journal(target))
     with target.connect() as connection:
         connection.send(target.body("Tell me a long story about a lighthouse."))
-        exchange = connection.answer(stop_after=4)
+        exchange = whole(connection.answer(stop_after=4))
         need(exchange.status == 200, f"the status is {exchange.status or exchange.problem}")
     record = _await_end(target, known)
     need(
@@ -1345,6 +1438,7 @@ def _(target: Target) -> None:
         look = Exchange(began=time.monotonic())
         while b"\r\n\r\n" not in connection.buffer and connection.more(look):
             pass
+        whole(look)
     record = _await_end(target, known)
     need(record.get("outcome") == "client_left", f"the journal says {record.get('outcome')!r}")
 
@@ -1361,20 +1455,21 @@ def _held(pid: int) -> tuple[int, int] | None:
 def _(target: Target) -> None:
     before = _held(target.pid) if target.pid else None
     for number in range(100):
-        with target.connect() as connection:
+        with target.connect(before=number) as connection:
             connection.send(target.body(f"Tell me a long story, number {number}.", max_tokens=32))
             if number % 2:
-                connection.answer(stop_after=1)
-    end = time.monotonic() + target.timeout
+                whole(connection.answer(stop_after=1))
+    end = time.monotonic() + target.silence
     while before and (after := _held(target.pid or 0)) and time.monotonic() < end:
         if all(now <= then + 5 for now, then in zip(after, before, strict=True)):
             break
         time.sleep(0.1)
     else:
-        need(not before, f"threads and files were {before}, and are {_held(target.pid or 0)}")
-    with target.connect() as connection:
+        if before:
+            raise Fails(f"threads and files were {before}, and are {_held(target.pid or 0)}", expired=True)
+    with target.connect(before=100) as connection:
         connection.send(target.body("Say one", max_tokens=4))
-        exchange = connection.answer()
+        exchange = whole(connection.answer())
     need(exchange.status == 200, f"after that the status is {exchange.status or exchange.problem}")
 
 
@@ -1385,7 +1480,8 @@ def _(target: Target) -> None:
         with contextlib.suppress(OSError):
             connection.socket.shutdown(socket.SHUT_WR)
         exchange = connection.answer()
-    need("nothing came for" not in exchange.problem, f"neither an answer nor an end: {exchange.problem}")
+    if exchange.expired:
+        raise Fails(f"neither an answer nor an end: {exchange.expired}", expired=True)
 
 
 @check("life/slow-reader")
@@ -1401,7 +1497,24 @@ def _(target: Target) -> None:
         with target.connect() as other:
             other.send(target.body("Say one", max_tokens=4))
             exchange = other.answer()
+    if exchange.expired and _answers_in_turn(target):
+        raise Skips("the server answers one request after the other: that the second waits is its way")
+    if exchange.expired:
+        raise Fails(f"the other stream: {exchange.expired}", expired=True)
     need(exchange.status == 200 and exchange.ended, f"the other stream: {exchange.problem or exchange.status}")
+
+
+def _answers_in_turn(target: Target) -> bool:
+    """Of two streams asked for at once, the server begins the second when the first has ended."""
+    with target.connect(before=2) as one, target.connect(before=2) as other:
+        for connection in (one, other):
+            connection.send(target.body("Say hello", max_tokens=48))
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            first, second = pool.map(Connection.answer, (one, other))
+    if first.expired or second.expired:
+        return False
+    spans = sorted((e.began + e.at(0), e.began + e.end_s) for e in (first, second))
+    return spans[1][0] >= spans[0][1]
 
 
 @check("life/fifty-at-once")
@@ -1409,30 +1522,30 @@ def _(target: Target) -> None:
     """All requests are on their way before any answer is read, and no answer is short."""
     texts = [f"Say the number {number * 7919}{' and go on' * 10}" for number in range(50)]
     with contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(target.connect()) for _ in texts]
+        connections = [stack.enter_context(target.connect(before=50)) for _ in texts]
         for connection, text in zip(connections, texts, strict=True):
             connection.send(target.body(text, role="echo", max_tokens=48))
         with concurrent.futures.ThreadPoolExecutor(50) as pool:
-            exchanges = list(pool.map(Connection.answer, connections))
+            exchanges = [whole(exchange) for exchange in pool.map(Connection.answer, connections)]
     busy = [exchange for exchange in exchanges if exchange.status == 429]
     target.sent.update({f"busy-{number}": exchange for number, exchange in enumerate(busy)})
     chats = [(text, Chat(exchange)) for text, exchange in zip(texts, exchanges, strict=True) if exchange.status != 429]
     need(chats, "every stream was refused")
-    ids = [chunk.get("id") for _, chat in chats for chunk in chat.chunks[:1]]
-    need(len(set(ids)) == len(ids), "two streams have the same id")
+    if not target.models.get("echo"):
+        raise Skips("no model that repeats its prompt was named (--model-for echo=NAME), so no text tells its request")
     for text, chat in chats:
-        need(len({chunk.get("id") for chunk in chat.chunks}) == 1, "chunks of two streams are mixed up")
-        if target.models.get("echo"):
-            need(text.startswith(chat.text()), f"to {text[:30]!r} a stream answers {chat.text()[:60]!r}")
+        need(text.startswith(chat.text()), f"to {text[:30]!r} a stream answers {chat.text()[:60]!r}")
 
 
 @check("life/pipelined")
 def _(target: Target) -> None:
     with target.connect() as connection:
         connection.send(target.body("Say one", max_tokens=4) + target.body("Say two", max_tokens=4))
-        first = connection.answer()
+        first = whole(connection.answer())
         need(first.status == 200, f"the first answer: {first.problem or first.status}")
         second = connection.answer()
+    if second.expired:
+        raise Fails(f"the second answer: {second.expired}", expired=True)
     answered = second.status == 200
     need(answered or second.closed, f"the second answer: {second.problem or second.status}")
 
@@ -1559,7 +1672,7 @@ def _(target: Target) -> None:
 @check("events/last-chunk")
 def _(target: Target) -> None:
     exchange = _source(target)
-    if exchange.stopped or "nothing came for" in exchange.problem:
+    if exchange.stopped:
         raise Skips("the stream did not end")
     need(exchange.framing != "chunked" or exchange.ended, exchange.problem or "the last chunk is missing")
 
@@ -1586,7 +1699,8 @@ def _with_last_event_id(target: Target, id: bytes) -> Exchange:
     data = target.request(spec).replace(b"0x0", id)
     with target.connect() as connection:
         connection.send(data)
-        return connection.answer()
+        # As for every event source: it may go on for ever.
+        return whole(connection.answer(stop_after=50, seconds=target.silence))
 
 
 @check("events/resume")
@@ -1596,8 +1710,11 @@ def _(target: Target) -> None:
     if len(ids) < 3:
         raise Skips("the stream has no ids to resume at")
     middle = ids[len(ids) // 2]
-    after = _with_last_event_id(target, middle.encode()).events
+    with_id = _with_last_event_id(target, middle.encode())
+    after = with_id.events
     wanted = events[max(at for at, event in enumerate(events) if event.id == middle) + 1]
+    if not after and with_id.stopped:
+        raise Expired(f"after {middle!r} nothing came")
     need(after, f"after {middle!r} nothing came")
     need(after[0].data == wanted.data, f"after {middle!r} came {after[0].data[:40]!r}, not {wanted.data[:40]!r}")
 

@@ -58,6 +58,7 @@ class Result:
     known: str = ""  # why a known failure is known
     flaky: bool = False  # it is known to fail only sometimes
     scored: bool = True  # False: newer than the version asked for
+    expired: bool = False  # a limit passed, which says little about the program: to be tried again, alone
 
     @property
     def counts(self) -> bool:

@@ -9,6 +9,7 @@ A client library would undo chunks, follow redirects and smooth over a missing e
 from __future__ import annotations
 
 import contextlib
+import math
 import re
 import socket
 import ssl
@@ -23,7 +24,9 @@ from sse_ref.conformance.verdicts import Usage
 
 __all__ = ["Address", "Connection", "Exchange", "request_bytes"]
 
-MAX_BODY = 64 * 2**20  # bytes
+MAX_BODY = 64 * 2**20  # bytes, whatever the framing
+TOO_LARGE = f"the body is larger than {MAX_BODY} bytes"
+MAX_HEAD = 2**20  # bytes, and of any line of the chunked coding
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,7 @@ class Address:
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
             raise Usage(f"the URL must be like http://127.0.0.1:8000/v1, not {url!r}")
         port = port or {"http": 80, "https": 443}[parts.scheme]
-        return Address(parts.scheme, parts.hostname, port, parts.path.rstrip("/"), parts.query)
+        return Address(parts.scheme, parts.hostname, port, parts.path, parts.query)
 
     @property
     def authority(self) -> str:
@@ -63,18 +66,25 @@ class Address:
 def request_bytes(
     address: Address, method: str, path: str, headers: Mapping[str, str], body: bytes, *, version: str = "1.1"
 ) -> bytes:
-    """The bytes of a request below the base URL. Content-Length is added where there is a body."""
+    """The bytes of a request below the base URL, or to that URL itself, as it was given, where ``path`` is empty.
+
+    Content-Length is added where there is a body.
+    """
     fields = {"Host": address.authority, **headers}
     if body and "Transfer-Encoding" not in fields:
         fields.setdefault("Content-Length", str(len(body)))
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
-    where = (address.path + path or "/") + (f"?{address.query}" if address.query else "")
+    where = address.path.rstrip("/") + path if path else address.path or "/"
+    where += f"?{address.query}" if address.query else ""
     return f"{method} {where} HTTP/{version}\r\n{lines}\r\n".encode("latin-1") + body
 
 
 @dataclass
 class Exchange:
-    """One response as it came. ``problem`` says what was wrong with its HTTP, or ""."""
+    """One response as it came. ``problem`` says what was wrong with its HTTP, or "".
+
+    ``expired`` says that a limit passed before it was over: that is a problem, too, but may be one of the machine.
+    """
 
     status: int = 0
     version: str = ""
@@ -90,6 +100,7 @@ class Exchange:
     arrivals: list[tuple[float, int]] = field(default_factory=list)  # seconds since, bytes of body until then
     end_s: float = 0.0  # seconds until the response was over
     stopped: bool = False  # we left before it was over
+    expired: str = ""
 
     def header(self, name: str) -> str | None:
         """The value of a header, joined if it came several times."""
@@ -118,10 +129,14 @@ class Exchange:
 
 
 class Connection:
-    """One connection to a server; ``timeout`` is for each silence, in seconds."""
+    """One connection to a server; ``timeout`` is for each silence, ``limit`` for a whole response, in seconds."""
 
-    def __init__(self, address: Address, timeout: float, *, receive_buffer: int = 0) -> None:
+    def __init__(
+        self, address: Address, timeout: float, *, limit: float | None = None, receive_buffer: int = 0
+    ) -> None:
         self.timeout = timeout
+        self.limit = limit or 6 * timeout
+        self.last = math.inf  # when the response that is being read must be over, by time.monotonic()
         self.buffer = b""
         self.deadline: float | None = None
         self.reads = 0
@@ -158,20 +173,24 @@ class Connection:
             self.socket.sendall(data)
 
     def more(self, exchange: Exchange) -> bool:
-        """Read what has come; False at the end of the connection, or after a silence, which is a problem."""
-        left = None if self.deadline is None else self.deadline - time.monotonic()
-        if left is not None and left <= 0:
+        """Read what has come; False at the end of the connection, or when a limit has passed."""
+        now = time.monotonic()
+        if self.deadline is not None and self.deadline <= now:
             exchange.stopped = True
             return False
+        if self.last <= now:
+            exchange.problem = exchange.expired = f"the response was not over after {self.limit:g} s"
+            return False
+        wait = min(self.timeout, self.last - now, math.inf if self.deadline is None else self.deadline - now)
         try:
-            self.socket.settimeout(self.timeout if left is None else min(left, self.timeout))
+            self.socket.settimeout(wait)
             data = self.socket.recv(65536)
             self.reads += 1
         except TimeoutError:
-            if left is not None and left <= self.timeout:
-                exchange.stopped = True
-                return False
-            exchange.problem = exchange.problem or f"nothing came for {self.timeout:g} s"
+            if wait < self.timeout:
+                return self.more(exchange)
+            exchange.expired = f"nothing came for {self.timeout:g} s"
+            exchange.problem = exchange.problem or exchange.expired
             return False
         except OSError:
             exchange.problem = exchange.problem or "the connection was reset"
@@ -186,6 +205,7 @@ class Connection:
         """Read one response; ``stop_after`` leaves it after so many events, ``seconds`` after so long."""
         exchange = Exchange(began=time.monotonic())
         self.deadline = None if seconds is None else exchange.began + seconds
+        self.last = exchange.began + self.limit
         self._head(exchange)
         if exchange.status and not exchange.problem:
             self._body(exchange, bodiless=bodiless, stop_after=stop_after)
@@ -193,8 +213,13 @@ class Connection:
         return exchange
 
     def _until(self, exchange: Exchange, mark: bytes) -> bytes | None:
-        while mark not in self.buffer:
-            if len(self.buffer) > MAX_BODY or not self.more(exchange):
+        searched = 0
+        while self.buffer.find(mark, max(0, searched - len(mark))) < 0:
+            searched = len(self.buffer)
+            if searched > MAX_HEAD:
+                exchange.problem = f"a head or a line is longer than {MAX_HEAD} bytes"
+                return None
+            if not self.more(exchange):
                 return None
         taken, _, self.buffer = self.buffer.partition(mark)
         return taken + mark
@@ -211,7 +236,7 @@ class Connection:
                 exchange.problem = f"the response begins with {first[:60]!r}"
                 return
             status = int(match[2])
-            if 100 <= status < 200:
+            if 100 <= status < 200 and len(exchange.interim) < 100:
                 exchange.interim.append(status)
                 continue
             exchange.version, exchange.status, exchange.head = match[1], status, raw
@@ -228,13 +253,16 @@ class Connection:
         length = exchange.header("content-length")
         if bodiless or exchange.status in (204, 304):
             exchange.framing, exchange.ended = "none", True
-        elif coding.split(",")[-1].strip() == "chunked":
+        elif coding.split(",")[-1].strip(" \t") == "chunked":
             exchange.framing = "chunked"
             self._chunks(exchange, stop_after)
         elif length is not None:
             exchange.framing = "length"
             if not re.fullmatch("[0-9]+", length):
                 exchange.problem = f"the Content-Length is {length!r}"
+                return
+            if len(length) > 12 or int(length) > MAX_BODY:
+                exchange.problem = TOO_LARGE
                 return
             while len(self.buffer) < int(length) and self.more(exchange):
                 pass
@@ -248,6 +276,8 @@ class Connection:
             while not _enough(exchange, stop_after) and len(exchange.body) < MAX_BODY and self.more(exchange):
                 self._took(exchange, self.buffer)
                 self.buffer = b""
+            if len(exchange.body) >= MAX_BODY:
+                exchange.problem = TOO_LARGE
             exchange.ended = exchange.closed and not exchange.problem
         exchange.stopped = exchange.stopped or _enough(exchange, stop_after)
         if not exchange.ended and not exchange.problem and not exchange.stopped:
@@ -264,12 +294,16 @@ class Connection:
                 return
             size = int(match[1], 16)
             if size == 0:
-                while (trailer := self._until(exchange, b"\r\n")) not in (b"\r\n", None):
-                    pass
-                exchange.ended = trailer is not None
+                trailers = 0
+                while (trailer := self._until(exchange, b"\r\n")) not in (b"\r\n", None) and trailers < 1000:
+                    trailers += 1
+                exchange.ended = trailer == b"\r\n"
+                return
+            if len(exchange.body) + size > MAX_BODY:
+                exchange.problem = TOO_LARGE
                 return
             while len(self.buffer) < size + 2:
-                if len(exchange.body) > MAX_BODY or not self.more(exchange):
+                if not self.more(exchange):
                     self._took(exchange, self.buffer[:size])
                     return
             if self.buffer[size : size + 2] != b"\r\n":

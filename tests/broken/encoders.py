@@ -78,7 +78,10 @@ class Program:
     """Answers requests as a program under test would, without a process."""
 
     stderr = ""
-    default_retry = None
+    default_retry: Any = None
+
+    def warm_up(self, probe: Mapping[str, Any]) -> None:
+        """There is no process to start."""
 
     def __init__(self, make: Callable[[], Encoder]) -> None:
         self.make = make
