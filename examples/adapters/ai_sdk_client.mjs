@@ -7,6 +7,7 @@ await client(async (url, body, idle, answer) => {
   const provider = createOpenAICompatible({ name: "judge", baseURL: url, includeUsage: Boolean(body.stream_options) })
   const tools = Object.fromEntries((body.tools ?? []).map(t => [t.function.name, tool({ inputSchema: jsonSchema(t.function.parameters) })]))
   const stop = new AbortController()
+  answer.tool_calls = []
   const result = streamText({ model: provider(body.model), messages: body.messages, tools, abortSignal: stop.signal, onError() {} })
   for await (const part of result.fullStream) {
     if (part.type === "text-delta") answer.delta(part.text)

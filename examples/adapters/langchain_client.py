@@ -6,21 +6,29 @@ from langchain_openai import ChatOpenAI
 
 def stream(url, body, idle, answer):
     model = ChatOpenAI(
-        base_url=url, api_key="none", model=body["model"], timeout=idle, n=body.get("n"), stream_usage=True
+        base_url=url,
+        api_key="none",
+        model=body["model"],
+        timeout=idle,
+        n=body.get("n"),
+        stream_usage=True,
+        max_retries=2,
     )
     if body.get("tools"):
         model = model.bind_tools(body["tools"])
-    whole = None
+    answer.calls, whole = [], None
     for chunk in model.stream(body["messages"][0]["content"]):
         whole = chunk if whole is None else whole + chunk
         answer.delta(chunk.text)
         if answer.enough:
             return
+    if whole is None:
+        return
     answer.finish_reason = whole.response_metadata.get("finish_reason")
     if usage := whole.usage_metadata:
         answer.usage = {"prompt_tokens": usage["input_tokens"], "completion_tokens": usage["output_tokens"]}
-    for index, call in enumerate([*whole.tool_calls, *whole.invalid_tool_calls]):
-        answer.calls[index] = {"id": call["id"], "name": call["name"], "arguments": call["args"]}
+    calls = [*whole.tool_calls, *whole.invalid_tool_calls]
+    answer.calls = [{"id": call["id"], "name": call["name"], "arguments": call["args"]} for call in calls]
 
 
 def outcome_of(error):

@@ -23,7 +23,8 @@ def outcome_of(error):
     name, text = type(error).__name__, str(error)
     if "Timeout" in name:
         return "timeout"
-    if "incomplete chunked read" in text or "peer closed" in text or "Connection reset" in text or "ReadError" in text:
+    cuts = ("incomplete chunked read", "peer closed", "Connection reset", "ReadError", "Connection error")
+    if any(words in text for words in cuts):
         return "truncated"
     if getattr(error, "status_code", None) and name != "APIError" and name != "MidStreamFallbackError":
         return "http_error"

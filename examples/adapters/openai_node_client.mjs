@@ -1,4 +1,5 @@
-// openai-node as a client under test: the plain iteration over a stream, as its README shows it.
+// openai-node as a client under test: the plain iteration over a stream, as its README shows it. It hands out the fragments of
+// tool calls as they come and leaves it to others to put them together, so that they are not told.
 import OpenAI from "openai"
 import { client } from "./adapter.mjs"
 
@@ -10,10 +11,6 @@ await client(async (url, body, idle, answer) => {
     if (choice?.index === 0) {
       answer.delta(choice.delta?.content)
       answer.finish_reason = choice.finish_reason ?? answer.finish_reason
-      for (const call of choice.delta?.tool_calls ?? []) {
-        answer.tool_calls[call.index] ??= { id: call.id, name: call.function.name, arguments: "" }
-        answer.tool_calls[call.index].arguments += call.function.arguments ?? ""
-      }
     }
     if (answer.enough()) break
   }
