@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 import pytest
 from broken.encoders import FAULTS, UNUSUAL, Program
 
+from sse_ref.codec import encode_event
 from sse_ref.conformance import encoders, reference
 from sse_ref.conformance.corpus import load
 from sse_ref.conformance.encoders import judge
@@ -94,3 +96,49 @@ def test_may_vector_never_fails(id: str, reply: dict[str, Any]) -> None:
 
 def test_comments_must_be_declared() -> None:
     assert judge(VECTORS["encode/comment"], Reference(), set(encoders.FEATURES)).verdict == "skip"
+
+
+class Own(Program):
+    """A library that makes ids itself, writes data as JSON, and cannot leave data out."""
+
+    def __init__(self, *, injects: bool = False) -> None:
+        self.injects = injects
+
+    def answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
+        stream = b""
+        for written, event in enumerate(request["events"], 1):
+            if "comment" in event:
+                return {"id": request["id"], "skip": "no comments"}
+            kind = event["event"] and (event["event"] if self.injects else re.sub("[\\r\\n\\0]", "", event["event"]))
+            try:
+                data = json.dumps(event["data"])
+                stream += encode_event(data, event=None, id=f"own-{written}", retry=event["retry"]).replace(
+                    b"data: ", f"event: {kind}\ndata: ".encode() if kind else b"data: ", 1
+                )
+            except (ValueError, TypeError) as error:
+                return {"id": request["id"], "error": str(error)}
+        return {"id": request["id"], "bytes": stream.hex()}
+
+
+DECLARED = ALL | {"own-ids", "json-data", "no-data"}
+
+
+def test_what_a_library_does_by_design_is_declared_and_not_charged() -> None:
+    results = [judge(vector, Own(), DECLARED) for vector in VECTORS.values()]
+    bad = [(r.vector.id, r.reason) for r in results if r.verdict in ("fail", "error") and r.vector.level == "must"]
+    assert not bad
+    skipped = {result.vector.id for result in results if result.verdict == "skip"}
+    assert {"encode/id", "encode/event-without-data", "encode/id-lf-injects-nothing"} <= skipped
+    assert judge(VECTORS["encode/plain"], Own(), ALL).verdict == "fail"
+
+
+def test_injection_is_charged_whatever_is_declared() -> None:
+    for end in ("lf", "cr", "crlf"):
+        assert judge(VECTORS[f"encode/event-{end}-injects-nothing"], Own(injects=True), DECLARED).verdict == "fail"
+
+
+def test_stripping_is_no_failure_of_a_must() -> None:
+    stripping = Program(FAULTS["StripsLineEnds"][0]) if "StripsLineEnds" in FAULTS else Own()
+    for vector in VECTORS.values():
+        if vector.id.endswith("-refused") and vector.level == "must":
+            assert judge(vector, stripping, DECLARED).verdict != "fail", vector.id

@@ -5,18 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
-import time
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
+from raw import wait_for
 from schema import problems
 
 from sse_ref.conformance import matrix, reports, verdicts
+from sse_ref.conformance.commands import run_vectors
 from sse_ref.conformance.corpus import load, vector_of
 from sse_ref.conformance.reports import Run
 from sse_ref.conformance.verdicts import Known, Result, Usage, conformance, exit_status
@@ -472,24 +474,150 @@ def test_lone_surrogates_of_a_program_spoil_no_report(tmp_path: Path) -> None:
     assert len(list(tmp_path.iterdir())) == 8 and "\x1b" not in done.stdout
 
 
-@pytest.mark.once
-def test_ending_the_judge_ends_the_program_under_test(tmp_path: Path) -> None:
-    code = "import os, time; print(os.getpid(), flush=True, file=open(os.environ['PID_FILE'], 'w')); time.sleep(60)"
-    file = tmp_path / "pid"
-    words = [sys.executable, "-m", "sse_ref.conformance", "decoder", "framing/single-event", "--"]
-    process = subprocess.Popen(
-        [*words, sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PID_FILE": str(file)}
+# ---- A run, while it goes on -------------------------------------------------------------------------------------------
+
+
+def ran(first: list[Result], again: dict[str, Result], jobs: int = 1) -> tuple[list[Result], list[Result], list[str]]:
+    """The results of a run, the order in which they were told, and what was tried again."""
+    given = {one.vector.id: one for one in first}
+    told: list[Result] = []
+    retried: list[str] = []
+
+    def try_again(vector: Any) -> Result:
+        assert len(told) >= sum(not one.expired for one in first)  # alone: the others are done
+        retried.append(vector.id)
+        return again[vector.id]
+
+    vectors = [one.vector for one in first]
+    results = run_vectors(vectors, lambda vector: given[vector.id], try_again, jobs, told.append)
+    return results, told, retried
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_what_expired_is_tried_again_alone_before_it_is_said(jobs: int) -> None:
+    late = result("error", MUST, reason="timeout", expired=True)
+    results, told, retried = ran(
+        [late, result("pass", SHOULD), result("fail", MAY)], {MUST.id: result("pass", MUST)}, jobs
     )
-    end = time.monotonic() + 20
-    while not (file.exists() and file.read_text().strip()) and time.monotonic() < end:
-        time.sleep(0.02)
-    process.terminate()
-    assert process.wait(timeout=20) == 143
-    pid = int(file.read_text())
-    with pytest.raises(ProcessLookupError):
-        while time.monotonic() < end + 10:
-            os.kill(pid, 0)
-            time.sleep(0.02)
+    assert [one.verdict for one in results] == ["pass", "pass", "fail"] and retried == [MUST.id]
+    assert [one.vector.id for one in told] == [SHOULD.id, MAY.id, MUST.id]
+    results, *_ = ran([late], {MUST.id: result("error", MUST, reason="timeout again", expired=True)})
+    assert results[0].reason == "timeout; alone, with a longer limit: timeout again"
+
+
+def test_errors_are_not_tried_again_for_ever() -> None:
+    vectors = list(DECODERS.values())[:6]
+    late = [result("error", vector, reason="timeout", expired=True) for vector in vectors]
+    again = {vector.id: result("error", vector, reason="timeout") for vector in vectors}
+    results, told, retried = ran(late, again)
+    assert len(retried) == 3 and len(told) == 6 and "not tried again" in results[-1].reason
+
+
+WAITING = """
+import json, os, sys, time
+for line in sys.stdin:
+    request = json.loads(line)
+    if request.get("id") == "eol/cr":
+        while not os.path.exists(os.environ["GO_ON"]):
+            time.sleep(0.01)
+    if request["op"] == "decode":
+        print(json.dumps({"id": request["id"], "events": [], "retry": None, "last_event_id": ""}), flush=True)
+"""
+
+
+@pytest.mark.once
+def test_results_are_printed_as_they_come(tmp_path: Path) -> None:
+    """The program waits, in its last vector, until its first failure was seen."""
+    words = [
+        sys.executable,
+        "-m",
+        "sse_ref.conformance",
+        "decoder",
+        "--persistent",
+        "--brief",
+        "eol/lf",
+        "eol/cr",
+        "--",
+    ]
+    command = [*words, sys.executable, "-I", "-S", "-c", WAITING]
+    environment = {**os.environ, "GO_ON": str(tmp_path / "go")}
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout and process.stdout.readline().startswith("FAIL    eol/lf")
+        (tmp_path / "go").touch()
+        assert process.stdout.readline().startswith("FAIL    eol/cr")
+        assert "conformant: no" in process.stdout.read()
+
+
+@pytest.mark.once
+def test_terminal_is_told_how_far_the_run_is() -> None:
+    ours, theirs = os.openpty()
+    words = [sys.executable, "-m", "sse_ref.conformance", "decoder", "--persistent", "eol/*", "--", *GOOD]
+    done = subprocess.run(words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=theirs)
+    os.close(theirs)
+    told = os.read(ours, 65536).decode()
+    os.close(ours)
+    assert done.returncode == 0 and "22/23, 0 failed: eol/" in told and told.endswith("\r\x1b[K")
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    "numbers", [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM] * 5, [signal.SIGINT, signal.SIGTERM]], ids=str
+)
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ending_the_judge_ends_the_program_under_test(tmp_path: Path, numbers: list[int], jobs: str) -> None:
+    code = "import os, time; open(os.environ['PIDS'] + str(os.getpid()), 'w'); time.sleep(600)"
+    words = [
+        sys.executable,
+        "-m",
+        "sse_ref.conformance",
+        "decoder",
+        "framing/*",
+        "--jobs",
+        jobs,
+        "--timeout",
+        "300",
+        "--",
+    ]
+    environment = {**os.environ, "PIDS": f"{tmp_path}/"}
+    with subprocess.Popen([*words, sys.executable, "-I", "-S", "-c", code], cwd=ROOT, env=environment) as process:
+        try:
+            assert wait_for(lambda: list(tmp_path.iterdir()))
+            for number in numbers:
+                process.send_signal(number)
+            assert process.wait(timeout=60) in {128 + number for number in numbers} | {130}
+        finally:
+            process.kill()
+    for file in tmp_path.iterdir():
+        assert wait_for(lambda pid=int(file.name): not running(pid))  # type: ignore[misc]
+
+
+def running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+OWN_DEFAULT = """
+import json, sys
+sys.path.insert(0, {root!r})
+from sse_ref.conformance import reference
+for line in sys.stdin:
+    request = json.loads(line)
+    if request["op"] == "decode":
+        reply = reference.decode(request)
+        reply["retry"] = 3000 if reply["retry"] is None else reply["retry"]
+        print(json.dumps({{"id": request["id"], **reply}}), flush=True)
+"""
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("options", [[], ["--persistent", "--jobs", "2"], ["--persistent"]], ids=str)
+def test_decoder_with_a_default_of_its_own_is_accused_of_nothing(options: list[str]) -> None:
+    code = OWN_DEFAULT.format(root=str(ROOT))
+    done = judge("decoder", "retry/*", "framing/*", *options, "--", sys.executable, "-c", code)
+    assert done.returncode == 0 and "41 pass, 0 fail" in done.stdout, done.stdout
 
 
 @pytest.mark.once

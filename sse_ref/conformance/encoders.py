@@ -10,6 +10,7 @@ one of the outcomes that the vector accepts; an event is written after them firs
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -148,12 +149,17 @@ def _differs(outcome: Mapping[str, Any], stream: bytes, twice: bool, features: s
 
 
 def _from_json(data: str) -> str:
-    """The text that was written as JSON; the data as it is if it is none."""
+    """The text that was written as JSON, as a plain data field would have brought it; the data itself if it is none.
+
+    JSON keeps what the format cannot: CR and CRLF, and half a surrogate pair.
+    """
     try:
         value = json.loads(data)
     except ValueError:
         return data
-    return value if isinstance(value, str) else data
+    if not isinstance(value, str):
+        return data
+    return re.sub("\r\n?", "\n", value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def _events(outcome: Mapping[str, Any]) -> list[dict[str, Any]]:
