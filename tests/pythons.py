@@ -2,7 +2,8 @@
 
     python3 tests/pythons.py FOLDER_WITH_PYTEST [pytest's arguments]
 
-Ends with the first failing interpreter's exit status, after all have run.
+Says what begins, what has ended and how, and what is still running. Ends with the first failing part's exit status, after
+all have run.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
@@ -62,16 +65,30 @@ def main() -> int:
         *((version, ["-m", "not once and not slow"]) for version in found),
     ]
 
-    def test(job: tuple[str, list[str]]) -> subprocess.CompletedProcess[str]:
-        version, which = job
-        command = [found[version], "-m", "pytest", *which, *arguments]
-        return subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    began = time.monotonic()
+    running: list[str] = []
+    lock = threading.Lock()
 
-    ended: list[int] = []
+    def say(text: str) -> None:
+        print(f"{time.monotonic() - began:5.0f} s  {text}", flush=True)
+
+    def test(job: tuple[str, list[str]]) -> int:
+        version, which = job
+        name = f"CPython {version}: {' '.join(which)}"
+        with lock:
+            running.append(name)
+            say(f"begins: {name}")
+        command = [found[version], "-m", "pytest", *which, *arguments]
+        done = subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        with lock:
+            running.remove(name)
+            say(f"{'done' if done.returncode in (0, NO_TESTS) else 'FAILED'}: {name}\n{done.stdout}")
+            if running:
+                say("still running: " + "; ".join(running))
+        return done.returncode
+
     with ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        for (version, which), result in zip(jobs, pool.map(test, jobs), strict=True):
-            print(f"== CPython {version}: {' '.join(which)}\n{result.stdout}", flush=True)
-            ended.append(result.returncode)
+        ended = list(pool.map(test, jobs))
     # A choice of tests on the command line may leave none in a part, but not in all of them.
     return next((status for status in ended if status not in (0, NO_TESTS)), 0 if 0 in ended else NO_TESTS)
 

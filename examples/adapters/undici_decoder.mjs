@@ -8,6 +8,8 @@ serve({ name: "undici", version: version("undici"), features: ["event", "id", "r
   let chunk = 0
   const push = ({ type, options }) => events.push({ event: type, data: options.data, id: options.lastEventId, chunk })
   const stream = new EventSourceStream({ eventSourceSettings: settings, push })
-  for (; chunk < chunks.length; chunk++) await new Promise(done => stream.write(chunks[chunk], done))
+  stream.on("error", () => {}) // it is told to whoever writes, too
+  for (; chunk < chunks.length; chunk++)
+    await new Promise((done, failed) => stream.write(chunks[chunk], error => (error ? failed(error) : done())))
   return { events, retry: settings.reconnectionTime, last_event_id: settings.lastEventId }
 })

@@ -225,7 +225,7 @@ def _each(vectors: Sequence[Vector], judge: Judge, jobs: int) -> Iterator[Iterat
     """The results as they come. If the run is given up, so are the programs, and what has not begun does not begin."""
     pool = concurrent.futures.ThreadPoolExecutor(jobs) if jobs > 1 else None
     try:
-        yield pool.map(judge, vectors) if pool else map(judge, vectors)
+        yield _in_order([pool.submit(judge, vector) for vector in vectors]) if pool else map(judge, vectors)
     except BaseException:
         with programs.none_started():
             if pool:
@@ -233,6 +233,13 @@ def _each(vectors: Sequence[Vector], judge: Judge, jobs: int) -> Iterator[Iterat
         raise
     if pool:
         pool.shutdown()
+
+
+def _in_order(futures: Sequence[concurrent.futures.Future[Result]]) -> Iterator[Result]:
+    for future in futures:
+        while not future.done():  # not for ever at once: a signal that another thread took does not wake this one
+            concurrent.futures.wait([future], timeout=programs.GLANCE)
+        yield future.result()
 
 
 class _Told:

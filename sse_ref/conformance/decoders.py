@@ -310,6 +310,8 @@ def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Res
         large, reply = timed(sizes["large"])
         if reply is None:  # once more, before anything is made of it
             large, reply = timed(sizes["large"])
+        if reply is not None and reply.get("error") is not None:
+            return _result(vector, "skip", f"it refuses the input: {reply['error']}", shown, None, None, program, began)
         if reply is not None:
             verdict, reason = compare(vector, expected, reply, features, program.default_retry)
             if verdict != "pass" or large < FAST:

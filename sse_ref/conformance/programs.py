@@ -27,6 +27,7 @@ from typing import IO, Any, Protocol
 from sse_ref.conformance.verdicts import Usage
 
 __all__ = [
+    "GLANCE",
     "Died",
     "Measured",
     "Program",
@@ -43,6 +44,7 @@ __all__ = [
 MAX_REPLY = 256 * 2**20  # bytes in one line; the largest one expected is that of a 4 MiB event
 MAX_AHEAD = 10_000  # lines that nobody has asked for yet: more is a flood
 KEPT_STDERR = 8192  # bytes
+GLANCE = 0.5  # seconds that are waited at once
 
 
 _LIVE: set[subprocess.Popen[bytes]] = set()
@@ -59,8 +61,6 @@ class Died(Exception):
 
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a command with pipes, in a process group of its own. Raises ``Usage`` if it cannot be started."""
-    if _ENDING.is_set():
-        raise Usage("the judge is being ended")
     try:
         process = subprocess.Popen(
             command,
@@ -70,11 +70,14 @@ def start(command: Sequence[str], environment: Mapping[str, str] | None = None) 
             env=None if environment is None else {**os.environ, **environment},
             start_new_session=True,
         )
-        _LIVE.add(process)
-        return process
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Usage(f"the command {command[0]!r} cannot be started: {reason}") from None
+    _LIVE.add(process)  # first this, then the look: ``none_started`` does it the other way round
+    if _ENDING.is_set():
+        kill(process)
+        raise Usage("the judge is being ended")
+    return process
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -171,10 +174,15 @@ class _Running:
 
     def line(self, seconds: float) -> bytes:
         """The next line of output; raises ``Died`` if there is none in time, or ever."""
-        try:
-            line = self.lines.get(timeout=max(seconds, 0.0))
-        except queue.Empty:
-            raise Died(f"timeout: no reply within {seconds:g} s", expired=True) from None
+        end = time.monotonic() + seconds
+        while True:
+            try:
+                # Not for long at once: a signal that another thread took does not wake this one.
+                line = self.lines.get(timeout=max(0.0, min(GLANCE, end - time.monotonic())))
+                break
+            except queue.Empty:
+                if time.monotonic() >= end:
+                    raise Died(f"timeout: no reply within {seconds:g} s", expired=True) from None
         if line is None:
             raise Died(self.why())
         return line

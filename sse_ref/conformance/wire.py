@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from sse_ref.codec import ServerSentEvent, SSEDecoder
+from sse_ref.conformance.programs import GLANCE
 from sse_ref.conformance.verdicts import Usage
 
 __all__ = ["Address", "Connection", "Exchange", "request_bytes"]
@@ -174,27 +175,31 @@ class Connection:
 
     def more(self, exchange: Exchange) -> bool:
         """Read what has come; False at the end of the connection, or when a limit has passed."""
-        now = time.monotonic()
-        if self.deadline is not None and self.deadline <= now:
-            exchange.stopped = True
-            return False
-        if self.last <= now:
-            exchange.problem = exchange.expired = f"the response was not over after {self.limit:g} s"
-            return False
-        wait = min(self.timeout, self.last - now, math.inf if self.deadline is None else self.deadline - now)
-        try:
-            self.socket.settimeout(wait)
-            data = self.socket.recv(65536)
-            self.reads += 1
-        except TimeoutError:
-            if wait < self.timeout:
-                return self.more(exchange)
-            exchange.expired = f"nothing came for {self.timeout:g} s"
-            exchange.problem = exchange.problem or exchange.expired
-            return False
-        except OSError:
-            exchange.problem = exchange.problem or "the connection was reset"
-            data = b""
+        silent_since = time.monotonic()
+        while True:
+            now = time.monotonic()
+            if self.deadline is not None and self.deadline <= now:
+                exchange.stopped = True
+                return False
+            if self.last <= now:
+                exchange.problem = exchange.expired = f"the response was not over after {self.limit:g} s"
+                return False
+            if silent_since + self.timeout <= now:
+                exchange.expired = f"nothing came for {self.timeout:g} s"
+                exchange.problem = exchange.problem or exchange.expired
+                return False
+            ends = (self.deadline or math.inf, self.last, silent_since + self.timeout, now + GLANCE)
+            try:
+                self.socket.settimeout(min(ends) - now)
+                data = self.socket.recv(65536)
+                self.reads += 1
+                break
+            except TimeoutError:
+                continue
+            except OSError:
+                exchange.problem = exchange.problem or "the connection was reset"
+                data = b""
+                break
         exchange.closed = not data
         self.buffer += data
         return bool(data)

@@ -56,7 +56,7 @@ CHAT: dict[str, str] = {
     "error-objects-only-http": "http/400-plain-text",
     "retries-at-once": "http/429-retry-after http/429-retry-after-ms http/429-retry-after-date",
     "retries-for-ever": "http/429-for-ever",
-    "server-errors-are-cuts": "http/500-then-200",
+    "server-errors-are-empty": "http/500-then-200",
     "empty-answer-ok": "http/204 http/closed-before-head",
     "resends-after-cut": "http/not-sent-again",
     "no-redirects": "http/307 http/308",
