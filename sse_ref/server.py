@@ -106,10 +106,10 @@ class Settings:
     max_body: int = 4 * 2**20
     request_timeout: float = 10.0  # for all headers, and again for the body
     idle_timeout: float = 60.0  # between two requests on a connection
-    # Names that a request may be for, beside those of this machine, while the server listens on loopback only.
-    allow_hosts: tuple[str, ...] = ()
     stall_timeout: float = 30.0  # for a reader that takes no byte
     journal_size: int = 100
+    # Names that a request may be for, beside those of this machine, while the server listens on loopback only.
+    allow_hosts: tuple[str, ...] = ()
 
 
 FAULTS = {

@@ -123,6 +123,7 @@ SETTINGS = {
     "idle_timeout": "how long a connection may wait for its next request",
     "stall_timeout": "a reader that takes no byte for so long is dropped",
     "journal_size": "how many streams the journal keeps",
+    "allow_hosts": "names to answer for beside this machine's own, while it listens on loopback only; all others get 421",
 }
 
 

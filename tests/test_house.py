@@ -309,12 +309,15 @@ def test_links_to_the_page_set_fields_that_it_has() -> None:
 
 
 def test_readme_names_every_outcome() -> None:
-    outcomes = set(
-        re.findall(
-            r'outcome = "(\w+)"', (PACKAGE / "client.py").read_text() + (PACKAGE / "dialects" / "common.py").read_text()
-        )
-    )
-    assert all(f"`{outcome}`" in README for outcome in outcomes - {"error"})
+    from sse_ref.client import StreamError
+    from sse_ref.conformance.clients import ENDS
+
+    def kinds(error: type[StreamError]) -> set[str]:
+        return {error.outcome}.union(*(kinds(kind) for kind in error.__subclasses__()))
+
+    outcomes = (kinds(StreamError) - {StreamError.outcome}) | {"complete", "cancelled"}
+    assert outcomes == set(ENDS)
+    assert all(f"| `{outcome}` |" in README for outcome in outcomes)
 
 
 def test_makefile_helps_by_default() -> None:
