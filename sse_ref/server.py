@@ -529,14 +529,18 @@ class Connection(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.keep_open, self.close_connection = not self.close_connection, True
-        self.target, segment, self.query = split_target(self.path)
-        self.path = self.target
+        self.path, segment, self.query = split_target(self.path)
         self.check_framing()
         self.check_host()
         self.settings = read_fields(segment)
         check_names(self.settings, DELIVERY)
         Delivery.read(self.settings, self.server.settings)
-        self.route()()
+        dialect = self.server.dialects.get(self.path)
+        if dialect and self.command == "POST":
+            self.complete(dialect)  # which looks at the key before it reads the body
+        else:
+            self.read_body()
+            self.route()()
 
     def read_head(self) -> None:
         """Read a head, strictly, into where ``parse_request`` looks for it (RFC 9112, 2.2 to 5)."""
@@ -610,11 +614,11 @@ class Connection(BaseHTTPRequestHandler):
         return True
 
     def route(self) -> Callable[[], None]:
-        """What answers this request, by path and method."""
+        """What answers this request, by path and method, if it is none for an answer of the model."""
         path = self.path or "/"
         routes: dict[str, Callable[[], None]] = {}
-        if path in self.server.dialects:
-            routes["POST"] = lambda: self.complete(self.server.dialects[path])
+        if (dialect := self.server.dialects.get(path)) is not None:
+            routes["POST"] = lambda: self.complete(dialect)
         elif path == "/events":
             routes["GET"] = self.event_source
         elif path == MODELS_PATH or path.startswith(f"{MODELS_PATH}/"):
@@ -624,15 +628,9 @@ class Connection(BaseHTTPRequestHandler):
         elif path in PAGE:
             routes["GET"] = routes["HEAD"] = self.page
         elif path != "*":
-            self.read_body()
             raise RequestError(404, PROBLEMS[404])
         routes["OPTIONS"] = self.preflight
-        if self.command not in routes:
-            self.read_body()
-            return lambda: self.wrong_method(", ".join(routes))
-        if routes[self.command] != routes.get("POST"):
-            self.read_body()
-        return routes[self.command]
+        return routes.get(self.command) or (lambda: self.wrong_method(", ".join(routes)))
 
     def check_key(self, dialect: Dialect) -> None:
         wanted = self.server.settings.api_key

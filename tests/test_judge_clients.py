@@ -150,6 +150,16 @@ def test_case_is_run_again_when_its_own_pauses_came_late(
     assert len(runs) == 2 and "0 requests" in result.reason
 
 
+def test_failure_shows_what_the_server_did_and_what_the_client_printed(server: HostileServer) -> None:
+    result = judge(VECTORS["end/held-after-done"], "bad-json-skipped", server)
+    assert result.verdict == "pass" and not result.shown
+    result = judge(VECTORS["end/no-finish-no-done"], "eof-is-complete", server)
+    told = "\n".join(result.shown["server"])
+    for line in ("request 1: POST /case/end/no-finish-no-done", "sent ", "the client printed 'Hel'"):
+        assert line in told
+    assert '"end": "complete"' in result.shown["client"][-1]
+
+
 # ---- The hostile server ----------------------------------------------------------------------------------------------
 
 

@@ -101,22 +101,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _catch_signals() -> dict[int, Any]:
     """Let each signal end the run as Ctrl-C does, so that no program under test outlives it; a second one ends it at once.
 
-    Returns the handlers that there were. A handler takes no lock: it may interrupt whoever holds it.
+    Returns the handlers that there were.
     """
-    caught: list[int] = []
-
-    def interrupt(number: int, frame: object) -> None:
-        caught.append(number)
-        if len(caught) > 1:
-            programs.abandon_all()
-            os._exit(128 + number)
-        raise KeyboardInterrupt(number)
-
     if threading.current_thread() is not threading.main_thread():
         return {}
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     wanted = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
-    return {number: signal.signal(number, interrupt) for number in wanted}
+    programs.begin_run()
+    return {number: signal.signal(number, lambda number, frame: programs.interrupt(number)) for number in wanted}
 
 
 # ---- Which vectors ---------------------------------------------------------------------------------------------------

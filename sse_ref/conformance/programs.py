@@ -32,8 +32,9 @@ __all__ = [
     "Measured",
     "Program",
     "UnderTest",
-    "abandon_all",
     "ask_features",
+    "begin_run",
+    "interrupt",
     "kill",
     "kill_all",
     "none_started",
@@ -62,22 +63,66 @@ class Died(Exception):
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
     """Start a command with pipes, in a process group of its own. Raises ``Usage`` if it cannot be started."""
     try:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            env=None if environment is None else {**os.environ, **environment},
-            start_new_session=True,
-        )
+        with _uninterrupted():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=None if environment is None else {**os.environ, **environment},
+                start_new_session=True,
+            )
+            _LIVE.add(process)  # first this, then the look: ``none_started`` does it the other way round
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise Usage(f"the command {command[0]!r} cannot be started: {reason}") from None
-    _LIVE.add(process)  # first this, then the look: ``none_started`` does it the other way round
     if _ENDING.is_set():
         kill(process)
         raise Usage("the judge is being ended")
     return process
+
+
+class _Signals:
+    """What the signals of this run have come to."""
+
+    starting = False  # the main thread starts a program, which would outlive the run if nobody knew of it yet
+    waiting = 0  # the number of a signal that came meanwhile
+    raised = False  # the run is being ended
+
+
+@contextlib.contextmanager
+def _uninterrupted() -> Iterator[None]:
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    _Signals.starting = True
+    try:
+        yield
+    finally:
+        _Signals.starting = False
+    if number := _Signals.waiting:
+        _Signals.waiting = 0
+        interrupt(number)
+
+
+def interrupt(number: int) -> None:
+    """What a signal handler does. The first signal ends the run as Ctrl-C does, the next ends the judge at once.
+
+    It waits until a program that is being started is known, and takes no lock: it may interrupt whoever holds one.
+    """
+    if _Signals.starting:
+        _Signals.waiting = number
+        return
+    if _Signals.raised:
+        abandon_all()
+        os._exit(128 + number)
+    _Signals.raised = True
+    raise KeyboardInterrupt(number)
+
+
+def begin_run() -> None:
+    """Forget the signals of an earlier run in this process."""
+    _Signals.starting, _Signals.waiting, _Signals.raised = False, 0, False
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
@@ -111,7 +156,7 @@ def none_started() -> Iterator[None]:
 
 
 def abandon_all() -> None:
-    """Tell every program to end, without waiting for any or taking a lock: fit for a signal handler."""
+    """Tell every program to end, without waiting for any."""
     for process in list(_LIVE):
         with contextlib.suppress(OSError):
             os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
