@@ -231,6 +231,7 @@ class ChatStream:
         self._beginning = self._ending = b""  # of the body
         self._limits = Limits(timeout, total_timeout, url=self.url)
         self._pieces = self._run()
+        self._in_hand = threading.Lock()
 
     # ---- What has come ----
 
@@ -290,7 +291,11 @@ class ChatStream:
     # ---- Reading ----
 
     def __iter__(self) -> Iterator[Piece]:
-        return self._pieces
+        return self
+
+    def __next__(self) -> Piece:
+        with self._in_hand:
+            return next(self._pieces)
 
     def __enter__(self) -> ChatStream:
         return self
@@ -304,8 +309,11 @@ class ChatStream:
         The server sees the end of the connection.
         """
         self._limits.cancel()
-        with contextlib.suppress(ValueError):  # another thread is reading: it sees the end of the connection
-            self._pieces.close()
+        if self._in_hand.acquire(blocking=False):  # else somebody is reading, and sees the end of the connection
+            try:
+                self._pieces.close()
+            finally:
+                self._in_hand.release()
         if self.outcome is None:
             self.outcome = "cancelled"
 
@@ -420,6 +428,8 @@ class ChatStream:
         if self._reader.finished and (self._reader.done or ended >= self.wanted):
             if not self._reader.done:
                 self._notes.append("the end mark did not come")
+            if message := self._error_outside_events():
+                self._notes.append(f"an error came outside of events, although the answer is whole: {message}")
             return
         if self._reader.done:
             raise Truncated("the end mark came before a finish reason")
@@ -449,7 +459,7 @@ class ChatStream:
             try:
                 return open_response(self.body, self.headers, limits)
             except urllib.error.HTTPError as error:
-                with error:
+                with contextlib.closing(error):
                     message = self.dialect.read_error(read_error_body(error.fp)) or error.reason  # type: ignore[arg-type]
                 failure = HTTPStatusError(f"{error.code}: {first_line(str(message))}", error.code)
                 wait = _retry_wait(error.headers, self.attempts) if error.code in RETRIED else None

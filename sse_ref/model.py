@@ -451,7 +451,7 @@ def _beginning(pieces: list[Text], length: int) -> list[Text]:
 # ---- Tools -----------------------------------------------------------------------------------------------------------
 
 
-LOOKED_THROUGH = 65536  # characters of the last user message, for the names of tools
+LOOKED_THROUGH = 16384  # characters of the last user message, for the names of tools
 
 
 def _called_tools(prompt: Prompt) -> list[Tool]:
@@ -495,4 +495,9 @@ def _arguments(prompt: Prompt, tool: Tool, seed: str, calls: int) -> str:
 
 def _seed(prompt: Prompt, choice: int) -> str:
     """What the values of a JSON answer depend on; at temperature 0 all choices are the same."""
-    return f"{prompt.model} {prompt.last_text('user')} {(prompt.seed, choice) if prompt.temperature else ''}"
+    return f"{prompt.model} {_brief(prompt.last_text('user'))} {(prompt.seed, choice) if prompt.temperature else ''}"
+
+
+@functools.lru_cache(1)  # it is asked for once for each tool of each choice
+def _brief(text: str) -> str:
+    return text if len(text) <= 1000 else f"{text[:1000]} {random.Random(text).random()}"

@@ -1318,7 +1318,7 @@ def is_loopback(host: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return bool(re.fullmatch(r"(.*\.)?localhost\.?", host))
+        return bool(re.fullmatch(r"([a-z0-9-]+\.)*localhost\.?", host))
 
 
 def allow_many_files(streams: int) -> None:

@@ -31,9 +31,15 @@ Schema = Mapping[str, Any] | bool
 
 MAX_SIZE = 10_000  # characters and elements of a value: it is meant to be read
 MAX_WORK = 1_000_000  # members of schemas that are looked at or copied for one request; they take about 0.3 s
-WORK_OF_TEXT, WORK_OF_VALUE = 50, 10  # what a text, and each value in it, costs beside that
+WORK_OF_TEXT, WORK_OF_VALUE = 300, 10  # what a text, and each value in it, costs beside that
 MAX_DEPTH = 32  # schemas within schemas
 FULL_DEPTH = 4  # deeper than this only what is required is written, so that recursive schemas come to an end
+
+# Of two limits the stricter one holds.
+LIMITS: dict[str, Any] = {
+    **dict.fromkeys(("minimum", "exclusiveMinimum", "minLength", "minItems", "minProperties"), max),
+    **dict.fromkeys(("maximum", "exclusiveMaximum", "maxLength", "maxItems", "maxProperties"), min),
+}
 
 WORDS = (
     "amber",
@@ -114,13 +120,13 @@ class _Example:
 
     def count(self, size: int) -> None:
         """So many characters or elements become part of the value."""
-        self.size += size
+        self.size += max(0, size)
         if self.size > MAX_SIZE:
             raise self.error(f"the schema asks for a value of more than {MAX_SIZE} characters and elements")
 
     def spend(self, work: int) -> None:
         """So many members of the schema are looked at or copied."""
-        self.work -= work
+        self.work -= max(0, work)
         if self.work < 0:
             raise self.error("the schema asks for more work than the toy model does for one request")
 
@@ -135,7 +141,7 @@ class _Example:
         self.count(1)
         self.spend(WORK_OF_VALUE)
         if "$ref" in schema:
-            return self.value(self.resolve(schema["$ref"]), depth + 1, schema["$ref"])
+            return self.value(self.resolve(schema["$ref"]), depth + 1, _short(schema["$ref"]))
         if "const" in schema:
             return self.given(schema["const"])
         if "enum" in schema:
@@ -190,6 +196,7 @@ class _Example:
         self.spend(len(schema))
         result: dict[str, Any] = {name: value for name, value in schema.items() if name != "allOf"}
         for part in schema["allOf"]:
+            self.spend(1)
             while isinstance(part, Mapping) and "$ref" in part:
                 self.spend(1)
                 part = self.resolve(part["$ref"])
@@ -205,10 +212,10 @@ class _Example:
                 elif name == "required":
                     self.spend(len(value) + len(result.get(name, [])))
                     result[name] = [*result.get(name, []), *value]
-                elif name.startswith(("min", "exclusiveMin")):
-                    result[name] = max(value, result.get(name, value))
-                elif name.startswith(("max", "exclusiveMax")):
-                    result[name] = min(value, result.get(name, value))
+                elif name in LIMITS and not isinstance(value, int | float):
+                    raise self.error(f"{name} is no number")
+                elif name in LIMITS:
+                    result[name] = LIMITS[name](value, result.get(name, value))
                 else:
                     result[name] = value
         return result

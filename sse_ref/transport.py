@@ -283,6 +283,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         if req.get_method() != "GET" and code not in (307, 308):
             return None
+        check_port(newurl)
         if urllib.parse.urlsplit(newurl).scheme not in ("http", "https"):
             return None
         kept = dict(req.headers)
@@ -291,7 +292,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
                 return None
             kept = harmless(kept)
         req.limits.url = newurl
-        req.limits.begin_step(ERROR_BODY_SECONDS)  # for the body of the redirect, which urllib reads
+        fp.close()  # nobody wants the body of a redirect, which urllib would read to its end
         return _Request(newurl, req.data, kept, req.origin_req_host, True, req.get_method(), limits=req.limits)
 
 
@@ -301,6 +302,11 @@ HARMLESS_HEADERS = {"accept", "cache-control", "last-event-id", "user-agent"}
 def harmless(headers: Mapping[str, str]) -> dict[str, str]:
     """The headers that may go to another host than the one they were meant for."""
     return {name: value for name, value in headers.items() if name.lower() in HARMLESS_HEADERS}
+
+
+def check_port(url: str) -> None:
+    """Raise ``ValueError`` for a port that there is not: the system would take it for another one."""
+    _ = urllib.parse.urlsplit(url).port
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
@@ -345,6 +351,7 @@ _opener = _make_opener()
 
 def open_response(data: bytes | None, headers: Mapping[str, str], limits: Limits) -> Response:
     """Send a request to ``limits.url``; raises ``HTTPError``, ``OSError``, ``HTTPException`` or ``ValueError`` as urllib."""
+    check_port(limits.url)
     request = _Request(limits.url, data, dict(headers), method="POST" if data is not None else "GET", limits=limits)
     response: Response = _opener.open(request, timeout=limits.next_wait())
     return response
@@ -421,7 +428,7 @@ def read_body(response: Response, watcher: Watcher, most: int = READ_SIZE) -> It
     Raises ``Truncated``, ``ProtocolError`` or ``StreamTimeout``; ends only if the body is whole. A body without length or
     chunks ends with the connection: whether that was a cut, HTTP cannot say.
     """
-    decode = _content_decoder(response, most)
+    inflaters = _inflaters(response, most)
     chunks, left = _framing(response)
     while not (chunks and chunks.finished) and left != 0:
         try:
@@ -437,9 +444,11 @@ def read_body(response: Response, watcher: Watcher, most: int = READ_SIZE) -> It
         watcher.read(data)
         for piece in chunks.feed(data) if chunks else [data if left is None else data[:left]]:
             watcher.piece(piece)
-            yield from decode(piece)
+            yield from _decoded(inflaters, piece)
         if left is not None:
             left = max(0, left - len(data))
+    if any(inflater.is_open for inflater in inflaters):
+        raise Truncated("the compressed body ended in the middle")
     watcher.end()
 
 
@@ -474,8 +483,11 @@ def _listed(response: Response, name: str) -> list[str]:
     ]
 
 
-def _content_decoder(response: Response, most: int) -> Callable[[bytes], Iterator[bytes]]:
-    """What undoes the content codings (RFC 9110, 8.4): a list, the last of which was applied last.
+MAX_CODINGS = 5
+
+
+def _inflaters(response: Response, most: int) -> list[_Inflater]:
+    """What undoes the content codings (RFC 9110, 8.4), in this order: the last in the list was applied last.
 
     None was asked for, but some servers compress all the same. One that is not known leaves the bytes as they are (Fetch,
     "handle content codings").
@@ -483,20 +495,18 @@ def _content_decoder(response: Response, most: int) -> Callable[[bytes], Iterato
     codings = [coding.lower() for coding in _listed(response, "Content-Encoding")]
     if not set(codings) <= {"identity", "gzip", "x-gzip", "deflate"}:
         codings = []
-    decode: Callable[[bytes], Iterator[bytes]] = _as_it_is
-    for coding in reversed(codings):
-        if coding != "identity":
-            decode = functools.partial(_decoded_by, decode, _Inflater(most, members="gzip" in coding))
-    return decode
+    applied = [coding for coding in codings if coding != "identity"]
+    if len(applied) > MAX_CODINGS:
+        raise ProtocolError(f"the body is coded {len(applied)} times")
+    return [_Inflater(most, members="gzip" in coding) for coding in reversed(applied)]
 
 
-def _as_it_is(data: bytes) -> Iterator[bytes]:
-    yield data
-
-
-def _decoded_by(outer: Callable[[bytes], Iterator[bytes]], inflater: _Inflater, data: bytes) -> Iterator[bytes]:
-    for piece in outer(data):
-        yield from inflater.feed(piece)
+def _decoded(inflaters: list[_Inflater], data: bytes) -> Iterator[bytes]:
+    if not inflaters:
+        yield data
+        return
+    for piece in inflaters[0].feed(data):
+        yield from _decoded(inflaters[1:], piece)
 
 
 class _Inflater:
@@ -505,13 +515,18 @@ class _Inflater:
     def __init__(self, most: int, *, members: bool) -> None:
         self.most = most
         self.members = members
-        self.between = False  # two members, where there may be padding
+        self.between = True  # two members, where there may be padding, or before the first
         self.inflate = zlib.decompressobj(wbits=32 + zlib.MAX_WBITS)
 
+    @property
+    def is_open(self) -> bool:
+        """Something is missing: what has begun has not ended."""
+        return not self.between and not self.inflate.eof
+
     def feed(self, data: bytes) -> Iterator[bytes]:
-        while True:
+        while not self.inflate.eof:  # what follows the end of a body without members is passed over
             if self.between:
-                data = data.lstrip(b"\0")
+                data = data.lstrip(b"\0") if self.members else data
                 self.between = not data
             try:
                 piece = self.inflate.decompress(data, self.most)

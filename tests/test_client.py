@@ -185,6 +185,15 @@ def test_content_codings_are_undone_or_left_alone(coding: str, encode: Any, size
     complete(ask([head(f"Content-Encoding: {coding}"), b"".join(pieces), LAST]))
 
 
+def test_bytes_after_the_end_of_what_was_deflated_are_passed_over() -> None:
+    complete(ask([head("Content-Encoding: deflate"), chunk(deflated(GOOD[:-14]) + b"junk"), chunk(b"junk"), LAST]))
+
+
+def test_compressed_body_that_is_cut_is_truncated() -> None:
+    body = gzip.compress(HELLO + STOP[:-1])
+    failed(ask([head("Content-Encoding: gzip"), chunk(body[:-9]), LAST]), "truncated")
+
+
 def test_codings_over_several_lines_are_one_list() -> None:
     body = gzip.compress(deflated(GOOD))
     complete(ask([head("Content-Encoding: deflate", "Content-Encoding: gzip"), chunk(body), LAST]))
@@ -317,7 +326,16 @@ def test_cut_after_done_does_not_matter() -> None:
         (event({"detail": [{"loc": ["body"], "msg": "boom"}]}), "boom"),
         (event({"status_code": 500, "error_msg": "boom"}), "boom"),
         (event({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "boom"}}), "boom"),
-        (event({"choices": [], "message": {"detail": [{"msg": "boom"}]}}), "boom"),
+        (event({"message": {"detail": [{"msg": "boom"}]}}), "boom"),
+        (event({"errors": [{"message": "boom"}]}), "boom"),
+        (event({"object": "error", "message": "boom", "choices": []}), "boom"),
+        (event({"code": 400, "msg": "boom", "choices": []}), "boom"),
+        (event({"choices": [{"index": 0, "delta": {}, "error": {"message": "boom"}}]}), "boom"),
+        (
+            event({"choices": [{"index": 0, "delta": {}}], "base_resp": {"status_code": 5, "status_msg": "boom"}}),
+            "boom",
+        ),
+        (b"event: error\ndata\n\n", "error without a message"),
         (b"event: error\ndata: boom\n\n", "boom"),
         (b'event: error\ndata: "boom"\n\n', "boom"),
         (b"event: error\ndata: 5\n\n", "5"),
@@ -349,12 +367,25 @@ def test_text_beside_an_error_is_kept() -> None:
     failed(ask(stream(HELLO, last)), "api_error", "Hello!", "boom")
 
 
-def test_status_of_success_is_no_error() -> None:
-    complete(ask(stream(HELLO, STOP, event({"base_resp": {"status_code": 0, "status_msg": "success"}}), DONE)))
-
-
-def test_null_and_empty_errors_are_none() -> None:
-    complete(ask(stream(HELLO.replace(b'{"id"', b'{"error": null, "id"'), STOP, DONE)))
+@pytest.mark.parametrize(
+    "good",
+    [
+        event({"base_resp": {"status_code": 0, "status_msg": "success"}}),
+        event({"code": 0, "msg": "success"}),
+        event({"code": 0, "msg": "success", "choices": []}),
+        event({"choices": [], "message": "thinking"}),
+        event({"object": "keepalive", "message": "still here"}),
+        event({"type": "ping", "message": "pong"}),
+        b"event: ping\n" + event({"message": "pong"}),
+        b"event: ping\ndata: ping\n\n",
+        *(
+            delta("").replace(b'{"id"', b'{"error": %b, "id"' % none)
+            for none in (b"null", b'""', b"{}", b"[]", b"false", b'{"message": null, "code": null}')
+        ),
+    ],
+)
+def test_what_says_that_all_is_well_is_no_error(good: bytes) -> None:
+    complete(ask(stream(good, HELLO, good, STOP, DONE)))
 
 
 def test_error_as_a_field_of_its_own_is_not_success() -> None:
@@ -373,6 +404,8 @@ def test_error_on_a_bare_line_keeps_its_message(before: bytes, end: bytes) -> No
 
 def test_bare_line_of_a_finished_answer_does_not_matter() -> None:
     complete(ask(stream(HELLO, STOP, b'{"error": "boom"}\n\n', DONE)))
+    without_end_mark = complete(ask(stream(HELLO, STOP, b'{"error": "boom"}\n\n')))
+    assert "boom" in " ".join(without_end_mark.warnings)
 
 
 @pytest.mark.parametrize(
@@ -415,6 +448,7 @@ def test_broken_wire_is_a_protocol_error_and_keeps_the_text(script: list[Step], 
         (stream(b"<html>\n\n"), "html"),
         ([b"HTTP/1.1 204 No Content\r\n\r\n"], "204"),
         ([head("Content-Encoding: gzip"), chunk(GOOD), LAST], "compressed"),
+        ([head("Content-Encoding: " + ", ".join(["gzip"] * 1200)), chunk(GOOD), LAST], "coded 1200 times"),
         ([b"hello\r\n\r\n"], "not HTTP"),
     ],
 )
@@ -654,12 +688,20 @@ def test_head_that_trickles_has_a_deadline() -> None:
     failed(ask([*trickled(head() + b"X: " + b"x" * 400), Hold()], timeout=0.5), "timeout", "")
 
 
-def test_body_of_an_error_or_a_redirect_that_trickles_has_a_deadline() -> None:
+def test_body_of_an_error_that_trickles_has_a_deadline() -> None:
     body = [b"x", *trickled(b"x" * 400), Hold()]
     error = [head("Content-Length: 500", status="400 Bad", kind="text/plain", chunked=False), *body]
     failed(ask(error, timeout=2), "http_error", "", "400: x")
-    moved = [head("Content-Length: 500", "Location: /x", status="307 Moved", chunked=False), *body]
-    failed(ask(moved, timeout=0.5), "timeout", "")
+
+
+def test_body_of_a_redirect_is_not_waited_for() -> None:
+    moved = [head("Content-Length: 500", "Location: /x", status="307 Moved", chunked=False), b"x", Hold()]
+    complete(ask([moved, stream(HELLO, STOP, DONE)]))
+
+
+def test_redirect_to_a_port_that_there_is_not_is_an_error() -> None:
+    moved = whole("307 Moved", b"", "Location: http://127.0.0.1:65536/")
+    failed(ask(moved), "http_error", "", "cannot be used")
 
 
 @pytest.mark.parametrize("cut", [b"HTTP/1.1 2", b"HTTP/1.1 200 OK\r\n", head()[:-2], head()[:-1]])
@@ -766,6 +808,7 @@ TWO = [("f", '{"a":1}'), ("g", '{"b":2}')]
         ([call(0, "x", "get_"), call(0, None, "weather"), call(0, arguments="{}")], [("get_weather", "{}")]),
         ([call(0, "x", "f", '{"a":1}'), call(1, "x", "g", '{"b":2}')], TWO),  # one id for two calls
         ([call(0, "x", "f", '{"a"'), call(1, "x", None, ":1}")], TWO[:1]),  # another index in each fragment
+        ([call(0, "x", "f", '{"a":1}'), call(0, "y", "g", '{"b"'), call(0, arguments=":2}")], TWO),  # the call in hand
         ([call(0, "x", "f")], [("f", "{}")]),  # no arguments: an empty object
         ([call(0, "x", "f", '{"a":1}'), call(1, "y", "g")], [("f", '{"a":1}'), ("g", "{}")]),
         ([delta(function_call={"name": "f", "arguments": ""}), delta(function_call={"arguments": '{"a":1}'})], TWO[:1]),
@@ -821,6 +864,8 @@ def test_surrogate_pair_in_a_call_is_joined(where: str) -> None:
     "pieces",
     [
         [call(0, None, "f", '{"a":1}'), call(0, None, "g", '{"b":2}')],
+        [call(0, "x", "f", '{"a":1}'), call(0, "x", "f", '{"a":2}')],
+        [call(0, None, "f", "{}"), call(0, None, "f", "{}")],
         [call(0, arguments="{}")],
         [call(0, "x")],
         [call([0], "x", "f")],
@@ -831,6 +876,23 @@ def test_surrogate_pair_in_a_call_is_joined(where: str) -> None:
 )
 def test_tool_fragments_that_cannot_be_told_apart_are_an_error(pieces: list[bytes]) -> None:
     failed(ask(stream(*pieces, CALLED)), "protocol_error", "")
+
+
+@pytest.mark.parametrize("arguments", ["x", "{", '{"a":}', '{"a":1}x', "[" * 100_000])
+def test_arguments_that_are_not_json_are_given_with_a_warning(arguments: str) -> None:
+    chat = complete(ask(stream(call(0, "x", "f", arguments), CALLED)), "")
+    assert chat.tool_calls[0].arguments == arguments
+    assert "not JSON" in " ".join(chat.warnings)
+
+
+def test_arguments_that_a_length_cut_are_no_surprise() -> None:
+    cut = delta(finish="length")
+    assert not complete(ask(stream(call(0, "x", "f", '{"a'), cut, DONE)), "").warnings
+
+
+def test_warnings_of_one_stream_are_limited() -> None:
+    pings = b"".join(b"event: e%d\ndata: x\n\n" % number for number in range(300))
+    assert len(complete(ask(stream(HELLO, pings, STOP, DONE))).warnings) == 100
 
 
 def test_tool_arguments_can_be_read_while_they_grow() -> None:

@@ -594,6 +594,7 @@ BAD_BODIES: list[tuple[Any, int, str | None]] = [
     ({"tools": {}}, 400, "tools"),
     ({"tools": [{"type": "function"}]}, 400, "tools[0].function"),
     ({"tools": [{"type": "function", "function": {}}]}, 400, "tools[0].function.name"),
+    ({"tools": [{"type": "function", "function": {"name": "f" * 65}}]}, 400, "tools[0].function.name"),
     (
         {"tools": [{"type": "function", "function": {"name": "f", "parameters": 5}}]},
         400,
@@ -825,7 +826,17 @@ def test_this_machine_is_served_under_each_of_its_names(server: Server, host: st
 
 
 @pytest.mark.parametrize(
-    "host", ["", "example.com", "127.0.0.1.example.com", "10.0.0.1", "localhost.example", "[::2]:80", "x@localhost"]
+    "host",
+    [
+        "",
+        "example.com",
+        "127.0.0.1.example.com",
+        "10.0.0.1",
+        "localhost.example",
+        "[::2]:80",
+        "x@localhost",
+        "x/.localhost",
+    ],
 )
 def test_other_hosts_are_misdirected_on_loopback(server: Server, host: str) -> None:
     for target in ("/journal", "/v1/models", "/", "/fault=cut/v1/models"):

@@ -168,6 +168,8 @@ def test_example_is_valid_for_its_schema(schema: Any) -> None:
         {"type": "string", "maxLength": -3},
         {"enum": []},
         {"type": "integer", "minimum": "x"},
+        {"allOf": [{"minimum": [1]}, {"minimum": [2]}]},
+        {"allOf": [{"maxLength": None}]},
         {"type": "object", "properties": []},
         {"allOf": [False]},
     ],
@@ -217,6 +219,12 @@ EXPENSIVE = {
         "minItems": 4900,
         "items": {"$ref": "#/$defs/" + "x" * 60_000},
         "$defs": {"x" * 60_000: {"type": "null"}},
+    },
+    "allowed again and again": {"type": "array", "minItems": 4900, "items": {"allOf": [True] * 100_000}},
+    "less than nothing": {
+        "type": "array",
+        "minItems": 4900,
+        "items": {"type": "object", "minProperties": -(10**6), "properties": {f"p{i}": {} for i in range(9000)}},
     },
     "references in a circle": {
         "allOf": [{"$ref": "#/$defs/a"}],

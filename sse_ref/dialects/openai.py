@@ -48,7 +48,7 @@ __all__ = ["OpenAIChat", "OpenAICompletions"]
 
 DONE = "[DONE]"
 FINGERPRINT = "fp_toy"
-MAX_TOOLS = 128  # as the vendor's
+MAX_TOOLS, MAX_NAME = 128, 64  # tools, and characters of a name: as the vendor's
 MAX_STOP = 1000  # characters; what may become a stop string is held back, and must not hold up other streams
 ROLES = {
     "system": "system",
@@ -142,7 +142,10 @@ class OpenAIChat:
             parameters = function.object("parameters").values or {"type": "object"}
             if len(tools) == MAX_TOOLS:
                 raise fields.error("tools", f"must not be more than {MAX_TOOLS}")
-            tools.append(Tool(function.text("name"), {"type": "object", **parameters}))
+            name = function.text("name")
+            if len(name) > MAX_NAME:
+                raise function.error("name", f"must not be longer than {MAX_NAME} characters")
+            tools.append(Tool(name, {"type": "object", **parameters}))
         choice = fields.get("tool_choice")
         if choice is None:
             return tuple(tools), "auto"
@@ -537,6 +540,9 @@ def _no_constant(name: str) -> None:
 # ---- Reading streams -------------------------------------------------------------------------------------------------
 
 
+MAX_WARNINGS = 100  # of one stream: the rest would say little more
+
+
 class _ChunkReader:
     """Reads chunks into pieces, tolerant of what servers of this dialect are known to leave out or to add.
 
@@ -560,6 +566,8 @@ class _ChunkReader:
         if event.data == DONE:
             self.done = True
             return
+        if not event.data and event.event == "error":
+            raise ApiError("the server sent an error without a message")
         if not event.data:
             self.warn("an event had empty data")
             return
@@ -582,7 +590,8 @@ class _ChunkReader:
             yield from self.read_usage(usage)
 
     def read_chunk(self, event: ServerSentEvent) -> dict[str, Any] | None:
-        """The JSON object of an event; None for an end mark with white space around it, after all has ended."""
+        """The JSON object of an event; None for what is passed over: text under a foreign type, or ``[DONE]`` with white
+        space around it, after all has ended."""
         try:
             chunk = read_json(event.data)
         except (ValueError, RecursionError):
@@ -591,6 +600,9 @@ class _ChunkReader:
             if event.data.strip() == DONE and self.finished:
                 self.warn("the end mark had white space around it")
                 self.done = True
+                return None
+            if event.event != "message":
+                self.warn(f"an event of the type {_shortened(event.event)} was passed over")
                 return None
             raise ProtocolError(f"an event is not JSON: {_shortened(event.data)}") from None
         if isinstance(chunk, dict):
@@ -672,10 +684,23 @@ class _ChunkReader:
         for call in choice.calls:
             if not call.name:
                 raise ProtocolError("a tool call came without a name")
-            if not call.has_arguments:  # some services leave them out where a tool has no parameters
+            if not call.arguments:  # some services leave them out where a tool has no parameters
                 yield Fragment(call.position, "{}", choice.number)
+            elif reason != "length":
+                self.check_arguments("".join(call.arguments))
         choice.begun = choice.ended = True
         yield End(reason, choice.number)
+
+    def check_arguments(self, text: str) -> None:
+        """Two JSON values are the arguments of two calls, merged; text that is no JSON may be the fault of a model."""
+        try:
+            _, end = json.JSONDecoder().raw_decode(text.lstrip())
+            rest = text.lstrip()[end:].strip()
+            if rest:
+                json.JSONDecoder().raw_decode(rest)
+                raise ProtocolError(f"two tool calls cannot be told apart: the arguments are {_shortened(text)}")
+        except (ValueError, RecursionError):
+            self.warn(f"the arguments of a tool call are not JSON: {_shortened(text)}")
 
     def fragments(self, delta: dict[str, Any]) -> Iterator[dict[str, Any]]:
         """The fragments of tool calls in a delta; the older ``function_call`` is a call that is the only one."""
@@ -695,7 +720,7 @@ class _ChunkReader:
             call.id = choice.whole_characters(("id", call.position), id)
             choice.by_id[id] = call
         if name and name != call.name:
-            if call.has_arguments and call.name:
+            if call.arguments and call.name:
                 raise ProtocolError(f"the name of a tool call changed from {call.name!r} to {name!r}")
             call.name += choice.whole_characters(("name", call.position), name)
         if not call.announced or known != (call.id, call.name):
@@ -705,7 +730,7 @@ class _ChunkReader:
             return
         if choice.ended:
             raise ProtocolError("the arguments of a tool call came after the finish reason")
-        call.has_arguments = True
+        call.arguments.append(arguments)
         if arguments := choice.whole_characters(call.position, arguments):
             yield Fragment(call.position, arguments, choice.number)
 
@@ -725,11 +750,12 @@ class _ChunkReader:
             return same_id if same_id and not name else choice.begin(index)
         if id and same_index.id and same_index.id != id:
             self.warn("two tool calls have the same index")
-            return same_id or choice.begin(index)
+            choice.by_index[index] = same_id or choice.begin(index)  # what comes without an id goes on with this one
+            return choice.by_index[index]
         return same_index
 
     def warn(self, warning: str) -> None:
-        if warning not in self.warnings:
+        if warning not in self.warnings and len(self.warnings) < MAX_WARNINGS:
             self.warnings.append(warning)
 
 
@@ -743,7 +769,7 @@ class _OpenCall:
         self.position = position
         self.id = ""
         self.name = ""
-        self.has_arguments = False
+        self.arguments: list[str] = []
         self.announced = False  # a Call was given for it
 
 
@@ -790,20 +816,36 @@ class _OpenChoice:
 
 def _error_in(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
     """The message of the error that a chunk reports, "" if it reports none."""
-    if chunk.get("error"):
-        return _words(chunk["error"]) or _shortened(_as_json(chunk["error"]))
+    error = chunk.get("error")
+    if error and (not isinstance(error, dict | list) or _words(error) or any(_members(error))):
+        return _words(error) or _shortened(_as_json(error))
     if event.event == "error":
         return _words(chunk) or _shortened(event.data)
-    choices = _list(chunk, "choices")
-    if not choices and event.event == "message":
-        status = chunk.get("base_resp")
-        return _words(chunk) or (_words(status) if isinstance(status, dict) and status.get("status_code") else "")
-    for choice in choices:
-        if choice.get("finish_reason") == "error":
+    status = chunk.get("base_resp")
+    if isinstance(status, dict) and status.get("status_code"):
+        return _words(status) or _shortened(_as_json(status))
+    for choice in _list(chunk, "choices"):
+        if choice.get("error") or choice.get("finish_reason") == "error":
             groq = chunk.get("x_groq")
             told = _words(choice.get("error")) or _words(groq.get("error") if isinstance(groq, dict) else None)
             return told or "the server ended the answer with an error"
-    return ""
+    if event.event != "message":
+        return ""
+    if "error" in (chunk.get("object"), chunk.get("type")):
+        return _words(chunk) or _shortened(event.data)
+    # An object without choices and with a message is an error, but for what says that all is well.
+    codes = [chunk[name] for name in ("code", "status_code", "status") if isinstance(chunk.get(name), int)]
+    if "choices" not in chunk and "usage" not in chunk and 0 not in codes and not _is_sign_of_life(chunk):
+        return _words(chunk)
+    return _shortened(event.data) if not chunk.get("choices") and any(code >= 400 for code in codes) else ""
+
+
+def _members(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _is_sign_of_life(chunk: dict[str, Any]) -> bool:
+    return any(re.search("ping|alive|heartbeat", str(chunk.get(name))) for name in ("object", "type"))
 
 
 def _token_count(value: Any) -> int | None:
@@ -829,7 +871,7 @@ def _list(owner: dict[str, Any], name: str) -> list[dict[str, Any]]:
     return value
 
 
-MESSAGE_MEMBERS = ("message", "error", "detail", "error_msg", "status_msg", "msg")
+MESSAGE_MEMBERS = ("message", "error", "errors", "detail", "error_msg", "status_msg", "msg")
 
 
 def _words(shape: Any, depth: int = 6) -> str:
