@@ -1098,6 +1098,7 @@ SHAPES = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("compressed", [False, True])
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("reader", ["chat", "source"])

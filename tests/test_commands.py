@@ -153,6 +153,7 @@ def asked(url: str, *requests: bytes) -> bytes:
     return bytes(received)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 @pytest.mark.parametrize("options", [(), ("--show-wire",)], ids=["log", "wire"])
 def test_output_that_nobody_reads_holds_nothing_up(options: tuple[str, ...], number: signal.Signals) -> None:

@@ -95,8 +95,10 @@ def test_server_with_one_slot_fails_nothing_for_it() -> None:
     with serving("serial") as server:
         asked = Target(server.url, MODELS, KEY, timeout=1.0)
         asked.warm_up("openai-chat")
-        verdicts = {id: judge(VECTORS[id], asked).verdict for id in of("openai-chat") if id.startswith("life/")}
-    assert set(verdicts.values()) <= {"pass", "skip"}, verdicts
+        results = [judge(VECTORS[id], asked) for id in of("openai-chat") if id.startswith("life/")]
+        again = [judge_patiently(result.vector, asked, 20.0) if result.expired else result for result in results]
+    assert {result.verdict for result in again} <= {"pass", "skip"}, [(r.vector.id, r.reason) for r in again]
+    assert {result.verdict for result in results} <= {"pass", "skip", "error"}
 
 
 def test_limit_that_passes_is_an_error_and_is_tried_again() -> None:

@@ -220,7 +220,7 @@ EXPENSIVE = {
         "items": {"$ref": "#/$defs/" + "x" * 60_000},
         "$defs": {"x" * 60_000: {"type": "null"}},
     },
-    "allowed again and again": {"type": "array", "minItems": 4900, "items": {"allOf": [True] * 100_000}},
+    "allowed again and again": {"type": "array", "minItems": 4900, "items": {"allOf": [True] * 9000}},
     "less than nothing": {
         "type": "array",
         "minItems": 4900,
