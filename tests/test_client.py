@@ -736,6 +736,28 @@ def test_leaving_closes_the_connection_without_an_exception(way: str) -> None:
     assert server.heard[0].left
 
 
+def test_iteration_waits_for_a_close_in_another_thread() -> None:
+    chat = ChatStream("hi", url="http://127.0.0.1:9")
+    closing, go_on = threading.Event(), threading.Event()
+
+    def pieces() -> Iterator[Text]:
+        try:
+            yield Text("a")
+        finally:
+            closing.set()
+            go_on.wait(30)
+
+    chat._pieces = pieces()
+    assert next(chat) == Text("a")
+    closer = threading.Thread(target=chat.close)
+    closer.start()
+    assert closing.wait(30)
+    threading.Timer(0.2, go_on.set).start()
+    assert list(chat) == []
+    closer.join()
+    assert chat.outcome == "cancelled"
+
+
 def test_our_server_sees_the_client_leave() -> None:
     with running(tps=50) as server:
         with ChatStream("tick " * 100, url=server.url + "/v1", model="toy-echo") as chat:
