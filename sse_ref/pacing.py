@@ -303,12 +303,9 @@ class Loop:
     def receive_head(self, entry: _Entry) -> None:
         """Some bytes of a request have come: the first ones, or more of its head."""
         connection = entry.connection
-        try:
-            received = connection.socket.recv(MAX_READ_AHEAD)
-        except BlockingIOError:
+        received = _received(connection.socket)
+        if received is None:
             return
-        except OSError:
-            received = b""
         if not received:
             self.hang_up(entry)
             return
@@ -330,12 +327,9 @@ class Loop:
         if connection.stream is None:
             self.receive_head(entry)
             return
-        try:
-            received = connection.socket.recv(MAX_READ_AHEAD)
-        except BlockingIOError:
+        received = _received(connection.socket)
+        if received is None:
             return
-        except OSError:
-            received = b""
         if not received:
             self.end(entry, "client_left")
             return
@@ -510,3 +504,13 @@ class Loop:
         if len(self.timers) > 2 * len(self.entries) + 100:  # most are void, and hold connections that are long gone
             self.timers = [timer for timer in self.timers if timer[2].timer == timer[1]]
             heapq.heapify(self.timers)
+
+
+def _received(sock: socket.socket) -> bytes | None:
+    """What has come on a socket: b"" if the peer has left, None if nothing has come yet."""
+    try:
+        return sock.recv(MAX_READ_AHEAD)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""

@@ -328,6 +328,7 @@ def test_cut_after_done_does_not_matter() -> None:
         (event({"choices": None, "base_resp": {"status_code": 1002, "status_msg": "boom"}}), "boom"),
         (event({"message": {"detail": [{"msg": "boom"}]}}), "boom"),
         (event({"errors": [{"message": "boom"}]}), "boom"),
+        (event({"status": False, "message": "boom"}), "boom"),
         (event({"object": "error", "message": "boom", "choices": []}), "boom"),
         (event({"code": 400, "msg": "boom", "choices": []}), "boom"),
         (event({"choices": [{"index": 0, "delta": {}, "error": {"message": "boom"}}]}), "boom"),

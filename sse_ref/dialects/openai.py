@@ -687,7 +687,7 @@ class _ChunkReader:
             if not call.arguments:  # some services leave them out where a tool has no parameters
                 yield Fragment(call.position, "{}", choice.number)
             elif reason != "length":
-                self.check_arguments("".join(call.arguments))
+                self.check_arguments(call.arguments.decode("utf-8", "surrogatepass"))
         choice.begun = choice.ended = True
         yield End(reason, choice.number)
 
@@ -730,7 +730,7 @@ class _ChunkReader:
             return
         if choice.ended:
             raise ProtocolError("the arguments of a tool call came after the finish reason")
-        call.arguments.append(arguments)
+        call.arguments += arguments.encode("utf-8", "surrogatepass")
         if arguments := choice.whole_characters(call.position, arguments):
             yield Fragment(call.position, arguments, choice.number)
 
@@ -769,7 +769,7 @@ class _OpenCall:
         self.position = position
         self.id = ""
         self.name = ""
-        self.arguments: list[str] = []
+        self.arguments = bytearray()  # as UTF-8: there may be many small fragments
         self.announced = False  # a Call was given for it
 
 
@@ -834,7 +834,7 @@ def _error_in(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
     if "error" in (chunk.get("object"), chunk.get("type")):
         return _words(chunk) or _shortened(event.data)
     # An object without choices and with a message is an error, but for what says that all is well.
-    codes = [chunk[name] for name in ("code", "status_code", "status") if isinstance(chunk.get(name), int)]
+    codes = [chunk[name] for name in ("code", "status_code", "status") if type(chunk.get(name)) is int]
     if "choices" not in chunk and "usage" not in chunk and 0 not in codes and not _is_sign_of_life(chunk):
         return _words(chunk)
     return _shortened(event.data) if not chunk.get("choices") and any(code >= 400 for code in codes) else ""
