@@ -14,7 +14,7 @@ import urllib.request
 import lesson
 
 from sse_ref.client import ChatStream
-from sse_ref.model import Text
+from sse_ref.pieces import Text
 
 QUESTION = "Tell me a story"
 

@@ -12,7 +12,7 @@ import json
 import lesson
 
 from sse_ref.client import ChatStream
-from sse_ref.model import Text
+from sse_ref.pieces import Text
 
 CITY = {"type": "object", "properties": {"city": {"enum": ["Bergen", "Lima", "Osaka"]}}, "required": ["city"]}
 FUNCTIONS = {

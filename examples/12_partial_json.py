@@ -13,7 +13,7 @@ import json
 import lesson
 
 from sse_ref.client import ChatStream
-from sse_ref.structured import read_partial
+from sse_ref.partial_json import read_partial
 
 STOP = {
     "type": "object",

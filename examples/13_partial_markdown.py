@@ -13,7 +13,7 @@ import re
 import lesson
 
 from sse_ref.client import ChatStream
-from sse_ref.model import Text
+from sse_ref.pieces import Text
 
 ANSWER = "Use **bold words** and `code` here.\n```\nx = 1\n```"
 

@@ -12,7 +12,7 @@ import time
 import lesson
 
 from sse_ref.client import ChatStream
-from sse_ref.model import Text
+from sse_ref.pieces import Text
 
 with lesson.server() as url:
     chunks = []

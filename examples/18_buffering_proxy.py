@@ -19,7 +19,7 @@ import zlib
 import lesson
 
 from sse_ref.client import ChatStream
-from sse_ref.model import Text
+from sse_ref.pieces import Text
 
 
 class Proxy(http.server.BaseHTTPRequestHandler):

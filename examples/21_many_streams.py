@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 import lesson
 
 from sse_ref.client import ChatStream
-from sse_ref.model import Message, Prompt, Text
+from sse_ref.pieces import Message, Prompt, Text
 
 
 def ask(url, number=0):

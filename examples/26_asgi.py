@@ -22,7 +22,8 @@ import urllib.parse
 import lesson  # finds sse_ref
 
 from sse_ref import encode_event
-from sse_ref.model import Message, Prompt, Text, generate
+from sse_ref.model import generate
+from sse_ref.pieces import Message, Prompt, Text
 
 HEADERS = [(b"content-type", b"text/event-stream"), (b"cache-control", b"no-cache"), (b"x-accel-buffering", b"no")]
 

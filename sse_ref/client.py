@@ -39,15 +39,14 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder
-from sse_ref.dialects import DIALECTS, UNPRINTABLE, ApiError, Dialect, ProtocolError, Request, StreamError, to_json
-from sse_ref.model import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Refusal, Text, Usage
-from sse_ref.structured import read_partial
+from sse_ref.dialects import DIALECTS, UNPRINTABLE, Dialect, Request, to_json
+from sse_ref.errors import ApiError, HTTPStatusError, ProtocolError, StreamError, StreamTimeout, Truncated
+from sse_ref.partial_json import read_partial
+from sse_ref.pieces import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Refusal, Text, Usage
 from sse_ref.transport import (
     READ_SIZE,
     Limits,
     Response,
-    StreamTimeout,
-    Truncated,
     Watcher,
     check_headers,
     first_line,
@@ -80,16 +79,6 @@ MAX_BACKOFF = 60.0  # seconds between two attempts of an event source that canno
 MIN_WAIT = 0.1  # seconds between two attempts of an event source, even if the server asks for fewer
 MAX_EVENT_SIZE = 64 * 2**20  # bytes
 ENDING = 4096  # bytes of the end of a body that are looked through for an error outside events
-
-
-class HTTPStatusError(StreamError):
-    """The server answered with an HTTP status other than success, or did not answer at all (``status`` is None)."""
-
-    outcome = "http_error"
-
-    def __init__(self, message: str, status: int | None = None) -> None:
-        super().__init__(message)
-        self.status = status
 
 
 # ---- Chat streams ----------------------------------------------------------------------------------------------------

@@ -1,22 +1,18 @@
 """The toy model: a prompt in, pieces of answers out, one token after the other.
 
 In:   a ``Prompt``: messages, tools, limits and a seed.
-Out:  ``Piece`` values: text, the beginning of a tool call, fragments of its arguments, the end of a choice, the usage.
+Out:  pieces: text, tool calls and their arguments, the end of each choice, the usage.
 
-It costs nothing and always answers the same for the same model, prompt and seed. It knows no clock, no socket and no
-provider: how fast tokens come, and how they look on the wire, is decided elsewhere.
-
-What it shares with a real model is the shape of its work:
+It costs nothing and always answers the same for the same model, prompt and seed. Pace and wire format are decided
+elsewhere. What it shares with a real model is the shape of its work:
 
     source  ->  tokens  ->  text layer  ->  pieces
                 bytes       whole characters, stop strings, the limit
 
 Tokens are bytes, not characters. Words carry their leading space, long words come in parts, and a character outside the
 vocabulary (here: beyond Latin letters) is written as one token per byte of its UTF-8 form, as the byte fallback of
-SentencePiece tokenizers does. So a token can be a quarter of an emoji, and the text layer must hold it back until the
-character is whole. It also holds back text that may be the beginning of a stop string.
-
-This structure and these words are not the HTML standard's; chunk, delta, token, finish reason and usage are the field's.
+SentencePiece tokenizers does. So a token can be a quarter of an emoji, and the text layer holds it back until the character
+is whole. It also holds back text that may be the beginning of a stop string.
 """
 
 from __future__ import annotations
@@ -24,180 +20,27 @@ from __future__ import annotations
 import functools
 import itertools
 import math
-import random
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
+from random import Random
 
-from sse_ref.structured import Schema, SchemaError, write_example
+from sse_ref.pieces import (
+    Call,
+    End,
+    Fragment,
+    ModelFailure,
+    Piece,
+    Prompt,
+    Silence,
+    Text,
+    TokenLogprob,
+    Tool,
+    Usage,
+)
+from sse_ref.schema import SchemaError, write_example
 
-__all__ = [
-    "MODELS",
-    "Call",
-    "End",
-    "Fragment",
-    "Message",
-    "ModelFailure",
-    "Piece",
-    "Prompt",
-    "Reasoning",
-    "Refusal",
-    "Silence",
-    "Text",
-    "TokenChance",
-    "Tool",
-    "Usage",
-    "count_tokens",
-    "generate",
-    "tokenize",
-]
-
-# ---- What goes in ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One turn of the conversation; ``role`` is "system", "user", "assistant" or "tool"."""
-
-    role: str
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A function that the model may call; its arguments have to be valid for the JSON schema ``parameters``."""
-
-    name: str
-    parameters: Schema
-
-
-@dataclass(frozen=True, slots=True)
-class Prompt:
-    """Everything that the answer depends on.
-
-    ``tool_choice`` is "none", "auto" or "required"; to force one tool, pass it alone and require it. ``schema`` asks for
-    JSON that is valid for it. ``top_logprobs`` asks for the probabilities of the tokens and of so many alternatives, None
-    for neither. ``max_tokens`` counts tokens of each of the ``n`` choices.
-    """
-
-    model: str
-    messages: tuple[Message, ...]
-    tools: tuple[Tool, ...] = ()
-    tool_choice: str = "auto"
-    parallel_tool_calls: bool = True
-    schema: Schema | None = None
-    stop: tuple[str, ...] = ()
-    max_tokens: int | None = None
-    n: int = 1
-    seed: int = 0
-    temperature: float = 1.0
-    top_logprobs: int | None = None
-
-    def last_text(self, role: str) -> str:
-        """The text of the last message of this role, "" if there is none."""
-        return next((message.text for message in reversed(self.messages) if message.role == role), "")
-
-
-# ---- What comes out --------------------------------------------------------------------------------------------------
-
-
-class TokenChance(NamedTuple):
-    """A token, the natural logarithm of its probability, and the most probable tokens at its place."""
-
-    token: bytes
-    logprob: float
-    top: tuple[tuple[bytes, float], ...] = ()
-
-
-# ``tokens`` is how many tokens of the model's work have gone into a piece: more than one for an emoji, none for a piece
-# that only announces something. The sum over all pieces is the number of completion tokens. Pieces are not frozen, because
-# there is one for each token and making a frozen one takes three times as long.
-
-
-@dataclass(slots=True)
-class Text:
-    """The next piece of the text of a choice: whole characters."""
-
-    text: str
-    choice: int = 0
-    tokens: int = 1
-    chances: tuple[TokenChance, ...] = ()
-
-
-@dataclass(slots=True)
-class Reasoning:
-    """The next piece of what the model thinks before it answers: whole characters, no part of the text."""
-
-    text: str
-    choice: int = 0
-    tokens: int = 1
-
-
-@dataclass(slots=True)
-class Refusal:
-    """The next piece of the words in which the model declines to answer: whole characters, no part of the text."""
-
-    text: str
-    choice: int = 0
-    tokens: int = 1
-
-
-@dataclass(slots=True)
-class Call:
-    """A tool call begins; ``index`` counts the calls of the choice, ``id`` is "" where the model has none to give.
-
-    On a wire the name or the id may come later than the beginning: then the same call is given again, with what has come.
-    """
-
-    index: int
-    name: str
-    id: str = ""
-    choice: int = 0
-    tokens: int = 0
-
-
-@dataclass(slots=True)
-class Fragment:
-    """The next fragment of the arguments of call ``index``, which together are one JSON text."""
-
-    index: int
-    arguments: str
-    choice: int = 0
-    tokens: int = 1
-
-
-@dataclass(slots=True)
-class End:
-    """The last piece of a choice. ``reason`` is "stop", "length" or "tool_calls", or what another model says."""
-
-    reason: str
-    choice: int = 0
-    tokens: int = 0
-
-
-@dataclass(slots=True)
-class Usage:
-    """The last piece of all: how many tokens went in and came out; None for a number that was not told."""
-
-    prompt_tokens: int | None
-    completion_tokens: int | None
-    tokens: int = 0
-
-
-@dataclass(slots=True)
-class Silence:
-    """The model thinks for as long as a heartbeat takes, and says nothing."""
-
-    tokens: int = 0
-
-
-Piece = Text | Reasoning | Refusal | Call | Fragment | End | Usage | Silence
-
-
-class ModelFailure(Exception):
-    """The model broke down in the middle of an answer; nothing in the request was wrong."""
-
+__all__ = ["MODELS", "count_tokens", "generate", "tokenize"]
 
 # ---- Tokens ----------------------------------------------------------------------------------------------------------
 
@@ -264,61 +107,60 @@ ENDING = (
 _CHOICE = re.compile(r"( ?)\{([^}]*)\}")
 
 
-def _prose(prompt: Prompt, choice: int) -> Iterator[TokenChance]:
+def _prose(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
     """A short story, with the probability of each of its tokens."""
-    taste = random.Random(
-        "\0".join([prompt.model, *(f"{message.role}\0{message.text}" for message in prompt.messages)])
-    )
-    dice = random.Random(f"{taste.random()} {prompt.seed} {choice}")
-    template = OPENING + "".join(taste.sample(MIDDLE, 5)) + ENDING
+    preferences = Random("\0".join([prompt.model, *(f"{message.role}\0{message.text}" for message in prompt.messages)]))
+    random = Random(f"{preferences.random()} {prompt.seed} {choice}")
+    template = OPENING + "".join(preferences.sample(MIDDLE, 5)) + ENDING
     end = 0
     for match in _CHOICE.finditer(template):
         yield from map(_certain, tokenize(template[end : match.start()]))
         space, options = match.groups()  # a space before a word belongs to the word's token
-        yield from _chosen([space + option for option in options.split("|")], prompt, taste, dice)
+        scores = {space + option: preferences.gauss(0, 1) for option in options.split("|")}
+        yield from _drawn(scores, prompt, random)
         end = match.end()
     yield from map(_certain, tokenize(template[end:]))
 
 
-def _chosen(options: list[str], prompt: Prompt, taste: random.Random, dice: random.Random) -> Iterator[TokenChance]:
-    """The tokens of one of the options, drawn as a language model draws: softmax of preferences over temperature."""
-    preferences = [taste.gauss(0, 1) for _ in options]
-    fate = dice.random()
-    highest = max(preferences)
-    # At temperature 0 the most preferred option is certain; a very small temperature comes to the same.
-    weights = [math.exp((preference - highest) / max(prompt.temperature, 1e-9)) for preference in preferences]
-    chances = [weight / sum(weights) for weight in weights]
-    chosen = next((i for i, total in enumerate(itertools.accumulate(chances)) if fate < total), len(options) - 1)
-    firsts = [next(tokenize(option)) for option in options]
-    ranked = sorted(zip(firsts, map(_log, chances), strict=True), key=lambda pair: -pair[1])
-    first, *others = tokenize(options[chosen])
-    yield TokenChance(first, _log(chances[chosen]), tuple(ranked[: prompt.top_logprobs or 0]))
+def _drawn(scores: dict[str, float], prompt: Prompt, random: Random) -> Iterator[TokenLogprob]:
+    """The tokens of one of the options, drawn as a language model draws: softmax of the scores over the temperature."""
+    draw = random.random()
+    highest = max(scores.values())
+    # At temperature 0 the option with the highest score is certain; a very small temperature comes to the same.
+    weights = [math.exp((score - highest) / max(prompt.temperature, 1e-9)) for score in scores.values()]
+    probabilities = [weight / sum(weights) for weight in weights]
+    sums = enumerate(itertools.accumulate(probabilities))
+    drawn = next((position for position, upper in sums if draw < upper), len(scores) - 1)
+    firsts = [next(tokenize(option)) for option in scores]
+    ranked = sorted(zip(firsts, map(_log, probabilities), strict=True), key=lambda pair: -pair[1])
+    first, *others = tokenize(list(scores)[drawn])
+    yield TokenLogprob(first, _log(probabilities[drawn]), tuple(ranked[: prompt.top_logprobs or 0]))
     yield from map(_certain, others)
 
 
 @functools.lru_cache(4096)  # the same few tokens come again and again
-def _certain(token: bytes) -> TokenChance:
-    return TokenChance(token, 0.0, ((token, 0.0),))
+def _certain(token: bytes) -> TokenLogprob:
+    return TokenLogprob(token, 0.0, ((token, 0.0),))
 
 
-def _log(chance: float) -> float:
+def _log(probability: float) -> float:
     """The logarithm, but -100 for what cannot happen: JSON has no infinity."""
-    return max(math.log(chance), -100.0) if chance > 0 else -100.0
+    return max(math.log(probability), -100.0) if probability > 0 else -100.0
 
 
-def _echo(prompt: Prompt, choice: int) -> Iterator[TokenChance]:
+def _echo(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
     """The last user message, exactly."""
     return map(_certain, tokenize(prompt.last_text("user")))
 
 
-def _story(prompt: Prompt, choice: int) -> Iterator[TokenChance]:
+def _story(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
     """Prose, or JSON if that is asked for."""
     if prompt.schema is not None:
         return map(_certain, tokenize(write_example(prompt.schema, _seed(prompt, choice), of=prompt.n)))
     return _prose(prompt, choice)
 
 
-def _broken(prompt: Prompt, choice: int) -> Iterator[TokenChance]:
+def _broken(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
     """The first half of an answer."""
     tokens = list(itertools.islice(_story(prompt, choice), prompt.max_tokens))
     yield from tokens[: len(tokens) // 2]
@@ -327,7 +169,7 @@ def _broken(prompt: Prompt, choice: int) -> Iterator[TokenChance]:
 
 THINKING = 3  # heartbeats that toy-slow stays silent
 
-MODELS: dict[str, Callable[[Prompt, int], Iterator[TokenChance]]] = {
+MODELS: dict[str, Callable[[Prompt, int], Iterator[TokenLogprob]]] = {
     "toy": _story,
     "toy-echo": _echo,
     "toy-slow": _story,
@@ -345,6 +187,7 @@ def generate(prompt: Prompt) -> Iterator[Piece]:
     ``prompt.model`` must be a name in ``MODELS``. Raises ``ModelFailure`` in the middle (only ``toy-flaky`` does), and
     ``SchemaError`` instead of the first piece if no answer is written for a given schema.
 
+    >>> from sse_ref.pieces import Message
     >>> prompt = Prompt("toy-echo", (Message("user", "Hi there"),))
     >>> [piece.text for piece in generate(prompt) if isinstance(piece, Text)]
     ['Hi', ' there']
@@ -373,14 +216,17 @@ def _choice(prompt: Prompt, choice: int, called: list[Tool]) -> Iterator[Piece]:
     return _text(prompt, choice, MODELS[prompt.model](prompt, choice))
 
 
-def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterator[Piece]:
-    """The text layer: holds back what is no whole character yet, and what may become a stop string."""
-    limit, with_chances = prompt.max_tokens, prompt.top_logprobs is not None
-    stops = [_Stop(text) for text in prompt.stop]
-    held: list[Text] = []  # whole characters, but perhaps the beginning of a stop string
-    length = 0  # of the text of the held pieces
+def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenLogprob]) -> Iterator[Piece]:
+    """The text layer: whole characters, up to a stop string or the limit."""
+    pieces = _whole_characters(prompt, choice, tokens)
+    return _until_stop(pieces, prompt.stop) if prompt.stop else pieces
+
+
+def _whole_characters(prompt: Prompt, choice: int, tokens: Iterator[TokenLogprob]) -> Iterator[Text | End]:
+    """Hold tokens back until they are whole characters; end at the limit."""
+    limit, with_logprobs = prompt.max_tokens, prompt.top_logprobs is not None
     part, size = b"", 0  # the tokens of a character that is not whole yet, and how many they are
-    chances: tuple[TokenChance, ...] = ()
+    logprobs: tuple[TokenLogprob, ...] = ()
     reason = "stop"
     for number, token in enumerate(tokens):
         if number == limit:
@@ -388,31 +234,41 @@ def _text(prompt: Prompt, choice: int, tokens: Iterator[TokenChance]) -> Iterato
             break
         part += token.token
         size += 1
-        if with_chances:
-            chances += (token,)
+        if with_logprobs:
+            logprobs += (token,)
         try:
             text = part.decode()
         except UnicodeDecodeError:
             continue
-        piece = Text(text, choice, size, chances)
-        part, size, chances = b"", 0, ()
-        if not stops:
+        yield Text(text, choice, size, logprobs)
+        part, size, logprobs = b"", 0, ()
+    yield End(reason, choice, size)
+
+
+def _until_stop(pieces: Iterator[Text | End], stop_strings: tuple[str, ...]) -> Iterator[Piece]:
+    """Hold text back while it may be the beginning of a stop string; end before the first that is complete."""
+    stops = [_Stop(text) for text in stop_strings]
+    held: list[Text] = []
+    length = 0  # characters in the held pieces
+    for piece in pieces:
+        if isinstance(piece, End):
+            yield from held
             yield piece
-            continue
+            return
         held.append(piece)
-        length += len(text)
-        for position, character in enumerate(text, length - len(text) + 1):
-            found = [len(stop.text) for stop in stops if stop.ends_with(character)]
-            if found:
-                before = _beginning(held, position - max(found))
+        length += len(piece.text)
+        for position, character in enumerate(piece.text, length - len(piece.text) + 1):
+            complete = [stop.text for stop in stops if stop.ends_with(character)]
+            if complete:
+                longest = max(complete, key=len)
+                before = _beginning(held, position - len(longest))
+                dropped = sum(piece.tokens for piece in held) - sum(piece.tokens for piece in before)
                 yield from before
-                yield End("stop", choice, sum(piece.tokens for piece in held) - sum(piece.tokens for piece in before))
+                yield End("stop", piece.choice, dropped, longest)
                 return
         while held and length - len(held[0].text) >= max(stop.begun for stop in stops):
             length -= len(held[0].text)
             yield held.pop(0)
-    yield from held
-    yield End(reason, choice, size)
 
 
 class _Stop:
@@ -476,7 +332,7 @@ def _calls(prompt: Prompt, choice: int, tools: list[Tool]) -> Iterator[Piece]:
     plain = replace(prompt, stop=(), max_tokens=None, top_logprobs=None)  # what cuts text does not cut arguments
     for index, (tool, text) in enumerate(zip(tools, texts, strict=True)):
         yield Call(index, tool.name, choice=choice)
-        for piece in _text(plain, choice, map(_certain, tokenize(text))):
+        for piece in _whole_characters(plain, choice, map(_certain, tokenize(text))):
             if isinstance(piece, Text):
                 if left < piece.tokens:
                     yield End("length", choice)
@@ -500,4 +356,4 @@ def _seed(prompt: Prompt, choice: int) -> str:
 
 @functools.lru_cache(1)  # it is asked for once for each tool of each choice
 def _brief(text: str) -> str:
-    return text if len(text) <= 1000 else f"{text[:1000]} {random.Random(text).random()}"
+    return text if len(text) <= 1000 else f"{text[:1000]} {Random(text).random()}"

@@ -52,11 +52,14 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from typing import Any, TextIO
 
+from sse_ref.chunked import LAST_CHUNK, ChunkedDecoder, chunk
 from sse_ref.codec import ServerSentEvent, encode_comment, encode_event
-from sse_ref.dialects import DIALECTS, UNPRINTABLE, Dialect, Request, RequestError, json_parts, to_json
-from sse_ref.model import MODELS, Message, ModelFailure, Piece, Prompt, Silence, Text, generate
+from sse_ref.dialects import DIALECTS, UNPRINTABLE, Dialect, Request, json_parts, to_json
+from sse_ref.errors import STATUSES, RequestError
+from sse_ref.model import MODELS, generate
 from sse_ref.pacing import Frame, Loop, Stream
-from sse_ref.structured import SchemaError
+from sse_ref.pieces import Message, ModelFailure, Piece, Prompt, Silence, Text
+from sse_ref.schema import SchemaError
 
 __all__ = ["Server", "Settings", "main", "running"]
 
@@ -75,6 +78,7 @@ ROOT = "/v1"  # where the dialects' paths begin
 MODELS_PATH = f"{ROOT}/models"
 MAX_LINE = 65536  # bytes of a line of a head, as in http.server
 MAX_HEADERS = 100
+MAX_CHUNK_LINE = 1024  # bytes of a line of a chunked body: more than any chunk size needs
 # RFC 9112: a single space in a request line, only SP and HTAB in a header line, and a folded line is no header line.
 REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e\x80-\xff]+ HTTP/([0-9])\.[0-9]\r?\n")
 HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r?\n")
@@ -142,7 +146,7 @@ class Delivery:
         """Raises ``RequestError`` naming the field that is wrong."""
         fault = fields.get("fault", "")
         if "fault" in fields and fault not in FAULTS:
-            raise RequestError(400, f"fault must be one of {', '.join(FAULTS)}", param="fault")
+            raise RequestError("bad_request", f"fault must be one of {', '.join(FAULTS)}", param="fault")
         return cls(
             ttft=read_decimal(fields, "ttft", settings.ttft),
             tps=read_decimal(fields, "tps", settings.tps),
@@ -451,6 +455,9 @@ PROBLEMS = {
 }
 
 
+KINDS = {status: kind for kind, status in STATUSES.items()}
+
+
 class Left(Exception):
     """The client closed the connection in the middle of its request."""
 
@@ -549,19 +556,19 @@ class Connection(BaseHTTPRequestHandler):
             if line in (b"\r\n", b"\n"):
                 line = self.incoming.readline(MAX_LINE + 1)
         if len(line) > MAX_LINE:
-            raise RequestError(414, PROBLEMS[414])
+            raise RequestError("long_path", PROBLEMS[414])
         match = REQUEST_LINE.fullmatch(line)
         if not match:
-            raise RequestError(400, PROBLEMS[400])
+            raise RequestError("bad_request", PROBLEMS[400])
         if match[1] != b"1":
-            raise RequestError(505, PROBLEMS[505])
+            raise RequestError("wrong_version", PROBLEMS[505])
         self.raw_requestline = line
         lines: list[bytes] = []
         while (line := self.incoming.readline(MAX_LINE + 1)) not in (b"\r\n", b"\n"):
             if len(line) > MAX_LINE or len(lines) == MAX_HEADERS:
-                raise RequestError(431, PROBLEMS[431])
+                raise RequestError("long_head", PROBLEMS[431])
             if not HEADER_LINE.fullmatch(line):
-                raise RequestError(400, PROBLEMS[400])
+                raise RequestError("bad_request", PROBLEMS[400])
             lines.append(line)
         self.rfile = io.BytesIO(b"".join([*lines, b"\r\n"]))
 
@@ -571,11 +578,11 @@ class Connection(BaseHTTPRequestHandler):
         codings = self.headers.get_all("Transfer-Encoding", [])
         hosts = self.headers.get_all("Host", [])
         if self.headers.defects or len(hosts) > 1 or (not hosts and self.request_version == "HTTP/1.1"):
-            raise RequestError(400, PROBLEMS[400])
+            raise RequestError("bad_request", PROBLEMS[400])
         if len(lengths) > 1 or (lengths and codings) or not all(is_digits(length) for length in lengths):
-            raise RequestError(400, "the request must say once how long its body is")
+            raise RequestError("bad_request", "the request must say once how long its body is")
         if codings and [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
-            raise RequestError(501, "the only transfer coding of request bodies is chunked")
+            raise RequestError("unknown", "the only transfer coding of request bodies is chunked")
 
     def check_host(self) -> None:
         """On loopback, serve this machine only: a page whose host name was bound to 127.0.0.1 would read the prompts."""
@@ -585,7 +592,7 @@ class Connection(BaseHTTPRequestHandler):
         for host in [named[1]] if named else self.headers.get_all("Host", []):  # RFC 9112, 3.2.2
             name = re.sub(r":[0-9]*$", "", host.strip(" \t").lower()).strip("[]")
             if not is_loopback(name) and name not in map(str.lower, self.server.settings.allow_hosts):
-                raise RequestError(421, PROBLEMS[421])
+                raise RequestError("wrong_host", PROBLEMS[421])
 
     def read_body(self) -> bytes:
         """The request's body, by its length or its chunks. With it the whole request has been read."""
@@ -593,7 +600,7 @@ class Connection(BaseHTTPRequestHandler):
         digits = self.headers.get("Content-Length", "0").strip(" \t").lstrip("0") or "0"
         chunked = "Transfer-Encoding" in self.headers
         if len(digits) > 18 or int(digits) > settings.max_body:
-            raise RequestError(413, f"the body is longer than {settings.max_body} bytes")
+            raise RequestError("too_large", f"the body is longer than {settings.max_body} bytes")
         length = int(digits)
         if self.headers.get("Expect", "").lower() == "100-continue" and (length or chunked):
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -601,7 +608,7 @@ class Connection(BaseHTTPRequestHandler):
         try:
             body = self.incoming.read_chunks(settings.max_body) if chunked else self.incoming.read(length)
         except TimeoutError:
-            raise RequestError(408, PROBLEMS[408]) from None
+            raise RequestError("timed_out", PROBLEMS[408]) from None
         if "close" in re.split(r"[ \t,]+", self.headers.get("Connection", "").lower()):
             self.keep_open = False
         if self.request_version == "HTTP/1.0" and chunked:  # RFC 9112, 6.1: faulty
@@ -628,7 +635,7 @@ class Connection(BaseHTTPRequestHandler):
         elif path in PAGE:
             routes["GET"] = routes["HEAD"] = self.page
         elif path != "*":
-            raise RequestError(404, PROBLEMS[404])
+            raise RequestError("not_found", PROBLEMS[404])
         routes["OPTIONS"] = self.preflight
         return routes.get(self.command) or (lambda: self.wrong_method(", ".join(routes)))
 
@@ -638,8 +645,8 @@ class Connection(BaseHTTPRequestHandler):
             return
         key = dialect.read_key({name.lower(): value for name, value in self.headers.items()})
         if key is None or not hmac.compare_digest(key.encode("latin-1", "replace"), wanted.encode()):
-            problem = "there is no API key" if key is None else "the API key is wrong"
-            raise RequestError(401, problem, code="invalid_api_key")
+            kind, problem = ("no_key", "there is no API key") if key is None else ("wrong_key", "the API key is wrong")
+            raise RequestError(kind, problem)
 
     # ---- The routes --------------------------------------------------------------------------------------------------
 
@@ -649,14 +656,16 @@ class Connection(BaseHTTPRequestHandler):
             self.check_key(dialect)  # before the body: who has no key sends nothing
             body = self.read_body()
             if "Content-Type" in self.headers and self.headers.get_content_type() != "application/json":
-                raise RequestError(415, "the body must be JSON: Content-Type: application/json")
+                raise RequestError("wrong_type", "the body must be JSON: Content-Type: application/json")
             record.note_request(body)
             delivery, _ = self.read_delivery(record, dialect.query, ())
             request = dialect.read_request(body)
+            if request.prompt.model not in MODELS:
+                raise unknown_model()
             record.model, record.streamed = request.prompt.model, request.stream
             if request.prompt.n * len(body) > self.server.settings.max_body:
                 raise RequestError(
-                    400, f"n times this request is more than {self.server.settings.max_body} bytes", param="n"
+                    "bad_request", f"n times this request is more than {self.server.settings.max_body} bytes", param="n"
                 )
             with self.slot():
                 self.begin_answer(dialect, request, delivery, record)
@@ -671,7 +680,7 @@ class Connection(BaseHTTPRequestHandler):
         record.fault = fields["fault"] if fields.get("fault") in FAULTS else None
         delivery = Delivery.read(fields, self.server.settings)
         if delivery.fault == "refuse":
-            raise RequestError(429, "refused, as the request asked for", code="rate_limit_exceeded")
+            raise RequestError("too_many", "refused, as the request asked for")
         return delivery, fields
 
     @contextlib.contextmanager
@@ -704,19 +713,19 @@ class Connection(BaseHTTPRequestHandler):
                     answer = dialect.write_answer(request, self.while_it_is_wanted(request.prompt, pieces), **named)
                 except ModelFailure as failure:  # it is told when it happens, not before
                     record.status = status = HTTPStatus.INTERNAL_SERVER_ERROR
-                    answer = dialect.write_error(RequestError(status, str(failure)))
+                    answer = dialect.write_error(RequestError("failed", str(failure)))
                 whole = self.json_response(status, answer, {"X-Request-Id": record.id})
                 self.begin_whole(whole, pace, delivery, record)
                 return
             events = dialect.write_stream(request, pieces, **named)
             first = next(events)  # made here, so that a schema that nothing fits is refused before the stream
         except ModelFailure as failure:
-            raise RequestError(500, str(failure)) from None
+            raise RequestError("failed", str(failure)) from None
         except SchemaError as error:
-            raise RequestError(400, str(error), param=error.path) from None
+            raise RequestError("bad_request", str(error), param=error.path) from None
 
         def stopping() -> bytes:
-            error = RequestError(503, "the server is stopping")
+            error = RequestError("stopping", "the server is stopping")
             return encode_event(to_json(dialect.write_error(error)))
 
         self.begin_stream(
@@ -739,7 +748,7 @@ class Connection(BaseHTTPRequestHandler):
                 problem = (
                     f"a whole answer holds the log probabilities of {MAX_LOGPROBS} tokens: stream it, or set a limit"
                 )
-                raise RequestError(400, problem, param="logprobs")
+                raise RequestError("bad_request", problem, param="logprobs")
             if number % 1024 == 1023 and self.incoming.ended():
                 raise Left
             yield piece
@@ -818,7 +827,7 @@ class Connection(BaseHTTPRequestHandler):
         self.send(self.response(HTTPStatus.NO_CONTENT, headers))
 
     def wrong_method(self, allowed: str) -> None:
-        self.answer_error(DIALECTS["openai"], RequestError(405, PROBLEMS[405]), {"Allow": allowed})
+        self.answer_error(DIALECTS["openai"], RequestError("wrong_method", PROBLEMS[405]), {"Allow": allowed})
 
     # ---- Streams -----------------------------------------------------------------------------------------------------
 
@@ -905,7 +914,7 @@ class Connection(BaseHTTPRequestHandler):
         """Take one of the places for open streams; it is kept if a stream begins, which gives it back at its end."""
         if not self.server.slots.acquire(blocking=False):
             problem = f"{self.server.settings.max_streams} streams are open, which is the limit; try again soon"
-            raise RequestError(429, problem, code="rate_limit_exceeded")
+            raise RequestError("too_many", problem)
         try:
             yield
         finally:
@@ -971,7 +980,8 @@ class Connection(BaseHTTPRequestHandler):
         """Answer with an error in our own words, and close."""
         self.close_connection = True
         problem = PROBLEMS.get(status, "the server broke down")
-        self.answer_error(DIALECTS["openai"], RequestError(status, problem))
+        kind = KINDS.get(status, "failed")
+        self.answer_error(DIALECTS["openai"], RequestError(kind, problem))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What ``parse_request`` calls. Its own pages would quote the request; this quotes nothing."""
@@ -1007,10 +1017,10 @@ class _Incoming:
             if end or len(self.buffer) >= limit:
                 line = self.take(min(end or limit, limit))
                 if b"\r" in line.removesuffix(b"\r\n"):  # RFC 9112, 2.2: other servers may see a line end in it
-                    raise RequestError(400, PROBLEMS[400])
+                    raise RequestError("bad_request", PROBLEMS[400])
                 return line
             if CONTROL.search(self.buffer, searched):
-                raise RequestError(400, PROBLEMS[400])
+                raise RequestError("bad_request", PROBLEMS[400])
             searched = len(self.buffer)
             if not self.receive():
                 raise Left
@@ -1022,25 +1032,21 @@ class _Incoming:
         return self.take(size)
 
     def read_chunks(self, most: int) -> bytes:
-        """A chunked body (RFC 9112, 7.1); extensions and trailers are passed over."""
+        """A chunked body. Raises ``RequestError`` if it is longer than ``most`` bytes, or no chunked body."""
+        decoder = ChunkedDecoder(max_line=MAX_CHUNK_LINE)
         body = bytearray()
-        while size := read_chunk_size(self.whole_line()):
-            if len(body) + size > most:
-                raise RequestError(413, f"the body is longer than {most} bytes")
-            body += self.read(size)
-            if self.readline(2) not in (b"\r\n", b"\n"):
-                raise RequestError(400, "a chunk of the body has the wrong size")
-        for _ in range(100):
-            if self.whole_line() in (b"\r\n", b"\n"):
-                return bytes(body)
-        raise RequestError(431, PROBLEMS[431])
-
-    def whole_line(self) -> bytes:
-        """A line of the chunked coding: what is longer than any such line needs to be is refused, never cut."""
-        line = self.readline(1024)
-        if not line.endswith(b"\n"):
-            raise RequestError(400, "a line of the chunked body is too long")
-        return line
+        while not decoder.finished:
+            if not self.buffer and not self.receive():
+                raise Left
+            try:
+                for data in decoder.feed(self.take(len(self.buffer))):
+                    body += data
+            except ValueError:
+                raise RequestError("bad_request", "the body is no valid chunked coding") from None
+            if decoder.announced > most:
+                raise RequestError("too_large", f"the body is longer than {most} bytes")
+        self.buffer += decoder.rest
+        return bytes(body)
 
     def discard(self, seconds: float) -> None:
         self.deadline = time.monotonic() + seconds
@@ -1118,29 +1124,12 @@ class _Pace:
         self.skipped = self.tokens
 
 
-LAST_CHUNK = b"0\r\n\r\n"
 SPLIT_PAUSE = 0.002  # seconds between the parts of an event that is cut up, so that they do not travel together
-
-
-def chunk(payload: bytes) -> bytes:
-    """One chunk of the chunked transfer coding (RFC 9112, 7.1).
-
-    >>> chunk(b"data: hi\\n\\n")
-    b'a\\r\\ndata: hi\\n\\n\\r\\n'
-    """
-    return b"%x\r\n%b\r\n" % (len(payload), payload)
 
 
 def cut_up(payload: bytes, size: int) -> list[bytes]:
     """Parts of at most ``size`` bytes; all in one if that is 0."""
     return [payload[at : at + size] for at in range(0, len(payload), size)] if size else [payload]
-
-
-def read_chunk_size(line: bytes) -> int:
-    digits = line.removesuffix(b"\n").removesuffix(b"\r").partition(b";")[0].strip(b" \t")
-    if not digits or len(digits) > 8 or not all(byte in b"0123456789abcdefABCDEF" for byte in digits):
-        raise RequestError(400, "a chunk of the body has no valid size")
-    return int(digits, 16)
 
 
 def encode(event: ServerSentEvent) -> bytes:
@@ -1190,19 +1179,21 @@ def read_fields(text: str) -> dict[str, str]:
     try:
         return dict(urllib.parse.parse_qsl(text, keep_blank_values=True, max_num_fields=20))
     except ValueError:
-        raise RequestError(400, "the query has too many fields") from None
+        raise RequestError("bad_request", "the query has too many fields") from None
 
 
 def check_names(fields: Mapping[str, str], known: Collection[str]) -> None:
     """Refuse a name that nobody knows: a test that asks for a fault must not run against a healthy server."""
     for name in fields:
         if name not in known:
-            raise RequestError(400, f"{name[:40]!r} is no setting; there are {', '.join(known)}", param=name[:40])
+            raise RequestError(
+                "bad_request", f"{name[:40]!r} is no setting; there are {', '.join(known)}", param=name[:40]
+            )
 
 
 def unknown_model() -> RequestError:
     problem = f"the model does not exist; there are {', '.join(MODELS)}"
-    return RequestError(404, problem, param="model", code="model_not_found")
+    return RequestError("no_model", problem, param="model")
 
 
 EVENTS_QUERY = ("prompt", "model", "seed", "max_tokens", "drop")
@@ -1221,7 +1212,7 @@ def event_prompt(fields: Mapping[str, str]) -> Prompt:
 def read_number(fields: Mapping[str, str], name: str, default: int) -> int:
     text = fields.get(name, str(default))
     if not is_digits(text) or len(text) > 9:
-        raise RequestError(400, f"{name} must be a whole number", param=name)
+        raise RequestError("bad_request", f"{name} must be a whole number", param=name)
     return int(text)
 
 
@@ -1230,14 +1221,14 @@ def read_decimal(fields: Mapping[str, str], name: str, default: float, *, most: 
         return default
     text = fields[name]
     if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?|\.[0-9]{1,9}", text, re.ASCII) or float(text) > most:
-        raise RequestError(400, f"{name} must be a number from 0 to {most:.0f}", param=name)
+        raise RequestError("bad_request", f"{name} must be a number from 0 to {most:.0f}", param=name)
     return float(text)
 
 
 def read_heartbeat(fields: Mapping[str, str], default: float) -> float:
     heartbeat = read_decimal(fields, "heartbeat", default)
     if "heartbeat" in fields and 0 < heartbeat < 0.01:  # the loop would have nothing else to do
-        raise RequestError(400, "heartbeat must be 0 (never) or at least 0.01", param="heartbeat")
+        raise RequestError("bad_request", "heartbeat must be 0 (never) or at least 0.01", param="heartbeat")
     return heartbeat
 
 

@@ -30,14 +30,13 @@ import zlib
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
-from sse_ref.dialects import UNPRINTABLE, ProtocolError, StreamError
+from sse_ref.chunked import ChunkedDecoder
+from sse_ref.dialects import UNPRINTABLE
+from sse_ref.errors import ProtocolError, StreamError, StreamTimeout, Truncated
 
 __all__ = [
-    "ChunkedDecoder",
     "Limits",
     "Response",
-    "StreamTimeout",
-    "Truncated",
     "Watcher",
     "check_headers",
     "first_line",
@@ -52,18 +51,6 @@ __all__ = [
 READ_SIZE = 65536  # bytes asked of the socket at once; what is there is returned, however little
 ERROR_BODY = 65536  # bytes of an error answer that are looked at
 ERROR_BODY_SECONDS = 10.0  # how long is waited for them
-
-
-class Truncated(StreamError):
-    """The stream was cut off: what came is not the whole answer."""
-
-    outcome = "truncated"
-
-
-class StreamTimeout(StreamError):
-    """Nothing came within the idle timeout, or the answer took longer than the total limit."""
-
-    outcome = "timeout"
 
 
 # ---- Sending the request, reading the head -----------------------------------------------------------------------------
@@ -360,56 +347,6 @@ def open_response(data: bytes | None, headers: Mapping[str, str], limits: Limits
 # ---- The body --------------------------------------------------------------------------------------------------------
 
 
-class ChunkedDecoder:
-    """Undoes the chunked transfer coding (RFC 9112, 7.1); extensions and trailers are passed over.
-
-    >>> decoder = ChunkedDecoder()
-    >>> list(decoder.feed(b"5\\r\\nhel")), list(decoder.feed(b"lo\\r\\n0\\r\\n\\r\\n")), decoder.finished
-    ([b'hel'], [b'lo'], True)
-    """
-
-    def __init__(self) -> None:
-        self.finished = False
-        self._line = bytearray()  # a size line, or the CRLF after a chunk, that is not complete yet
-        self._left = 0  # bytes of the current chunk still to come
-        self._state = "size"  # then "data", "end" of a chunk, and at last "trailers"
-
-    def feed(self, data: bytes) -> Iterator[bytes]:
-        """Yield the pieces of the body in these bytes, none longer than its chunk. Raises ``ProtocolError``."""
-        position = 0
-        while position < len(data) and not self.finished:
-            if self._state == "data":
-                piece = data[position : position + self._left]
-                position += len(piece)
-                self._left -= len(piece)
-                if not self._left:
-                    self._state = "end"
-                yield piece
-                continue
-            end = data.find(b"\n", position) + 1 or len(data)
-            self._line += data[position:end]
-            position = end
-            if self._line.endswith(b"\n"):
-                self._take_line(bytes(self._line[:-1]).removesuffix(b"\r"))
-                self._line.clear()
-            elif len(self._line) > 8192 or (self._state == "end" and len(self._line) > 1):
-                raise ProtocolError("the chunked coding is broken: a line does not end")
-
-    def _take_line(self, line: bytes) -> None:
-        if self._state == "size":
-            size = line.partition(b";")[0].strip(b" \t")
-            if not re.fullmatch(rb"[0-9a-fA-F]{1,16}", size):
-                raise ProtocolError(f"the chunked coding is broken: {line[:40]!r} is no chunk size")
-            self._left = int(size, 16)
-            self._state = "data" if self._left else "trailers"
-        elif self._state == "end":
-            if line:
-                raise ProtocolError("the chunked coding is broken: a chunk is longer than its size")
-            self._state = "size"
-        elif not line:
-            self.finished = True
-
-
 class Watcher:
     """What the body's reading tells those who want to see the wire; this one looks away."""
 
@@ -442,7 +379,7 @@ def read_body(response: Response, watcher: Watcher, most: int = READ_SIZE) -> It
                 raise Truncated(f"the connection was closed {left} bytes before the end of the body")
             break
         watcher.read(data)
-        for piece in chunks.feed(data) if chunks else [data if left is None else data[:left]]:
+        for piece in _unchunked(chunks, data) if chunks else [data if left is None else data[:left]]:
             watcher.piece(piece)
             yield from _decoded(inflaters, piece)
         if left is not None:
@@ -450,6 +387,13 @@ def read_body(response: Response, watcher: Watcher, most: int = READ_SIZE) -> It
     if any(inflater.is_open for inflater in inflaters):
         raise Truncated("the compressed body ended in the middle")
     watcher.end()
+
+
+def _unchunked(chunks: ChunkedDecoder, data: bytes) -> Iterator[bytes]:
+    try:
+        yield from chunks.feed(data)
+    except ValueError as error:
+        raise ProtocolError(f"the chunked coding is broken: {error}") from None
 
 
 def _framing(response: Response) -> tuple[ChunkedDecoder | None, int | None]:

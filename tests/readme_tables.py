@@ -17,14 +17,18 @@ from sse_ref.server import Settings  # noqa: E402
 README = ROOT / "README.md"
 READING_ORDER = (
     ("codec.py", "bytes and events: the event stream format of the HTML standard"),
-    ("structured.py", "JSON text that fits a schema, and reading it while it grows"),
-    ("model.py", "the toy model: a prompt in, pieces of answers out"),
+    ("chunked.py", "bytes and chunks: the chunked transfer coding of HTTP/1.1"),
+    ("pieces.py", "the words between a model and a wire: prompts, and the pieces of answers"),
+    ("errors.py", "how a stream ends, and why a request is refused"),
     ("dialects/__init__.py", "the one interface that every provider's dialect follows"),
     ("dialects/common.py", "what all dialects share: the request, the errors"),
     ("dialects/openai.py", "chat completions: requests, chunks, errors, in both directions"),
+    ("schema.py", "JSON text that fits a schema"),
+    ("model.py", "the toy model: a prompt in, pieces of answers out"),
     ("pacing.py", "the loop that sends what is due on all open connections"),
     ("server.py", "HTTP around them: `python -m sse_ref.server`"),
     ("transport.py", "one HTTP response, read without being fooled"),
+    ("partial_json.py", "reading JSON while it grows"),
     ("client.py", "chat streams and event sources: `python -m sse_ref.client`"),
 )
 JUDGE_ORDER = (

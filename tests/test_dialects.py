@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from sse_ref.codec import ServerSentEvent
-from sse_ref.dialects import DIALECTS, ApiError, Request, RequestError, to_json
-from sse_ref.model import Call, End, Message, Piece, Prompt, Text, Tool, Usage, generate
+from sse_ref.dialects import DIALECTS, Request, to_json
+from sse_ref.errors import STATUSES, ApiError, RequestError
+from sse_ref.model import generate
+from sse_ref.pieces import Call, End, Message, Piece, Prompt, Text, Tool, Usage
 
 CHAT = DIALECTS["openai"]
 PROMPT = Prompt("toy", (Message("system", "Be brief."), Message("user", "Use get_x, get_y \U0001f98a\u2028")))
@@ -19,10 +21,11 @@ TOOLS = (Tool("get_x", {"type": "object", "properties": {"a": {"type": "integer"
 
 
 def bare(pieces: list) -> list:
-    """Pieces without what does not travel: token counts, probabilities, ids."""
+    """Pieces without what does not travel: token counts, probabilities, ids, the stop string."""
     kept = [piece for piece in pieces if not isinstance(piece, Usage)]
     kept = [replace(piece, tokens=0) for piece in kept]
-    kept = [replace(piece, chances=()) if isinstance(piece, Text) else piece for piece in kept]
+    kept = [replace(piece, logprobs=()) if isinstance(piece, Text) else piece for piece in kept]
+    kept = [replace(piece, stop="") if isinstance(piece, End) else piece for piece in kept]
     return [replace(piece, id="") if isinstance(piece, Call) else piece for piece in kept]
 
 
@@ -139,10 +142,19 @@ def test_json_has_no_nan(value: float) -> None:
 
 
 def test_error_object_has_the_four_members() -> None:
-    error = RequestError(400, "no", param="p", code="c")
+    error = RequestError("no_model", "no", param="p")
     assert CHAT.write_error(error) == {
-        "error": {"message": "no", "type": "invalid_request_error", "param": "p", "code": "c"}
+        "error": {"message": "no", "type": "invalid_request_error", "param": "p", "code": "model_not_found"}
     }
+
+
+def test_each_kind_of_error_has_a_type_and_each_dialect_has_words_for_all() -> None:
+    for dialect, kind in itertools.product(DIALECTS.values(), STATUSES):
+        error = dialect.write_error(RequestError(kind, "because"))["error"]
+        assert error["message"] == "because"
+        server_is_at_fault = kind in ("timed_out", "failed", "stopping")
+        assert (error["type"] == "server_error") == server_is_at_fault
+        assert (error["type"] == "rate_limit_error") == (kind == "too_many")
 
 
 @pytest.mark.parametrize(

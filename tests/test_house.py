@@ -30,7 +30,10 @@ MODULES = [
 JUDGE = [f"sse_ref.conformance.{name.removesuffix('.py')}" for name, _ in JUDGE_ORDER]
 PURE = {
     "sse_ref.codec",
-    "sse_ref.structured",
+    "sse_ref.chunked",
+    "sse_ref.pieces",
+    "sse_ref.errors",
+    "sse_ref.schema",
     "sse_ref.model",
     "sse_ref.dialects",
     "sse_ref.dialects.common",
@@ -61,7 +64,7 @@ for module in ("sse_ref.dialects.common", "sse_ref.dialects.openai"):
     ALLOWED[module].discard("sse_ref.dialects")
 ALLOWED["sse_ref.client"] -= {"sse_ref.server", "sse_ref.pacing"}
 ALLOWED["sse_ref.pacing"] = set()
-ALLOWED["sse_ref.transport"] = {"sse_ref.dialects"}
+ALLOWED["sse_ref.transport"] = {"sse_ref.chunked", "sse_ref.errors", "sse_ref.dialects"}
 
 # The judge may use whatever stands above it, and nothing may use the judge.
 ALLOWED |= {module: {*MODULES, "sse_ref.conformance", *JUDGE[:number]} for number, module in enumerate(JUDGE)}

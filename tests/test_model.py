@@ -9,21 +9,8 @@ import re
 import pytest
 
 from sse_ref import model
-from sse_ref.model import (
-    Call,
-    End,
-    Fragment,
-    Message,
-    ModelFailure,
-    Piece,
-    Prompt,
-    Silence,
-    Text,
-    Tool,
-    Usage,
-    generate,
-    tokenize,
-)
+from sse_ref.model import generate, tokenize
+from sse_ref.pieces import Call, End, Fragment, Message, ModelFailure, Piece, Prompt, Silence, Text, Tool, Usage
 
 
 def say(text: str, name: str = "toy-echo", **options: object) -> list[Piece]:
@@ -101,12 +88,13 @@ def test_stop_strings_agree_with_a_plain_search() -> None:
         said = text_of(pieces)
         match = re.search("|".join(map(re.escape, stops)), text)
         if match is None:
-            assert said == text
+            assert said == text and End("stop") in pieces
             continue
         # Which stop string ends first decides; what was said before it never holds one, and goes up to one.
         found += 1
         assert not any(stop in said for stop in stops), (text, stops, said)
-        assert any(text.startswith(said + stop) for stop in stops), (text, stops, said)
+        (end,) = (piece for piece in pieces if isinstance(piece, End))
+        assert end.stop in stops and text.startswith(said + end.stop), (text, stops, said)
     assert found > 1000
 
 
@@ -140,7 +128,7 @@ def test_probabilities_are_probabilities() -> None:
     import math
 
     pieces = say("x", "toy", top_logprobs=20)
-    chances = [chance for piece in pieces if isinstance(piece, Text) for chance in piece.chances]
+    chances = [chance for piece in pieces if isinstance(piece, Text) for chance in piece.logprobs]
     assert b"".join(chance.token for chance in chances).decode() == text_of(pieces)
     for chance in chances:
         assert chance.logprob <= 0 and dict(chance.top)[chance.token] == chance.logprob
@@ -148,7 +136,7 @@ def test_probabilities_are_probabilities() -> None:
         assert [p for _, p in chance.top] == sorted((p for _, p in chance.top), reverse=True)
     assert any(len(chance.top) > 1 for chance in chances)
     certain = say("x", "toy", top_logprobs=0, temperature=0)
-    assert all(chance.logprob == 0 for piece in certain if isinstance(piece, Text) for chance in piece.chances)
+    assert all(chance.logprob == 0 for piece in certain if isinstance(piece, Text) for chance in piece.logprobs)
 
 
 def test_slow_model_thinks_first() -> None:

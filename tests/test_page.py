@@ -18,8 +18,8 @@ from raw import wait_for
 from vectors import decoder_rows
 
 from sse_ref.client import ChatStream
+from sse_ref.partial_json import read_partial
 from sse_ref.server import PAGE, Server, running
-from sse_ref.structured import read_partial
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [

@@ -20,7 +20,7 @@ import pytest
 from raw import JSON, PATIENCE, Wire, ask, chat, chat_body, chat_request, request, wait_for
 
 import sse_ref.server
-from sse_ref import model
+from sse_ref import model, pieces
 from sse_ref.pacing import Frame, Stream
 from sse_ref.server import FAULTS, PAGE, Server, Settings, running, split_target
 
@@ -692,7 +692,7 @@ def test_model_that_fails_ends_the_stream_with_one_error_event(server: Server) -
 def test_server_that_breaks_down_leaves_the_last_chunk_out(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def bug(prompt: model.Prompt, choice: int) -> Any:
+    def bug(prompt: pieces.Prompt, choice: int) -> Any:
         yield from model._echo(prompt, choice)
         raise KeyError("a bug")
 
@@ -710,7 +710,7 @@ def test_server_that_breaks_down_leaves_the_last_chunk_out(
 def test_bug_before_the_stream_is_500(
     server: Server, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def bug(prompt: model.Prompt, choice: int) -> Any:
+    def bug(prompt: pieces.Prompt, choice: int) -> Any:
         raise KeyError("a bug")
 
     monkeypatch.setitem(model.MODELS, "toy-echo", bug)
@@ -1056,7 +1056,7 @@ def test_client_that_leaves_is_noticed_before_the_next_token() -> None:
 def test_generation_stops_when_the_client_leaves(monkeypatch: pytest.MonkeyPatch) -> None:
     made = []
 
-    def counted(prompt: model.Prompt, choice: int) -> Any:
+    def counted(prompt: pieces.Prompt, choice: int) -> Any:
         for token in model._echo(prompt, choice):
             made.append(token)
             yield token
@@ -1158,9 +1158,9 @@ def test_whole_answer_with_very_many_probabilities_is_refused(server: Server, mo
 def test_work_for_a_whole_answer_ends_when_the_client_has_left(monkeypatch: pytest.MonkeyPatch) -> None:
     made = itertools.count()
 
-    def endless(prompt: Any, choice: int) -> Iterator[model.TokenChance]:
+    def endless(prompt: Any, choice: int) -> Iterator[pieces.TokenLogprob]:
         while next(made) < 10**7:
-            yield model.TokenChance(b" word", 0.0)
+            yield pieces.TokenLogprob(b" word", 0.0)
 
     monkeypatch.setitem(model.MODELS, "endless", endless)
     with running() as server:

@@ -14,8 +14,8 @@ from typing import Any
 
 from sse_ref.client import ChatStream, EventSource
 from sse_ref.codec import SSEDecoder, encode_comment, encode_event
-from sse_ref.dialects import StreamError
-from sse_ref.model import Text
+from sse_ref.errors import StreamError
+from sse_ref.pieces import Text
 
 __all__ = ["chat", "decode", "encode", "main", "source"]
 

@@ -1737,10 +1737,11 @@ def _(target: Target) -> None:
 @contextlib.contextmanager
 def our_own(profile: str) -> Iterator[list[str]]:
     """Start the server of this package, and yield the arguments that judge it."""
-    from sse_ref.model import MODELS, Prompt, TokenChance
+    from sse_ref.model import MODELS
+    from sse_ref.pieces import Prompt, TokenLogprob
     from sse_ref.server import running
 
-    def breaking_down(prompt: Prompt, choice: int) -> Iterator[TokenChance]:
+    def breaking_down(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
         for number, token in enumerate(MODELS["toy"](prompt, choice)):
             if number == 5:
                 raise RuntimeError("on purpose: this is how a server that breaks down is judged")

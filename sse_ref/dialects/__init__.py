@@ -15,27 +15,20 @@ from typing import Any, Protocol
 from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects.common import (
     UNPRINTABLE,
-    ApiError,
-    ProtocolError,
     Request,
-    RequestError,
-    StreamError,
     json_parts,
     read_json,
     to_json,
 )
 from sse_ref.dialects.openai import OpenAIChat, OpenAICompletions
-from sse_ref.model import Piece
+from sse_ref.errors import RequestError
+from sse_ref.pieces import Piece
 
 __all__ = [
     "DIALECTS",
     "UNPRINTABLE",
-    "ApiError",
     "Dialect",
-    "ProtocolError",
     "Request",
-    "RequestError",
-    "StreamError",
     "StreamReader",
     "json_parts",
     "read_json",

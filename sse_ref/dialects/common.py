@@ -7,15 +7,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from sse_ref.model import Prompt
+from sse_ref.pieces import Prompt
 
 __all__ = [
     "UNPRINTABLE",
-    "ApiError",
-    "ProtocolError",
     "Request",
-    "RequestError",
-    "StreamError",
     "json_parts",
     "read_json",
     "to_json",
@@ -33,53 +29,6 @@ class Request:
     prompt: Prompt
     stream: bool = True
     include_usage: bool = False
-
-
-class RequestError(Exception):
-    """The client's fault: the request cannot be served as it is. Raised before a stream begins.
-
-    ``status`` is the HTTP status, ``param`` the field at fault, ``code`` the provider's name for what is wrong. Whose fault
-    it is follows from the status, and each dialect has its own words for that.
-    """
-
-    def __init__(
-        self,
-        status: int,
-        message: str,
-        *,
-        param: str | None = None,
-        code: str | None = None,
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.message = message
-        self.param = param
-        self.code = code
-
-
-class StreamError(Exception):
-    """A stream that did not end well; ``outcome`` is the one word for how.
-
-    ``text`` is what had come of the first choice's text: it is kept whatever happened.
-    """
-
-    outcome = "error"
-
-    def __init__(self, message: str, text: str = "") -> None:
-        super().__init__(message)
-        self.text = text
-
-
-class ApiError(StreamError):
-    """The server reported an error inside the stream; its message is this one's. Nothing is wrong with the wire."""
-
-    outcome = "api_error"
-
-
-class ProtocolError(StreamError):
-    """The server's fault: what it sent is not what the dialect, or HTTP, says it sends."""
-
-    outcome = "protocol_error"
 
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode

@@ -26,9 +26,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sse_ref.codec import ServerSentEvent
-from sse_ref.dialects.common import ApiError, ProtocolError, Request, RequestError, read_json, to_json
-from sse_ref.model import (
-    MODELS,
+from sse_ref.dialects.common import Request, read_json, to_json
+from sse_ref.errors import ApiError, ProtocolError, RequestError
+from sse_ref.pieces import (
     Call,
     End,
     Fragment,
@@ -39,7 +39,7 @@ from sse_ref.model import (
     Reasoning,
     Refusal,
     Text,
-    TokenChance,
+    TokenLogprob,
     Tool,
     Usage,
 )
@@ -58,6 +58,14 @@ ROLES = {
     "tool": "tool",
     "function": "tool",
 }
+TYPES = {
+    "timed_out": "server_error",
+    "too_many": "rate_limit_error",
+    "failed": "server_error",
+    "stopping": "server_error",
+}
+CODES = {"no_key": "invalid_api_key", "wrong_key": "invalid_api_key", "no_model": "model_not_found"}
+CODES["too_many"] = "rate_limit_exceeded"
 JSON_OBJECT: dict[str, Any] = {
     "type": "object",
     "properties": {"title": {"type": "string"}, "words": {"type": "array", "items": {"type": "string"}}},
@@ -85,13 +93,6 @@ class OpenAIChat:
         """Understand a request body. Unknown fields are ignored: SDK users pass extras of other providers."""
         fields = _Fields(body)
         model = fields.text("model")
-        if model not in MODELS:
-            raise RequestError(
-                404,
-                f"the model {model!r} does not exist; there are {', '.join(MODELS)}",
-                param="model",
-                code="model_not_found",
-            )
         tools, tool_choice = self.read_tools(fields)
         max_tokens = fields.number("max_completion_tokens", None, 1, 2**31, whole=True)
         if max_tokens is None:
@@ -245,7 +246,7 @@ class OpenAIChat:
 
         try:
             for piece in pieces:
-                if isinstance(piece, Text) and piece.choice in frames and not piece.chances:
+                if isinstance(piece, Text) and piece.choice in frames and not piece.logprobs:
                     # Everything but the text is the same in all these chunks of a choice: it is made once.
                     before, after = frames[piece.choice]
                     yield ServerSentEvent(f"{before}{to_json(piece.text)}{after}")
@@ -283,7 +284,7 @@ class OpenAIChat:
     def chunk_choice(self, piece: Text | Call | Fragment | End, id: str) -> dict[str, Any]:
         match piece:
             case Text():
-                return self.choice(piece.choice, {"delta": {"content": piece.text}}, chances=piece.chances)
+                return self.choice(piece.choice, {"delta": {"content": piece.text}}, logprobs=piece.logprobs)
             case Call():
                 call = {"index": piece.index, "id": _call_id(id, piece), "type": "function"}
                 call["function"] = {"name": piece.name, "arguments": ""}
@@ -299,10 +300,10 @@ class OpenAIChat:
         index: int,
         content: dict[str, Any],
         *,
-        chances: Iterable[TokenChance] = (),
+        logprobs: Iterable[TokenLogprob] = (),
         reason: str | None = None,
     ) -> dict[str, Any]:
-        return {"index": index, **content, "logprobs": _logprobs(chances), "finish_reason": reason}
+        return {"index": index, **content, "logprobs": _logprobs(logprobs), "finish_reason": reason}
 
     def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
         """The ``chat.completion`` object: what a client would put together from the stream."""
@@ -324,8 +325,8 @@ class OpenAIChat:
                     calls[piece.choice][piece.index]["function"]["arguments"] += piece.arguments
                 case End():
                     content = self.whole(texts.pop(piece.choice, []), calls.get(piece.choice, []))
-                    chances = content.pop("chances")
-                    answer["choices"].append(self.choice(piece.choice, content, chances=chances, reason=piece.reason))
+                    logprobs = content.pop("logprobs")
+                    answer["choices"].append(self.choice(piece.choice, content, logprobs=logprobs, reason=piece.reason))
                 case Usage():
                     answer["usage"] = _usage(piece)
         answer["choices"].sort(key=lambda choice: choice["index"])
@@ -335,11 +336,10 @@ class OpenAIChat:
         message: dict[str, Any] = {"role": "assistant", "content": None if calls else _joined(texts), "refusal": None}
         if calls:
             message["tool_calls"] = calls
-        return {"message": message, "chances": [chance for text in texts for chance in text.chances]}
+        return {"message": message, "logprobs": [entry for text in texts for entry in text.logprobs]}
 
     def write_error(self, error: RequestError) -> dict[str, Any]:
-        types = {408: "server_error", 429: "rate_limit_error", 500: "server_error", 503: "server_error"}
-        return _error(error.message, types.get(error.status, "invalid_request_error"), error.param, error.code)
+        return _error(error.message, TYPES.get(error.kind, "invalid_request_error"), error.param, CODES.get(error.kind))
 
     # ---- From the wire to pieces -------------------------------------------------------------------------------------
 
@@ -399,7 +399,7 @@ class OpenAICompletions(OpenAIChat):
         return self.choice(piece.choice, {"text": ""}, reason=piece.reason if isinstance(piece, End) else None)
 
     def whole(self, texts: list[Text], calls: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"text": _joined(texts), "chances": ()}
+        return {"text": _joined(texts), "logprobs": ()}
 
 
 # ---- The shapes both directions share --------------------------------------------------------------------------------
@@ -427,13 +427,13 @@ def _joined(texts: Iterable[Text]) -> str:
     return "".join(text.text for text in texts)
 
 
-def _logprobs(chances: Iterable[TokenChance]) -> dict[str, Any] | None:
+def _logprobs(logprobs: Iterable[TokenLogprob]) -> dict[str, Any] | None:
     content = [
         {
-            **_token(chance.token, chance.logprob),
-            "top_logprobs": [_token(token, logprob) for token, logprob in chance.top],
+            **_token(entry.token, entry.logprob),
+            "top_logprobs": [_token(token, logprob) for token, logprob in entry.top],
         }
-        for chance in chances
+        for entry in logprobs
     ]
     return {"content": content, "refusal": None} if content else None
 
@@ -458,7 +458,7 @@ class _Fields:
 
     def error(self, name: str, problem: str) -> RequestError:
         path = self.path + name
-        return RequestError(400, f"{path} {problem}", param=path)
+        return RequestError("bad_request", f"{path} {problem}", param=path)
 
     def get(self, name: str) -> Any:
         return self.values.get(name)
@@ -503,7 +503,7 @@ class _Fields:
         for position, element in enumerate(value):
             path = f"{self.path}{name}[{position}]"
             if not isinstance(element, dict):
-                raise RequestError(400, f"{path} must be an object", param=path)
+                raise RequestError("bad_request", f"{path} must be an object", param=path)
             yield _Fields(element, path + ".")
 
 
@@ -516,20 +516,22 @@ MAX_CONTAINERS = 100_000  # arrays and objects in a request: what they cost is n
 def _request_json(body: bytes) -> dict[str, Any]:
     """The JSON object of a request, as strict as the standard is."""
     if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
-        raise RequestError(400, f"the body may hold more than {MAX_CONTAINERS} arrays and objects, which is the limit")
+        raise RequestError(
+            "bad_request", f"the body may hold more than {MAX_CONTAINERS} arrays and objects, which is the limit"
+        )
     try:
         values = read_json(body.decode(), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
         problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-        raise RequestError(400, f"the body is not valid JSON: {problem}") from None
+        raise RequestError("bad_request", f"the body is not valid JSON: {problem}") from None
     if not isinstance(values, dict):
-        raise RequestError(400, "the body must be a JSON object")
+        raise RequestError("bad_request", "the body must be a JSON object")
     if _SURROGATE_ESCAPE.search(body):
         for name, value in values.items():
             try:
                 to_json({name: value}).encode()
             except UnicodeEncodeError:
-                raise RequestError(400, "a string holds half of a surrogate pair", param=name) from None
+                raise RequestError("bad_request", "a string holds half of a surrogate pair", param=name) from None
     return values
 
 

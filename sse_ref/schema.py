@@ -1,39 +1,34 @@
-"""JSON as models write it: text that fits a schema, and reading it while it grows.
+"""JSON text that fits a schema: what a model writes for tool arguments and structured output.
 
-In:   a JSON schema, and a source of chance; or the beginning of a JSON text.
-Out:  a JSON text that is valid for the schema; or the value as far as it is known.
+In:   a JSON schema, and a seed.
+Out:  a JSON text that is valid for the schema.
 
-Tool arguments and structured output reach a client as fragments of one JSON text. A model is asked for a text that fits a
-schema (``write_example``), and a client that wants to show something before the last fragment has come reads the value
-from the text so far (``read_partial``).
+Follows RFC 8259 and JSON Schema 2020-12. These keywords are obeyed: type, enum, const, the limits of numbers, strings,
+arrays and objects, format, items, prefixItems, uniqueItems, properties, required, additionalProperties, anyOf, oneOf, allOf,
+$ref into the same document. A string for a pattern is refused. Other keywords (not, if, dependentSchemas) are ignored.
 
-Follows RFC 8259 and JSON Schema 2020-12, of which these keywords are obeyed: type, enum, const, the limits of numbers,
-strings, arrays and objects, format, items, prefixItems, uniqueItems, properties, required, additionalProperties, anyOf,
-oneOf, allOf, $ref into the same document. Strings for a pattern are not written. Others (not, if, dependentSchemas) are
-not looked at.
-
-A schema comes from a stranger, and a few kilobytes of one can ask for gigabytes: constants in long arrays, references to
-references. So the size of the value and the work for it are counted as they arise, and both have a limit.
+The value is made top down: one method for each type, which asks for the values of its parts. A schema comes from a stranger,
+and a few kilobytes of one can ask for gigabytes: constants in long arrays, references to references. So two things are
+counted as they arise, and each has a limit: the size of the value, and the members of the schema that are looked at.
 """
 
 from __future__ import annotations
 
 import json
 import math
-import random
-import re
 from collections.abc import Mapping
+from random import Random
 from typing import Any
 
-__all__ = ["Schema", "SchemaError", "read_partial", "write_example"]
+from sse_ref.pieces import Schema
 
-Schema = Mapping[str, Any] | bool
+__all__ = ["SchemaError", "write_example"]
 
 MAX_SIZE = 10_000  # characters and elements of a value: it is meant to be read
 MAX_WORK = 1_000_000  # members of schemas that are looked at or copied for one request; they take about 0.3 s
 WORK_OF_TEXT, WORK_OF_VALUE = 300, 10  # what a text, and each value in it, costs beside that
 MAX_DEPTH = 32  # schemas within schemas
-FULL_DEPTH = 4  # deeper than this only what is required is written, so that recursive schemas come to an end
+FULL_DEPTH = 4  # below this depth only required members are written, so that recursive schemas terminate
 
 # Of two limits the stricter one holds.
 LIMITS: dict[str, Any] = {
@@ -88,7 +83,7 @@ def write_example(schema: Schema, seed: str, *, of: int = 1) -> str:
     >>> write_example({"type": "object", "properties": {"city": {"enum": ["Oslo"]}}}, "seed")
     '{"city": "Oslo"}'
     """
-    example = _Example(schema, random.Random(seed), MAX_WORK // of)
+    example = _Example(schema, Random(seed), MAX_WORK // of)
     try:
         text = json.dumps(example.value(schema, 0, "#"), ensure_ascii=False, allow_nan=False)
         text.encode()
@@ -108,9 +103,9 @@ def _short(text: str) -> str:
 class _Example:
     """The making of one example value. ``path`` is the schema in hand."""
 
-    def __init__(self, root: Schema, chance: random.Random, work: int) -> None:
+    def __init__(self, root: Schema, random: Random, work: int) -> None:
         self.root = root
-        self.chance = chance
+        self.random = random
         self.size = 0
         self.work = work - WORK_OF_TEXT
         self.path = "#"
@@ -145,18 +140,18 @@ class _Example:
         if "const" in schema:
             return self.given(schema["const"])
         if "enum" in schema:
-            return self.given(self.chance.choice(schema["enum"]))
+            return self.given(self.random.choice(schema["enum"]))
         if "allOf" in schema:
             return self.value(self.merged(schema), depth + 1, path)
         for keyword in ("anyOf", "oneOf"):
             if keyword in schema:
                 options = schema[keyword]
-                option = self.chance.choice(options) if depth < FULL_DEPTH else options[-1]
+                option = self.random.choice(options) if depth < FULL_DEPTH else options[-1]
                 self.spend(len(schema))
                 rest = {name: value for name, value in schema.items() if name != keyword}
                 return self.value(self.merged({"allOf": [rest, option]}), depth + 1, path)
         types = schema.get("type", self.guessed_type(schema))
-        name = types if isinstance(types, str) else self.chance.choice(types)
+        name = types if isinstance(types, str) else self.random.choice(types)
         match name:
             case "object":
                 return self.object(schema, depth, path)
@@ -167,7 +162,7 @@ class _Example:
             case "integer" | "number":
                 return self.number(schema, whole=name == "integer")
             case "boolean":
-                return self.chance.random() < 0.5
+                return self.random.random() < 0.5
             case "null":
                 return None
         raise self.error(f"the type {_short(repr(name))} is unknown")
@@ -285,10 +280,10 @@ class _Example:
         if "pattern" in schema:
             self.path += "/pattern"
             raise self.error("the toy model writes no strings for patterns")
-        text = FORMATS.get(schema.get("format", "")) or self.chance.choice(WORDS)
+        text = FORMATS.get(schema.get("format", "")) or self.random.choice(WORDS)
         self.count(max(len(text), least))
         while len(text) < least:
-            text += " " + self.chance.choice(WORDS)
+            text += " " + self.random.choice(WORDS)
         return text[: int(min(most, max(least, len(text))))]
 
     def number(self, schema: Mapping[str, Any], *, whole: bool) -> float | int:
@@ -311,7 +306,7 @@ class _Example:
             fitting = [(max(low, low_open) + min(high, high_open)) / 2]
         if not fitting:
             raise self.error("no number fits the schema's limits")
-        number = self.chance.choice(fitting)
+        number = self.random.choice(fitting)
         digits = abs(int(number)).bit_length() // 3
         self.count(digits)
         self.spend(digits * len(fitting))
@@ -324,64 +319,3 @@ def _tidy(number: float) -> float | int:
         return number
     number = round(number, 9)
     return int(number) if number == int(number) else number
-
-
-# ---- Reading JSON while it grows -------------------------------------------------------------------------------------
-
-_TOKEN = re.compile(
-    r'(\s+)|("(?:[^"\\]|\\.)*")|([\[{])|([\]}])|(,)|(:)|(-?[0-9][-+.eE0-9]*)|(true|false|null)', re.DOTALL
-)
-# A string without its end. The escape of a high surrogate is left out while its other half may still come.
-_OPEN_STRING = re.compile(
-    r"""" (?: [^"\\] | \\[^u] | \\u(?![dD][89abAB])[0-9a-fA-F]{4}
-            | \\u[dD][89abAB][0-9a-fA-F]{2} (?= [^\\] | \\[^u] | \\u[0-9a-fA-F]{4} ) )*""",
-    re.VERBOSE,
-)
-
-
-def read_partial(text: str) -> Any:
-    """Return the value that ``text``, the beginning of a JSON text, has shown so far; None if nothing yet.
-
-    Strings, arrays and objects are given as far as they go. What might still change into something else is left out: a
-    name without its value, a number or a literal that may go on, half an escape sequence. So the value only ever grows.
-    Raises ``ValueError`` if the text is no beginning of JSON.
-
-    >>> read_partial('{"city": "Os')
-    {'city': 'Os'}
-    >>> read_partial('{"city": "Oslo", "days": 1')
-    {'city': 'Oslo'}
-    """
-    closers: list[str] = []  # what would have to follow to close what is open
-    name_comes = False  # in an object, before the colon
-    certain = 0  # how far the text is certain: closing what is open there makes it valid JSON
-    quotation_mark = ""
-    position = 0
-    while match := _TOKEN.match(text, position):
-        position = match.end()
-        _, string, opener, closer, comma, colon, number, literal = match.groups()
-        if opener:
-            closers.append("}" if opener == "{" else "]")
-        elif closer and (not closers or closers.pop() != closer):
-            raise ValueError(f"{closer} at character {position - 1} closes nothing")
-        ends_value = literal or (string and not name_comes) or (number and position < len(text))
-        if opener or closer or ends_value:
-            certain = position
-        if opener or comma:
-            name_comes = bool(closers) and closers[-1] == "}"
-        elif colon:
-            name_comes = False
-    rest = text[position:]
-    if rest.startswith('"') and not name_comes:
-        begun = _OPEN_STRING.match(rest)
-        assert begun  # it starts with a quotation mark
-        certain, quotation_mark = position + begun.end(), '"'
-    elif (
-        rest and not rest.startswith('"') and not any(word.startswith(rest) for word in ("true", "false", "null", "-"))
-    ):
-        raise ValueError(f"no JSON at character {position}")
-    if not certain:
-        return None
-    try:
-        return json.loads(text[:certain] + quotation_mark + "".join(reversed(closers)), strict=False)
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
