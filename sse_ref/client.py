@@ -39,8 +39,19 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from typing import Any
 
 from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder
-from sse_ref.dialects import DIALECTS, UNPRINTABLE, Dialect, Request, to_json
-from sse_ref.errors import ApiError, HTTPStatusError, ProtocolError, StreamError, StreamTimeout, Truncated
+from sse_ref.dialects import DEFAULT, DIALECTS
+from sse_ref.dialects.interface import Dialect, Request
+from sse_ref.dialects.strict_json import to_json
+from sse_ref.errors import (
+    UNPRINTABLE,
+    ApiError,
+    HTTPStatusError,
+    ProtocolError,
+    StreamError,
+    StreamTimeout,
+    Truncated,
+    fit,
+)
 from sse_ref.partial_json import read_partial
 from sse_ref.pieces import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Refusal, Text, Usage
 from sse_ref.transport import (
@@ -49,7 +60,6 @@ from sse_ref.transport import (
     Response,
     Watcher,
     check_headers,
-    first_line,
     harmless,
     open_response,
     origin,
@@ -173,7 +183,7 @@ class ChatStream:
         *,
         url: str = DEFAULT_URL,
         model: str = "toy",
-        dialect: str | Dialect = "openai",
+        dialect: str | Dialect = DEFAULT,
         api_key: str | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: float | None = 60.0,
@@ -187,12 +197,12 @@ class ChatStream:
         self.dialect = DIALECTS[dialect] if isinstance(dialect, str) else dialect
         if isinstance(request, str):
             request = Prompt(model, (Message("user", request),))
-        if isinstance(request, Prompt):
-            request = self.dialect.write_request(Request(request, stream=True, include_usage=True))
-        base, mark, query = url.partition("?")
-        self.url = base.rstrip("/") + self.dialect.path + mark + query
-        self.body = to_json(request).encode()
-        self.wanted = request.get("n") or 1  # choices
+        prompt = request if isinstance(request, Prompt) else Prompt(model, ())
+        whole = Request(prompt, stream=True, include_usage=True)
+        body = self.dialect.write_request(whole) if isinstance(request, Prompt) else request
+        self.url = self.dialect.address(url, whole)
+        self.body = to_json(body).encode()
+        self.wanted = self.dialect.count_choices(body)  # choices
         self.headers = {
             "Content-Type": "application/json",
             "Accept": "text/event-stream, application/json",
@@ -406,7 +416,7 @@ class ChatStream:
         if self.choices:
             raise ProtocolError(f"the server does not stream: it sent the whole answer, with {kind}")
         message = self.dialect.read_error(body)
-        said = f": {first_line(message)}" if message else ""
+        said = f": {fit(message)}" if message else ""
         raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{said}")
 
     def _check_end(self, decoder: SSEDecoder) -> None:
@@ -424,7 +434,7 @@ class ChatStream:
             raise Truncated("the end mark came before a finish reason")
         if not self._events and not decoder.pending:
             begins = self._beginning.decode("utf-8", "replace")
-            said = f": {first_line(begins)}" if begins.strip() else ""
+            said = f": {fit(begins)}" if begins.strip() else ""
             raise ProtocolError(f"the event stream held no event{said}")
         raise Truncated(f"the stream ended {'inside an event' if decoder.pending else 'before a finish reason'}")
 
@@ -435,7 +445,7 @@ class ChatStream:
         """
         for line in reversed(re.findall(rb"(?:^|[\r\n])(?:error: ?)?(\{[^\r\n]*)", self._ending)):
             if message := self.dialect.read_error(line):
-                return first_line(message)
+                return fit(message)
         return ""
 
     # ---- Connecting ----
@@ -450,19 +460,19 @@ class ChatStream:
             except urllib.error.HTTPError as error:
                 with contextlib.closing(error):
                     message = self.dialect.read_error(read_error_body(error.fp)) or error.reason  # type: ignore[arg-type]
-                failure = HTTPStatusError(f"{error.code}: {first_line(str(message))}", error.code)
+                failure = HTTPStatusError(f"{error.code}: {fit(str(message))}", error.code)
                 wait = _retry_wait(error.headers, self.attempts) if error.code in RETRIED else None
             except TimeoutError:
                 raise limits.passed() from None
             except ValueError as error:  # a URL that urllib cannot use: ours, or one that a redirect names
-                raise HTTPStatusError(f"the URL cannot be used: {first_line(str(error))}") from None
+                raise HTTPStatusError(f"the URL cannot be used: {fit(str(error))}") from None
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(getattr(error, "reason", None), TimeoutError):
                     raise limits.passed() from None
                 if isinstance(error, http.client.HTTPException) and not isinstance(
                     error, http.client.RemoteDisconnected
                 ):
-                    raise ProtocolError(f"the answer is not HTTP: {first_line(repr(error))}") from None
+                    raise ProtocolError(f"the answer is not HTTP: {fit(repr(error))}") from None
                 if limits.heard:
                     raise Truncated(f"the connection broke in the head of the answer: {reason_of(error)}") from None
                 failure = HTTPStatusError(f"no answer from {limits.peer or origin(self.url)[1]}: {reason_of(error)}")
@@ -608,9 +618,9 @@ class EventSource:
             response = open_response(None, headers, self._limits)
         except urllib.error.HTTPError as error:
             error.close()
-            raise HTTPStatusError(f"{error.code}: {first_line(str(error.reason))}", error.code) from None
+            raise HTTPStatusError(f"{error.code}: {fit(str(error.reason))}", error.code) from None
         except ValueError as error:
-            raise HTTPStatusError(f"the URL cannot be used: {first_line(str(error))}") from None
+            raise HTTPStatusError(f"the URL cannot be used: {fit(str(error))}") from None
         except (OSError, http.client.HTTPException, StreamTimeout) as error:
             raise _Lost(f"no answer from {self._limits.peer or origin(self.url)[1]}: {reason_of(error)}") from None
         if response.status == 204:
@@ -703,11 +713,11 @@ def main(arguments: list[str] | None = None) -> int:
         return error.status
     # What a server says may hold anything: nothing but printable characters goes to standard error.
     if problem:
-        print(f"sse_ref.client: {first_line(problem)}", file=sys.stderr)
+        print(f"sse_ref.client: {fit(problem)}", file=sys.stderr)
     if stream.arrivals:
         print(_summary(stream, details=options.stats), file=sys.stderr)
     for warning in stream.warnings:
-        print(f"warning: {first_line(warning)}", file=sys.stderr)
+        print(f"warning: {fit(warning)}", file=sys.stderr)
     return status
 
 
@@ -749,7 +759,7 @@ def _summary(stream: ChatStream, *, details: bool) -> str:
     parts = [f"{stream.time_to_first_token:.2f} s to the first token"]
     if stream.tokens_per_second:
         parts.append(f"{stream.tokens_per_second:.1f} tokens/s")
-    parts.append(f"finish reason {first_line(stream.finish_reason or 'none')}")
+    parts.append(f"finish reason {fit(stream.finish_reason or 'none')}")
     if stream.usage:
         counts = (stream.usage.prompt_tokens, stream.usage.completion_tokens)
         parts.append(f"{' + '.join('?' if count is None else str(count) for count in counts)} tokens")
@@ -872,9 +882,9 @@ class _ShowWire(_ShowEvents):
     def head(self, response: Response) -> None:
         self.stamp("head")
         version = "HTTP/1.1" if response.version == 11 else "HTTP/1.0"
-        self.put(f"    {version} {response.status} {first_line(response.reason)}\n")
+        self.put(f"    {version} {response.status} {fit(response.reason)}\n")
         for name, value in response.headers.items():
-            self.put(f"    {first_line(name)}: {first_line(value)}\n")
+            self.put(f"    {fit(name)}: {fit(value)}\n")
 
     def read(self, data: bytes) -> None:
         self.stamp(f"read {len(data)} bytes")
@@ -966,7 +976,7 @@ def _parser() -> argparse.ArgumentParser:
     add("prompt", help="what to say; - reads it from standard input")
     add("--url", default=DEFAULT_URL, help="base URL of the API (default: %(default)s)")
     add("--model", default="toy", help="default: %(default)s")
-    add("--dialect", default="openai", choices=sorted(DIALECTS), help="default: %(default)s")
+    add("--dialect", default=DEFAULT, choices=sorted(DIALECTS), help="default: %(default)s")
     add("--max-tokens", type=_number_from(1), metavar="N", help="end after N tokens")
     add("--temperature", type=_number_from(0, float), metavar="T")
     add("--seed", type=int, metavar="N")

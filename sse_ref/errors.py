@@ -19,8 +19,10 @@ dialect has words of its own for it.
 
 from __future__ import annotations
 
-__all__ = ["STATUSES", "ApiError", "HTTPStatusError", "ProtocolError", "RequestError", "StreamError"]
-__all__ += ["StreamTimeout", "Truncated"]
+import re
+
+__all__ = ["STATUSES", "UNPRINTABLE", "ApiError", "HTTPStatusError", "ProtocolError", "RequestError", "StreamError"]
+__all__ += ["StreamTimeout", "Truncated", "fit"]
 
 # ---- How a stream ends -----------------------------------------------------------------------------------------------
 
@@ -106,3 +108,19 @@ class RequestError(Exception):
         self.status = STATUSES[kind]
         self.message = message
         self.param = param
+
+
+# ---- What strangers say, in a message --------------------------------------------------------------------------------
+
+UNPRINTABLE = "[\0-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]"
+"""A regular expression for controls, and for the marks that turn a line around (U+202E shows "gpj.exe" as "exe.jpg")."""
+
+
+def fit(text: str, limit: int = 200) -> str:
+    """The text of a peer, fit for one line of a message: printable, and at most ``limit`` characters and three dots.
+
+    >>> fit("two\\nlines " * 20, 12)
+    'two lines tw...'
+    """
+    text = re.sub(f"{UNPRINTABLE}+", " ", text).strip()
+    return text if len(text) <= limit else text[:limit] + "..."

@@ -54,8 +54,10 @@ from typing import Any, TextIO
 
 from sse_ref.chunked import LAST_CHUNK, ChunkedDecoder, chunk
 from sse_ref.codec import ServerSentEvent, encode_comment, encode_event
-from sse_ref.dialects import DIALECTS, UNPRINTABLE, Dialect, Request, json_parts, to_json
-from sse_ref.errors import STATUSES, RequestError
+from sse_ref.dialects import DEFAULT, DIALECTS, dialect_at
+from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
+from sse_ref.dialects.strict_json import to_json
+from sse_ref.errors import STATUSES, UNPRINTABLE, RequestError
 from sse_ref.model import MODELS, generate
 from sse_ref.pacing import Frame, Loop, Stream
 from sse_ref.pieces import Message, ModelFailure, Piece, Prompt, Silence, Text
@@ -65,7 +67,6 @@ __all__ = ["Server", "Settings", "main", "running"]
 
 log = logging.getLogger("sse_ref.server")
 
-CREATED = 1767225600  # when the toy models were made, in Unix seconds: 1 January 2026
 PAGE = {
     "/": "index.html",
     **{
@@ -74,8 +75,6 @@ PAGE = {
     },
 }
 PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
-ROOT = "/v1"  # where the dialects' paths begin
-MODELS_PATH = f"{ROOT}/models"
 MAX_LINE = 65536  # bytes of a line of a head, as in http.server
 MAX_HEADERS = 100
 MAX_CHUNK_LINE = 1024  # bytes of a line of a chunked body: more than any chunk size needs
@@ -220,7 +219,6 @@ class Server(HTTPServer):
             stall_timeout=settings.stall_timeout,
             show=self.show_wire if settings.show_wire else None,
         )
-        self.dialects = {ROOT + dialect.path: dialect for dialect in DIALECTS.values()}
         try:
             self.server_bind()
             self.server_activate()
@@ -522,7 +520,7 @@ class Connection(BaseHTTPRequestHandler):
         except TimeoutError:
             self.refuse(408)
         except RequestError as error:
-            self.answer_error(DIALECTS["openai"], error)
+            self.answer_error(error)
         except (Left, OSError):
             raise Left from None
         except Exception as error:
@@ -542,9 +540,8 @@ class Connection(BaseHTTPRequestHandler):
         self.settings = read_fields(segment)
         check_names(self.settings, DELIVERY)
         Delivery.read(self.settings, self.server.settings)
-        dialect = self.server.dialects.get(self.path)
-        if dialect and self.command == "POST":
-            self.complete(dialect)  # which looks at the key before it reads the body
+        if self.asks_a_model() and self.command == "POST":
+            self.complete()  # which looks at the key before it reads the body
         else:
             self.read_body()
             self.route()()
@@ -620,16 +617,28 @@ class Connection(BaseHTTPRequestHandler):
         """Say nothing yet: ``read_body`` sends the 100 once it wants the body."""
         return True
 
+    @property
+    def dialect(self) -> Dialect:
+        """Whose words this connection's request gets: of the dialect at its path, or else of the default."""
+        return dialect_at(self.path) or DIALECTS[DEFAULT]
+
+    def asks_a_model(self) -> bool:
+        return (dialect := dialect_at(self.path)) is not None and dialect.model_at(self.path) is None
+
+    def as_request(self, body: bytes = b"") -> HTTPRequest:
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return HTTPRequest(self.command, self.path, read_fields(self.query), headers, body)
+
     def route(self) -> Callable[[], None]:
         """What answers this request, by path and method, if it is none for an answer of the model."""
         path = self.path or "/"
         routes: dict[str, Callable[[], None]] = {}
-        if (dialect := self.server.dialects.get(path)) is not None:
-            routes["POST"] = lambda: self.complete(dialect)
+        if self.asks_a_model():
+            routes["POST"] = self.complete
+        elif (dialect := dialect_at(path)) is not None:
+            routes["GET"] = routes["HEAD"] = lambda: self.models(dialect.model_at(path))
         elif path == "/events":
             routes["GET"] = self.event_source
-        elif path == MODELS_PATH or path.startswith(f"{MODELS_PATH}/"):
-            routes["GET"] = routes["HEAD"] = lambda: self.models(path[len(MODELS_PATH) + 1 :])
         elif path == "/journal":
             routes["GET"] = routes["HEAD"] = self.answer_journal
         elif path in PAGE:
@@ -639,27 +648,28 @@ class Connection(BaseHTTPRequestHandler):
         routes["OPTIONS"] = self.preflight
         return routes.get(self.command) or (lambda: self.wrong_method(", ".join(routes)))
 
-    def check_key(self, dialect: Dialect) -> None:
+    def check_key(self) -> None:
         wanted = self.server.settings.api_key
         if wanted is None:
             return
-        key = dialect.read_key({name.lower(): value for name, value in self.headers.items()})
+        key = self.dialect.read_key(self.as_request())
         if key is None or not hmac.compare_digest(key.encode("latin-1", "replace"), wanted.encode()):
             kind, problem = ("no_key", "there is no API key") if key is None else ("wrong_key", "the API key is wrong")
             raise RequestError(kind, problem)
 
     # ---- The routes --------------------------------------------------------------------------------------------------
 
-    def complete(self, dialect: Dialect) -> None:
+    def complete(self) -> None:
         """Answer in a dialect: with a stream, or with one object."""
-        with self.recorded(dialect) as record:
-            self.check_key(dialect)  # before the body: who has no key sends nothing
+        dialect = self.dialect
+        with self.recorded() as record:
+            self.check_key()  # before the body: who has no key sends nothing
             body = self.read_body()
             if "Content-Type" in self.headers and self.headers.get_content_type() != "application/json":
                 raise RequestError("wrong_type", "the body must be JSON: Content-Type: application/json")
             record.note_request(body)
             delivery, _ = self.read_delivery(record, dialect.query, ())
-            request = dialect.read_request(body)
+            request = dialect.read_request(self.as_request(body))
             if request.prompt.model not in MODELS:
                 raise unknown_model()
             record.model, record.streamed = request.prompt.model, request.stream
@@ -684,7 +694,7 @@ class Connection(BaseHTTPRequestHandler):
         return delivery, fields
 
     @contextlib.contextmanager
-    def recorded(self, dialect: Dialect) -> Iterator[Record]:
+    def recorded(self) -> Iterator[Record]:
         """A record in the journal for a request; if no stream begins, it says why, and so does the answer."""
         record = Record(self.command, self.path)
         self.server.records.append(record)
@@ -693,7 +703,7 @@ class Connection(BaseHTTPRequestHandler):
         except RequestError as error:
             record.status = error.status
             self.end_record(record, "refused")
-            self.answer_error(dialect, error)
+            self.answer_error(error)
         except Left:
             self.end_record(record, "client_left")
             raise
@@ -725,17 +735,14 @@ class Connection(BaseHTTPRequestHandler):
             raise RequestError("bad_request", str(error), param=error.path) from None
 
         def stopping() -> bytes:
-            error = RequestError("stopping", "the server is stopping")
-            return encode_event(to_json(dialect.write_error(error)))
+            return encode(dialect.write_error_event(RequestError("stopping", "the server is stopping")))
 
         self.begin_stream(
             itertools.chain([first], events),
             pace,
             delivery,
             record,
-            # With the blank line a heartbeat is a block of its own: clients that split at blank lines can drop it whole.
-            # It would make some clients see an empty event after an id, but this stream has no ids.
-            heartbeat=encode_comment("heartbeat") + b"\n",
+            heartbeat=dialect.heartbeat,
             farewell=stopping,
         )
 
@@ -759,7 +766,7 @@ class Connection(BaseHTTPRequestHandler):
         The model says the same again for the same prompt, so nothing has to be kept for that: the events up to the last
         one that the client has are left out. A client that has them all gets 204, which tells a browser to stop.
         """
-        with self.recorded(DIALECTS["openai"]) as record:
+        with self.recorded() as record:
             delivery, fields = self.read_delivery(record, (), EVENTS_QUERY)
             prompt = event_prompt(fields)
             drop = read_number(fields, "drop", 0)
@@ -790,20 +797,17 @@ class Connection(BaseHTTPRequestHandler):
         retry = b"retry: 1000\n"
         self.begin_stream(rest, pace, delivery, record, heartbeat=encode_comment("heartbeat"), preamble=retry)
 
-    def models(self, name: str) -> None:
-        self.check_key(DIALECTS["openai"])
-        objects = {
-            model: {"id": model, "object": "model", "created": CREATED, "owned_by": "sse_ref"} for model in MODELS
-        }
+    def models(self, name: str | None) -> None:
+        self.check_key()
         if not name:
-            self.send(self.json_response(HTTPStatus.OK, {"object": "list", "data": list(objects.values())}))
-        elif name in objects:
-            self.send(self.json_response(HTTPStatus.OK, objects[name]))
+            self.send(self.json_response(HTTPStatus.OK, self.dialect.write_models(list(MODELS))))
+        elif name in MODELS:
+            self.send(self.json_response(HTTPStatus.OK, self.dialect.write_model(name)))
         else:
             raise unknown_model()
 
     def answer_journal(self) -> None:
-        self.check_key(DIALECTS["openai"])
+        self.check_key()
         records = ",\n".join(to_json(record) for record in self.server.journal)
         body = f"[{records}]\n".encode()
         self.send(self.whole_response(HTTPStatus.OK, body, {"Content-Type": "application/json"}))
@@ -827,7 +831,7 @@ class Connection(BaseHTTPRequestHandler):
         self.send(self.response(HTTPStatus.NO_CONTENT, headers))
 
     def wrong_method(self, allowed: str) -> None:
-        self.answer_error(DIALECTS["openai"], RequestError("wrong_method", PROBLEMS[405]), {"Allow": allowed})
+        self.answer_error(RequestError("wrong_method", PROBLEMS[405]), {"Allow": allowed})
 
     # ---- Streams -----------------------------------------------------------------------------------------------------
 
@@ -968,20 +972,20 @@ class Connection(BaseHTTPRequestHandler):
         if self.server.settings.show_wire:
             self.server.show_wire(self, data)
 
-    def answer_error(self, dialect: Dialect, error: RequestError, headers: Mapping[str, str] | None = None) -> None:
+    def answer_error(self, error: RequestError, headers: Mapping[str, str] | None = None) -> None:
         headers = dict(headers or {})
         if error.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         if error.status == 429:
             headers["Retry-After"] = "1"
-        self.send(self.json_response(error.status, dialect.write_error(error), headers))
+        self.send(self.json_response(error.status, self.dialect.write_error(error), headers))
 
     def refuse(self, status: int) -> None:
         """Answer with an error in our own words, and close."""
         self.close_connection = True
         problem = PROBLEMS.get(status, "the server broke down")
         kind = KINDS.get(status, "failed")
-        self.answer_error(DIALECTS["openai"], RequestError(kind, problem))
+        self.answer_error(RequestError(kind, problem))
 
     def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
         """What ``parse_request`` calls. Its own pages would quote the request; this quotes nothing."""
@@ -1125,6 +1129,28 @@ class _Pace:
 
 
 SPLIT_PAUSE = 0.002  # seconds between the parts of an event that is cut up, so that they do not travel together
+
+
+def json_parts(value: Any, depth: int = 5) -> Iterator[str]:
+    """The parts of ``to_json(value)``. Each is made quickly, so that other threads get their turn between them.
+
+    >>> list(json_parts({"a": [1, {"b": 2}]}, depth=1))
+    ['{', '"a":', '[1,{"b":2}]', '}']
+    """
+    if depth and isinstance(value, dict):
+        yield "{"
+        for number, (name, member) in enumerate(value.items()):
+            yield f"{',' if number else ''}{to_json(name)}:"
+            yield from json_parts(member, depth - 1)
+        yield "}"
+    elif depth and isinstance(value, list):
+        yield "["
+        for number, element in enumerate(value):
+            yield from [","] if number else []
+            yield from json_parts(element, depth - 1)
+        yield "]"
+    else:
+        yield to_json(value)
 
 
 def cut_up(payload: bytes, size: int) -> list[bytes]:

@@ -31,7 +31,6 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from sse_ref.chunked import ChunkedDecoder
-from sse_ref.dialects import UNPRINTABLE
 from sse_ref.errors import ProtocolError, StreamError, StreamTimeout, Truncated
 
 __all__ = [
@@ -39,7 +38,6 @@ __all__ = [
     "Response",
     "Watcher",
     "check_headers",
-    "first_line",
     "harmless",
     "open_response",
     "origin",
@@ -504,9 +502,3 @@ def reason_of(error: BaseException) -> str:
     cause = getattr(error, "reason", error)
     text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return str(text)
-
-
-def first_line(text: str) -> str:
-    """The beginning of a text, fit for one line of a terminal."""
-    text = re.sub(f"{UNPRINTABLE}+", " ", text).strip()
-    return text if len(text) <= 200 else text[:200] + "..."

@@ -48,7 +48,7 @@ from sse_ref.client import (
     Truncated,
 )
 from sse_ref.codec import ServerSentEvent
-from sse_ref.dialects import DIALECTS, openai
+from sse_ref.dialects import DIALECTS, compatible
 from sse_ref.pieces import Call, Message, Prompt, Reasoning, Refusal, Text, Usage
 from sse_ref.server import running
 
@@ -853,7 +853,7 @@ def test_call_is_found_by_its_key() -> None:
     """Thousands of calls: counted by the calls that are looked at, not by seconds."""
     looked_at = 0
 
-    class Counting(openai._OpenCall):
+    class Counting(compatible._Call):
         def __getattribute__(self, name: str) -> Any:
             nonlocal looked_at
             looked_at += name == "id"
@@ -870,7 +870,7 @@ def test_call_is_found_by_its_key() -> None:
         return looked_at
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(openai, "_OpenCall", Counting)
+        patch.setattr(compatible, "_Call", Counting)
         assert looks(8000) == 4 * looks(2000)
 
 

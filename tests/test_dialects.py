@@ -10,7 +10,9 @@ from typing import Any
 import pytest
 
 from sse_ref.codec import ServerSentEvent
-from sse_ref.dialects import DIALECTS, Request, to_json
+from sse_ref.dialects import DIALECTS
+from sse_ref.dialects.interface import HTTPRequest, Request
+from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import STATUSES, ApiError, RequestError
 from sse_ref.model import generate
 from sse_ref.pieces import Call, End, Message, Piece, Prompt, Text, Tool, Usage
@@ -18,6 +20,10 @@ from sse_ref.pieces import Call, End, Message, Piece, Prompt, Text, Tool, Usage
 CHAT = DIALECTS["openai"]
 PROMPT = Prompt("toy", (Message("system", "Be brief."), Message("user", "Use get_x, get_y \U0001f98a\u2028")))
 TOOLS = (Tool("get_x", {"type": "object", "properties": {"a": {"type": "integer"}}}), Tool("get_y", {"type": "object"}))
+
+
+def posted(body: bytes = b"", headers: dict[str, str] | None = None) -> HTTPRequest:
+    return HTTPRequest("POST", "/", {}, headers or {}, body)
 
 
 def bare(pieces: list) -> list:
@@ -76,7 +82,7 @@ def test_request_reads_back_as_it_was_written(name: str) -> None:
         if name == "openai-completions" and prompt.tools:
             continue
         request = Request(prompt, stream, usage and stream)
-        read = dialect.read_request(json.dumps(dialect.write_request(request)).encode())
+        read = dialect.read_request(posted(json.dumps(dialect.write_request(request)).encode()))
         expected = replace(prompt, tool_choice="none", top_logprobs=None) if name == "openai-completions" else prompt
         assert read == replace(request, prompt=expected)
 
@@ -168,5 +174,6 @@ def test_each_kind_of_error_has_a_type_and_each_dialect_has_words_for_all() -> N
     ],
 )
 def test_key_is_read_from_its_header(headers: dict[str, str], key: str | None) -> None:
-    assert CHAT.read_key(headers) == key
-    assert CHAT.read_key({name.lower(): value for name, value in CHAT.write_key("secret").items()}) == "secret"
+    assert CHAT.read_key(posted(headers=headers)) == key
+    written = {name.lower(): value for name, value in CHAT.write_key("secret").items()}
+    assert CHAT.read_key(posted(headers=written)) == "secret"

@@ -14,13 +14,14 @@ from starlette.requests import Request
 from starlette.routing import Route
 
 from sse_ref.dialects import DIALECTS
+from sse_ref.dialects.interface import HTTPRequest
 from sse_ref.model import generate
 
 DIALECT = DIALECTS["openai"]
 
 
 async def complete(request: Request) -> EventSourceResponse:
-    asked = DIALECT.read_request(await request.body())
+    asked = DIALECT.read_request(HTTPRequest("POST", request.url.path, {}, {}, await request.body()))
 
     async def events():
         for event in DIALECT.write_stream(asked, generate(asked.prompt), id="0123456789abcdef01234567", created=1):

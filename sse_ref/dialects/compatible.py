@@ -1,0 +1,401 @@
+"""OpenAI's wire as other services speak it: read with what they leave out, add, and write otherwise.
+
+In:   the events of any service that calls itself compatible.
+Out:  the same pieces that ``openai.py`` reads from the vendor's own chunks.
+
+Each chunk is rewritten as the vendor would have sent it, and then read by ``ChunkReader``. What is rewritten:
+
+    text        under ``reasoning``, in ``message`` or ``text``, as a list of parts, with half a surrogate pair at its end
+    tool calls  without index or id, with the same index for all, as ``function_call``, with a name in parts or at each
+                fragment, without arguments
+    errors      in any shape, under any name, as plain text in an event of the type "error", inside a choice
+    usage       under ``x_groq``, as 3.0
+
+and ``[DONE]`` may have white space around it once all is said. Nothing is lost in silence: what is ignored is a warning, and
+what can be understood in two ways is an error. So two tool calls that cannot be told apart are never merged.
+"""
+
+from __future__ import annotations
+
+import codecs
+import itertools
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from sse_ref.codec import ServerSentEvent
+from sse_ref.dialects.openai import DONE, ChunkReader, OpenAIChat
+from sse_ref.dialects.strict_json import read_json
+from sse_ref.errors import ApiError, ProtocolError, fit
+from sse_ref.pieces import Piece
+
+__all__ = ["CompatibleReader", "OpenAICompatible"]
+
+MAX_WARNINGS = 100  # of one stream: the rest would say little more
+
+
+class OpenAICompatible(OpenAIChat):
+    """Chat completions as every service sends them."""
+
+    def reader(self) -> CompatibleReader:
+        """A reader for one stream."""
+        return CompatibleReader()
+
+    def read_error(self, body: bytes) -> str:
+        """The message of an error, in whichever shape; the body itself if it is no JSON."""
+        try:
+            value = read_json(body.decode("utf-8", "replace"))
+        except (ValueError, RecursionError):
+            return body.decode("utf-8", "replace").strip()
+        if message := _message_in(value):
+            return message
+        shapes = (value.get(name) for name in MESSAGE_MEMBERS) if isinstance(value, dict) else [value]
+        return next((_as_json(shape) for shape in shapes if shape), "")
+
+
+class CompatibleReader(ChunkReader):
+    """Reads the chunks of any service into pieces."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.id: str | None = None
+        self.choices: dict[int, _Choice] = {}
+
+    def read(self, event: ServerSentEvent) -> Iterator[Piece]:
+        """Yield the pieces in this event. Raises ``ApiError`` or ``ProtocolError`` after those before the fault."""
+        if event.data == DONE:
+            self.done = True
+            return
+        if not event.data and event.event == "error":
+            raise ApiError("the server sent an error without a message")
+        if not event.data:
+            self.warn("an event had empty data")
+            return
+        chunk = self.chunk_of(event)
+        if chunk is None:
+            return
+        error = _error_in(event, chunk)
+        if chunk.get("id"):
+            if self.id not in (None, chunk["id"]):
+                self.warn("the id changed from one chunk to another")
+            self.id = chunk["id"]
+        choices = (rewritten for choice in _objects(chunk, "choices") for rewritten in self.rewritten(choice))
+        yield from self.read_chunk({"choices": choices, "error": {"message": error} if error else None})
+        yield from self.read_chunk({"usage": self.usage_of(chunk)})
+
+    def chunk_of(self, event: ServerSentEvent) -> dict[str, Any] | None:
+        """The JSON object of an event; None for what is ignored: text under a foreign type, or ``[DONE]`` with white space
+        around it, once all choices have ended."""
+        try:
+            chunk = read_json(event.data)
+        except (ValueError, RecursionError):
+            if event.event == "error":
+                raise ApiError(fit(event.data)) from None
+            if event.data.strip() == DONE and self.finished:
+                self.warn("[DONE] had white space around it")
+                self.done = True
+                return None
+            if event.event != "message":
+                self.warn(f"an event of the type {fit(event.event)} was ignored")
+                return None
+            raise ProtocolError(f"an event is not JSON: {fit(event.data)}") from None
+        if isinstance(chunk, dict):
+            return chunk
+        if event.event == "error":
+            raise ApiError(_message_in(chunk) or fit(event.data))
+        raise ProtocolError(f"an event is no JSON object: {fit(event.data)}")
+
+    def usage_of(self, chunk: Mapping[str, Any]) -> dict[str, Any] | None:
+        """The usage of a chunk as the vendor writes it; None if there is none."""
+        usage = chunk.get("usage")
+        if usage is None and isinstance(chunk.get("x_groq"), dict):
+            usage = chunk["x_groq"].get("usage")
+        if not isinstance(usage, dict):
+            return None
+        given = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
+        counts = {name: _token_count(value) for name, value in given.items()}
+        if any(given[name] is not None and counts[name] is None for name in given):
+            self.warn("a number of the usage was ignored: it is no whole number")
+        return counts if any(count is not None for count in counts.values()) else None
+
+    def rewritten(self, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """A choice of a chunk as choices of the vendor's: for each text, each tool call, and the finish reason."""
+        number = values.get("index") or 0
+        if type(number) is not int:
+            raise ProtocolError(f"the index of a choice is {fit(_as_json(number))}")
+        delta = values.get("delta") or values.get("message") or {}  # a message: the server does not stream
+        if not isinstance(delta, dict):
+            raise ProtocolError(f"a delta is no object: {fit(_as_json(delta))}")
+        choice = self.choices.setdefault(number, _Choice(self))
+        if delta.get("role"):
+            yield {"index": number, "delta": {}}
+        for rewritten in itertools.chain(self.texts(choice, values, delta), self.calls(choice, delta)):
+            yield {"index": number, "delta": rewritten}
+        reason = values.get("finish_reason")
+        if not reason or reason == "error":  # an error ends the stream, not the choice
+            return
+        if choice.ended:
+            self.warn("a choice finished twice")
+            return
+        for rewritten in choice.end(str(reason)):
+            yield {"index": number, "delta": rewritten}
+        yield {"index": number, "delta": {}, "finish_reason": str(reason)}
+
+    def warn(self, warning: str) -> None:
+        """Note an oddity that is tolerated."""
+        if warning not in self.warnings and len(self.warnings) < MAX_WARNINGS:
+            self.warnings.append(warning)
+
+    # ---- Texts -------------------------------------------------------------------------------------------------------
+
+    def texts(self, choice: _Choice, values: Mapping[str, Any], delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The texts of a delta, each as a delta of its own."""
+        for name, text in self.named_texts(values, delta):
+            if choice.ended:
+                self.warn("content came after the finish reason")
+            yield {name: choice.whole_characters(name, text)}
+
+    def named_texts(self, values: Mapping[str, Any], delta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        for name in ("reasoning_content", "reasoning"):  # two names for one thing; some services send both
+            if isinstance(delta.get(name), str) and delta[name]:
+                yield "reasoning_content", delta[name]
+                break
+        content = delta.get("content")
+        if content is None:
+            content = values.get("text")  # text completions
+        if isinstance(content, list):
+            for part in _objects({"a content": content}, "a content"):
+                yield from self.part_texts(part)
+        elif content:
+            yield "content", _text(content, "a content")
+        if delta.get("refusal"):
+            yield "refusal", _text(delta["refusal"], "a refusal")
+
+    def part_texts(self, part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """The texts in one part of a content that is a list."""
+        match part.get("type"):
+            case "text" if part.get("text"):
+                yield "content", _text(part["text"], "a text")
+            case "refusal" if part.get("refusal"):
+                yield "refusal", _text(part["refusal"], "a refusal")
+            case "thinking" if isinstance(part.get("thinking"), str):
+                yield "reasoning_content", part["thinking"]
+            case "thinking":
+                for thought in _objects(part, "thinking"):
+                    if thought.get("text"):
+                        yield "reasoning_content", _text(thought["text"], "a thought")
+            case "text" | "refusal":
+                pass
+            case other:
+                self.warn(f"a part of a content was ignored: {fit(_as_json(other))}")
+
+    # ---- Tool calls --------------------------------------------------------------------------------------------------
+
+    def calls(self, choice: _Choice, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """The fragments of tool calls in a delta, each as a delta of its own."""
+        for fragment in _objects(delta, "tool_calls"):
+            yield from choice.call_deltas(fragment)
+        if delta.get("function_call") is not None:  # the older way: the only call of its choice
+            yield from choice.call_deltas({"index": "function_call", "function": delta["function_call"]})
+
+
+class _Call:
+    """A tool call that fragments may still be added to."""
+
+    def __init__(self, position: int) -> None:
+        self.position = position
+        self.id = ""
+        self.name = ""
+        self.arguments = bytearray()  # as UTF-8: there may be many small fragments
+        self.announced = False  # its name and id have been told
+
+
+class _Choice:
+    """A choice that deltas may still be added to. Calls are found by key: there may be thousands."""
+
+    def __init__(self, reader: CompatibleReader) -> None:
+        self.warn = reader.warn
+        self.ended = False
+        self.calls: list[_Call] = []
+        self.by_index: dict[int | str, _Call] = {}
+        self.by_id: dict[str, _Call] = {}
+        # For each text that half a surrogate pair has been seen in: a member of a delta, or the position of a call.
+        self.surrogates: dict[Any, codecs.IncrementalDecoder] = {}
+
+    def call_deltas(self, fragment: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
+        """A fragment of a tool call as the vendor writes it: the name and the id once, then the arguments."""
+        function = fragment.get("function") or {}
+        if not isinstance(function, dict):
+            raise ProtocolError("the function of a tool call is no object")
+        members = fragment.get("id"), function.get("name"), function.get("arguments")
+        id, name, arguments = (_text(member or "", "a part of a tool call") for member in members)
+        call = self.find_call(fragment.get("index"), id, name)
+        known = call.id, call.name
+        if id and not call.id:
+            call.id = self.whole_characters(("id", call.position), id)
+            self.by_id[id] = call
+        if name and name != call.name:
+            if call.arguments and call.name:
+                raise ProtocolError(f"the name of a tool call changed from {call.name!r} to {name!r}")
+            call.name += self.whole_characters(("name", call.position), name)
+        if not call.announced or known != (call.id, call.name):
+            call.announced = True
+            yield {"tool_calls": [{"index": call.position, "id": call.id, "function": {"name": call.name}}]}
+        if arguments and self.ended:
+            raise ProtocolError("the arguments of a tool call came after the finish reason")
+        call.arguments += arguments.encode("utf-8", "surrogatepass")
+        whole = self.whole_characters(call.position, arguments)
+        yield {"tool_calls": [{"index": call.position, "function": {"arguments": whole}}]}
+
+    def find_call(self, index: Any, id: str, name: str) -> _Call:
+        """The call that a fragment continues, or a new one if it begins one."""
+        if not isinstance(index, int | str | None):
+            raise ProtocolError(f"the index of a tool call is {fit(_as_json(index))}")
+        same_id = self.by_id.get(id) if id else None
+        if index is None:
+            if same_id:
+                return same_id
+            last = self.calls[-1] if self.calls else None
+            return self.begin_call(None) if last is None or (id and last.id) or (name and last.name) else last
+        same_index = self.by_index.get(index)
+        if same_index is None:
+            return same_id if same_id and not name else self.begin_call(index)
+        if id and same_index.id and same_index.id != id:
+            self.warn("two tool calls have the same index")
+            self.by_index[index] = same_id or self.begin_call(index)  # a fragment without an id continues this one
+            return self.by_index[index]
+        return same_index
+
+    def begin_call(self, index: int | str | None) -> _Call:
+        call = _Call(len(self.calls))
+        self.calls.append(call)
+        if index is not None:
+            self.by_index[index] = call
+        return call
+
+    def end(self, reason: str) -> Iterator[dict[str, Any]]:
+        """The deltas that are still missing when the finish reason comes."""
+        yield from self.halves()
+        for call in self.calls:
+            if not call.name:
+                raise ProtocolError("a tool call came without a name")
+            if not call.arguments:  # some services leave them out where a tool has no parameters
+                yield {"tool_calls": [{"index": call.position, "function": {"arguments": "{}"}}]}
+            elif reason != "length":
+                self.check_arguments(call.arguments.decode("utf-8", "surrogatepass"))
+        self.ended = True
+
+    def check_arguments(self, text: str) -> None:
+        """Two JSON values are the arguments of two calls, merged; text that is no JSON may be the fault of a model."""
+        try:
+            _, end = json.JSONDecoder().raw_decode(text.lstrip())
+            rest = text.lstrip()[end:].strip()
+            if rest:
+                json.JSONDecoder().raw_decode(rest)
+                raise ProtocolError(f"two tool calls cannot be told apart: the arguments are {fit(text)}")
+        except (ValueError, RecursionError):
+            self.warn(f"the arguments of a tool call are not JSON: {fit(text)}")
+
+    def whole_characters(self, key: Any, text: str) -> str:
+        """Join a surrogate pair that was cut in two by ``\\u`` escapes in two chunks; half a pair becomes U+FFFD."""
+        decoder = self.surrogates.get(key)
+        if decoder is None:
+            try:
+                text.encode()
+                return text
+            except UnicodeEncodeError:
+                decoder = self.surrogates[key] = codecs.getincrementaldecoder("utf-16-le")("replace")
+        return decoder.decode(text.encode("utf-16-le", "surrogatepass"))
+
+    def halves(self) -> Iterator[dict[str, Any]]:
+        """The surrogate pairs whose second half never came."""
+        for key, decoder in self.surrogates.items():
+            if rest := decoder.decode(b"", True):
+                if isinstance(key, int):
+                    yield {"tool_calls": [{"index": key, "function": {"arguments": rest}}]}
+                elif isinstance(key, str):
+                    yield {key: rest}
+
+
+# ---- Errors ----------------------------------------------------------------------------------------------------------
+
+MESSAGE_MEMBERS = ("message", "error", "errors", "detail", "error_msg", "status_msg", "msg")
+
+
+def _error_in(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
+    """The message of the error that a chunk reports, "" if it reports none."""
+    error = chunk.get("error")
+    if error and (not isinstance(error, dict | list) or _message_in(error) or any(_members(error))):
+        return _message_in(error) or fit(_as_json(error))
+    if event.event == "error":
+        return _message_in(chunk) or fit(event.data)
+    status = chunk.get("base_resp")
+    if isinstance(status, dict) and status.get("status_code"):
+        return _message_in(status) or fit(_as_json(status))
+    for choice in _objects(chunk, "choices"):
+        if choice.get("error") or choice.get("finish_reason") == "error":
+            groq = chunk.get("x_groq")
+            inner = groq.get("error") if isinstance(groq, dict) else None
+            return _message_in(choice.get("error")) or _message_in(inner) or "the server ended the answer with an error"
+    return _error_without_a_member(event, chunk) if event.event == "message" else ""
+
+
+def _error_without_a_member(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
+    """An object that says it is an error, or that has a message and no choices, or a status of 400 and more."""
+    if "error" in (chunk.get("object"), chunk.get("type")):
+        return _message_in(chunk) or fit(event.data)
+    codes = [chunk[name] for name in ("code", "status_code", "status") if type(chunk.get(name)) is int]
+    if "choices" not in chunk and "usage" not in chunk and 0 not in codes and not _is_sign_of_life(chunk):
+        return _message_in(chunk)
+    return fit(event.data) if not chunk.get("choices") and any(code >= 400 for code in codes) else ""
+
+
+def _message_in(shape: Any, depth: int = 6) -> str:
+    """The message of an error: a string, an object that has one, or an array of those."""
+    if isinstance(shape, str) or depth == 0:
+        return shape if isinstance(shape, str) else ""
+    if isinstance(shape, list):
+        return "; ".join(filter(None, (_message_in(element, depth - 1) for element in shape[:10])))
+    if isinstance(shape, dict):
+        return next(filter(None, (_message_in(shape.get(name), depth - 1) for name in MESSAGE_MEMBERS)), "")
+    return ""
+
+
+def _members(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value
+
+
+def _is_sign_of_life(chunk: dict[str, Any]) -> bool:
+    return any(re.search("ping|alive|heartbeat", str(chunk.get(name))) for name in ("object", "type"))
+
+
+# ---- Values that may have any type -----------------------------------------------------------------------------------
+
+
+def _token_count(value: Any) -> int | None:
+    """A whole number of tokens, which some services write as 3.0; None for anything else."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def _text(value: Any, what: str) -> str:
+    if not isinstance(value, str):
+        raise ProtocolError(f"{what} is no string: {fit(_as_json(value))}")
+    return value
+
+
+def _objects(owner: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """A member that is an array of objects; nothing if it is missing or null."""
+    value = owner.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(element, dict) for element in value):
+        raise ProtocolError(f"{name} is no array of objects: {fit(_as_json(value))}")
+    return value
+
+
+def _as_json(value: Any) -> str:
+    """Anything that was read as JSON, for a message: NaN too, which Python reads although JSON has none."""
+    return json.dumps(value, ensure_ascii=False)

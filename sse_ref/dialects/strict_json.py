@@ -1,0 +1,139 @@
+"""JSON of strangers: read strictly, with the path of what is wrong; and written on one line.
+
+In:   the bytes of a request's body; or a value.
+Out:  its fields, one by one, or a ``RequestError`` that names the field at fault; or JSON text.
+
+Follows RFC 8259, by the letter where Python's ``json`` is lenient: NaN and Infinity are no JSON, half a surrogate pair
+is no text. What a body may cost is bounded by what it holds: containers and the digits of a number are counted.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sse_ref.errors import RequestError
+
+__all__ = ["Fields", "read_json", "to_json"]
+
+MAX_DIGITS = 4000  # of a whole number; Python itself refuses more than 4,300 (CVE-2020-10735)
+MAX_CONTAINERS = 100_000  # arrays and objects in a request: what they cost is not in proportion to their bytes
+
+_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+# Legal in JSON and in event streams, but naive clients that read lines with str.splitlines end a line at them.
+_LINE_BREAKERS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
+_SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def to_json(value: Any) -> str:
+    """Return a value as JSON on one line, as compact as providers write it. Raises ``ValueError`` for NaN and Infinity.
+
+    >>> to_json({"text": "caf\u00e9\u2028"})
+    '{"text":"caf\u00e9\\\\u2028"}'
+    """
+    text = _encode(value)
+    return text if text.isascii() else text.translate(_LINE_BREAKERS)
+
+
+def read_json(text: str, **options: Any) -> Any:
+    """Return the value of a JSON text. A whole number of more than 4,000 digits is read as a float: JSON knows no limit.
+
+    Raises ``ValueError`` or ``RecursionError`` for what is not JSON.
+
+    >>> read_json("[1, 2.5]")
+    [1, 2.5]
+    """
+    return json.loads(text, parse_int=_whole_number, **options)
+
+
+def _whole_number(digits: str) -> int | float:
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+class Fields:
+    """The members of a JSON object, read one by one; the error for a wrong one has its path.
+
+    >>> Fields({"n": 0}, "options.").number("n", 1, 1, 8, whole=True)
+    Traceback (most recent call last):
+    sse_ref.errors.RequestError: options.n must be a whole number from 1 to 8, or null
+    """
+
+    def __init__(self, source: bytes | Mapping[str, Any], path: str = "") -> None:
+        self.path = path
+        self.values = _read_object(source) if isinstance(source, bytes) else source
+
+    def error(self, name: str, problem: str) -> RequestError:
+        """The error for a member."""
+        return RequestError("bad_request", f"{self.path}{name} {problem}", param=self.path + name)
+
+    def get(self, name: str) -> Any:
+        """A member of any type; None if it is missing or null."""
+        return self.values.get(name)
+
+    def text(self, name: str) -> str:
+        """A string that is not empty."""
+        value = self.get(name)
+        if not isinstance(value, str) or not value:
+            raise self.error(name, "is missing" if value is None else "must be a string that is not empty")
+        return value
+
+    def flag(self, name: str, default: bool = False) -> bool:
+        """True or false; ``default`` if it is missing or null."""
+        value = self.get(name)
+        if not isinstance(value, bool | None):
+            raise self.error(name, "must be true, false or null")
+        return default if value is None else value
+
+    def number(self, name: str, default: Any, low: float, high: float, *, whole: bool = False) -> Any:
+        """A number from ``low`` to ``high``; ``default`` if it is missing or null."""
+        value = self.get(name)
+        if value is None:
+            return default
+        kinds: Any = int if whole else int | float
+        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+            raise self.error(name, f"must be {'a whole number' if whole else 'a number'} from {low} to {high}, or null")
+        return value
+
+    def object(self, name: str, *, required: bool = False) -> Fields:
+        """The fields of an object; none if it is missing or null and not ``required``."""
+        value = {} if self.get(name) is None and not required else self.get(name)
+        if not isinstance(value, dict):
+            raise self.error(name, "is missing" if value is None else "must be an object")
+        return Fields(value, f"{self.path}{name}.")
+
+    def objects(self, name: str, *, required: bool = False) -> Iterator[Fields]:
+        """The fields of each object in an array; none if it is missing or null and not ``required``."""
+        value = [] if self.get(name) is None and not required else self.get(name)
+        if not isinstance(value, list) or (required and not value):
+            problem = "must be an array" + (" that is not empty" if required else "")
+            raise self.error(name, "is missing" if value is None else problem)
+        for position, element in enumerate(value):
+            if not isinstance(element, dict):
+                raise self.error(f"{name}[{position}]", "must be an object")
+            yield Fields(element, f"{self.path}{name}[{position}].")
+
+
+def _read_object(body: bytes) -> dict[str, Any]:
+    """The JSON object of a body. Raises ``RequestError`` if it is none."""
+    if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
+        raise RequestError("bad_request", f"the body holds more than {MAX_CONTAINERS} arrays and objects")
+    try:
+        values = read_json(body.decode(), parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise RequestError("bad_request", f"the body is not valid JSON: {problem}") from None
+    if not isinstance(values, dict):
+        raise RequestError("bad_request", "the body must be a JSON object")
+    if _SURROGATE_ESCAPE.search(body):
+        for name, value in values.items():
+            try:
+                to_json({name: value}).encode()
+            except UnicodeEncodeError:
+                raise RequestError("bad_request", "a string holds half of a surrogate pair", param=name) from None
+    return values
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON number")
