@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -10,18 +11,22 @@ from pathlib import Path
 import pytest
 from schema import problems
 
-from sse_ref.conformance import clients, corpus, decoders, encoders, scripts, servers
+from sse_ref.conformance import clients, corpus, decoders, encoders, hostile, servers
 from sse_ref.conformance.corpus import LEVELS, TARGETS, Vector, load
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "sse_ref" / "conformance"
 SCHEMA = json.loads((FOLDER / "schema" / "vector.json").read_text())
+PING = {"event": "ping", "json": {"type": "ping"}}
 ALL = [vector for target in TARGETS for vector in load(target)]
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_file_has_the_form_of_the_schema(target: str) -> None:
-    assert list(problems(SCHEMA, json.loads((FOLDER / "corpus" / f"{target}.json").read_text()))) == []
+@pytest.mark.parametrize("file", sorted((FOLDER / "corpus").rglob("*.json")), ids=lambda file: file.stem)
+def test_file_has_the_form_of_the_schema_and_the_name_of_what_it_holds(file: Path) -> None:
+    value = json.loads(file.read_text())
+    assert list(problems(SCHEMA, value)) == []
+    names = [value["target"], value["profile"]] if "profile" in value else [value["target"]]
+    assert file.relative_to(FOLDER / "corpus").with_suffix("").parts == tuple(names)
 
 
 @pytest.mark.parametrize(
@@ -101,24 +106,53 @@ def test_cuts_are_made_inside_crlf_characters_and_the_byte_order_mark() -> None:
 
 def test_every_server_vector_has_a_check_and_its_exchanges() -> None:
     assert set(servers.CHECKS) == {vector.id for vector in load("server")}
-    exchanges = corpus.document("server")["exchanges"]
-    used = {name for vector in load("server") for name in vector.body["exchanges"]}
-    assert used == set(exchanges)
+    for profile in corpus.profiles_of("server"):
+        exchanges = corpus.document("server", profile)["exchanges"]
+        used = {name for v in load("server") if v.profile == profile for name in v.body["exchanges"]}
+        assert used == set(exchanges)
+
+
+def test_every_check_has_the_name_of_its_vector() -> None:
+    for id, check in servers.CHECKS.items():
+        assert check.__name__ == re.sub("[/.-]", "_", id)
+
+
+def test_part_of_a_script_may_have_an_event_type() -> None:
+    vector = corpus.vector_of(
+        "client", {**load("client")[0].as_json(), "connections": [{"body": [PING]}]}, "openai-chat"
+    )
+    assert b'event: ping\ndata: {"type": "ping"}\n\n' in hostile.steps_of(vector, "")[0][1].data
 
 
 def test_every_script_can_be_made() -> None:
     for vector in load("client"):
-        for steps in scripts.steps_of(vector, "http://x/case"):
+        for steps in hostile.steps_of(vector, "http://x/case"):
             assert steps and all(step.do in ("send", "pause", "await", "hold", "reset", "close") for step in steps)
 
 
 def test_every_request_can_be_made() -> None:
     for vector in load("encoder"):
         json.dumps(encoders.request_of(vector))
-    target = servers.Target("http://h/v1", dict.fromkeys(["", *servers.ROLES], "m"), key="k")
-    for spec in corpus.document("server")["exchanges"].values():
-        assert b"{model}" not in target.request(spec)
-    assert all(isinstance(json.dumps({**clients.REQUEST, **v.body.get("request", {})}), str) for v in load("client"))
+    for profile in corpus.PROFILES:
+        target = servers.Target("http://h/v1", dict.fromkeys(["", *servers.ROLES], "m"), key="k", profile=profile)
+        for spec in corpus.document("server", profile)["exchanges"].values():
+            data = target.request(spec)
+            assert b"{model}" not in data and (b"Authorization: Bearer k\r\n" in data) == ("key" not in spec)
+    for vector in load("client"):
+        environment = clients._environment(vector, "http://h")
+        assert ("SSE_CONFORMANCE_BODY" in environment) == (vector.profile != "sse")
+
+
+def test_question_is_asked_with_and_without_a_limit() -> None:
+    target = servers.Target("http://h/v1", {"": "m"})
+    body = json.loads(target.ask("Why {model}?", tokens=3).partition(b"\r\n\r\n")[2])
+    assert body == {
+        "model": "m",
+        "messages": [{"role": "user", "content": "Why {model}?"}],
+        "stream": True,
+        "max_tokens": 3,
+    }
+    assert b"max_tokens" not in target.ask("Why?")
 
 
 @pytest.mark.once

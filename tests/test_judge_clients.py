@@ -17,9 +17,9 @@ import pytest
 from broken.clients import CHAT, SOURCE
 from raw import wait_for
 
-from sse_ref.conformance import clients, scripts
+from sse_ref.conformance import clients, hostile
 from sse_ref.conformance.corpus import Vector, load
-from sse_ref.conformance.scripts import HostileServer
+from sse_ref.conformance.hostile import HostileServer
 from sse_ref.conformance.verdicts import Result
 
 VECTORS = {vector.id: vector for vector in load("client")}
@@ -47,7 +47,7 @@ def test_correct_client_of_another_make_passes_everything(server: HostileServer)
 
 @pytest.mark.once
 def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scripts, "HOLD_SECONDS", 3.0)  # what fails by holding out does so for less long
+    monkeypatch.setattr(hostile, "HOLD_SECONDS", 3.0)  # what fails by holding out does so for less long
     runs = [(fault, id) for faults in (CHAT, SOURCE) for fault, ids in faults.items() for id in ids.split()]
     assert len(CHAT) + len(SOURCE) >= 25
     assert {id for _, id in runs} == {vector.id for vector in VECTORS.values() if vector.level != "may"}
@@ -84,7 +84,7 @@ def test_start_of_a_client_is_not_counted(server: HostileServer) -> None:
 def test_what_was_only_late_is_to_be_tried_again(
     id: str, server: HostileServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(scripts, "HOLD_SECONDS", 0.2)
+    monkeypatch.setattr(hostile, "HOLD_SECONDS", 0.2)
     late = {"end/held-after-done": "waits-for-the-end", "wire/shown-as-it-comes": "prints-at-the-end"}
     result = judge(VECTORS[id], late[id], server)
     assert (result.verdict, result.expired) == ("fail", True)
@@ -140,7 +140,7 @@ def test_case_is_run_again_when_its_own_pauses_came_late(
 ) -> None:
     runs = []
 
-    def run(vector: Vector, session: scripts.Session, *rest: object) -> clients.Printed:
+    def run(vector: Vector, session: hostile.Session, *rest: object) -> clients.Printed:
         runs.append(session)
         session.late = 5.0 if len(runs) == 1 else 0.0
         return clients.Printed(end={"end": "timeout" if len(runs) == 1 else "complete"}, deltas=["Hello"])
@@ -214,7 +214,7 @@ def test_cases_are_opened_while_others_are_played(server: HostileServer) -> None
 
 
 def test_stopping_the_server_ends_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scripts, "HOLD_SECONDS", 600.0)
+    monkeypatch.setattr(hostile, "HOLD_SECONDS", 600.0)
     with HostileServer() as server:
         session = server.open(VECTORS["time/silent-before-head"])
         with ThreadPoolExecutor(1) as pool:
@@ -247,8 +247,8 @@ def test_serve_plays_the_cases_by_hand() -> None:
 
 def told(id: str, end: dict[str, object], *deltas: str) -> tuple[str, str]:
     """The verdict on a client that prints this, where the server saw one good request."""
-    session = scripts.Session(VECTORS[id], "")
-    session.requests.append(scripts.Heard("POST", "/", [], b"{}", time.monotonic()))
+    session = hostile.Session(VECTORS[id], "")
+    session.requests.append(hostile.SeenRequest("POST", "/", [], b"{}", time.monotonic()))
     return clients.compare(VECTORS[id], clients.Printed(deltas=list(deltas), end=end), session)
 
 
@@ -266,8 +266,8 @@ def test_what_a_client_does_not_tell_is_a_skip() -> None:
 
 def test_giving_up_early_is_told_by_the_time_of_the_last_line() -> None:
     vector = VECTORS["time/silent-after-head"]
-    session = scripts.Session(vector, "")
-    session.requests.append(scripts.Heard("POST", "/", [], b"{}", time.monotonic() - 5))
+    session = hostile.Session(vector, "")
+    session.requests.append(hostile.SeenRequest("POST", "/", [], b"{}", time.monotonic() - 5))
     early = clients.Printed(end={"end": "timeout", "text": ""}, ended_at=session.requests[0].at + 0.1)
     assert clients.compare(vector, early, session)[0] == "fail"
     early.ended_at = session.requests[0].at + 1.1

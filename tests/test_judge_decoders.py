@@ -16,7 +16,7 @@ from broken.decoders import FAULTS, UNUSUAL, Decoder, Program
 from sse_ref.conformance import decoders, programs, reference
 from sse_ref.conformance.corpus import Vector, load
 from sse_ref.conformance.decoders import FEATURES, judge
-from sse_ref.conformance.verdicts import Usage, count
+from sse_ref.conformance.verdicts import UsageError, count
 
 VECTORS = {vector.id: vector for vector in load("decoder")}
 SMALL = [v for v in VECTORS.values() if "linear" not in v.body and sum(map(len, decoders.cuttings(v)[0].chunks)) < 5000]
@@ -346,7 +346,7 @@ def test_standard_error_never_decides() -> None:
 
 
 def test_command_that_does_not_exist_cannot_be_run() -> None:
-    with pytest.raises(Usage, match="cannot be started"):
+    with pytest.raises(UsageError, match="cannot be started"):
         judge(VECTORS["framing/empty-stream"], programs.Program(["./no-such-program"]), ALL)
 
 

@@ -18,10 +18,10 @@ from raw import wait_for
 from schema import problems
 
 from sse_ref.conformance import matrix, reports, verdicts
-from sse_ref.conformance.commands import run_vectors
 from sse_ref.conformance.corpus import load, vector_of
 from sse_ref.conformance.reports import Run
-from sse_ref.conformance.verdicts import Known, Result, Usage, conformance, exit_status
+from sse_ref.conformance.runs import run_vectors
+from sse_ref.conformance.verdicts import Known, Result, UsageError, conformance, exit_status
 
 ROOT = Path(__file__).parents[1]
 DECODERS = {vector.id: vector for vector in load("decoder")}
@@ -120,7 +120,7 @@ def test_known_failures_are_read_with_reason_and_flakiness() -> None:
 
 
 def test_pattern_without_a_match_is_an_error_of_use() -> None:
-    with pytest.raises(Usage, match="line 2: no vector matches 'eol/nothing'"):
+    with pytest.raises(UsageError, match="line 2: no vector matches 'eol/nothing'"):
         verdicts.read_known("eol/lf\neol/nothing\n", load("decoder"))
 
 

@@ -15,7 +15,7 @@ from broken.server import FAULTS, KEY, SOURCE_FAULTS, UNUSUAL, Broken, serving
 
 from sse_ref.conformance import corpus, servers, wire
 from sse_ref.conformance.corpus import load
-from sse_ref.conformance.servers import ROLES, Target, judge, judge_patiently
+from sse_ref.conformance.servers import ROLES, Target, chats, judge, judge_patiently, streams
 from sse_ref.conformance.verdicts import Result
 from sse_ref.conformance.wire import Address, Connection
 from sse_ref.server import running
@@ -30,7 +30,7 @@ def target(server: Broken, **more: object) -> Target:
 
 def run(fault: str, ids: list[str], profile: str = "openai-chat", **more: object) -> list[Result]:
     with serving(fault, profile) as server:
-        asked = target(server, **more)
+        asked = target(server, profile=profile, **more)
         return [judge(VECTORS[id], asked) for id in ids]
 
 
@@ -58,8 +58,7 @@ def test_correct_but_unusual_servers_are_not_failed() -> None:
 
 
 @pytest.mark.once
-def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(servers, "LONG_SILENCE", 0.3)  # no test waits half a minute
+def test_every_fault_is_caught_and_no_vector_is_dead() -> None:
     jobs = [
         (fault, ids.split(), profile)
         for profile, faults in (("openai-chat", FAULTS), ("sse", SOURCE_FAULTS))
@@ -71,7 +70,8 @@ def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyP
 
     def one(job: tuple[str, list[str], str]) -> list[Result]:
         fault, ids, profile = job
-        return run(fault, ids, profile, pid=os.getpid() if fault == "leaks" else None)
+        pid = os.getpid() if fault == "leaks" else None
+        return run(fault, ids, profile, pid=pid, long_silence=0.3)  # no test waits half a minute
 
     quiet = [job for job in jobs if job[0] != "leaks"]
     with ThreadPoolExecutor(6) as pool:
@@ -84,7 +84,7 @@ def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyP
 def test_slow_server_fails_nothing_for_it() -> None:
     with running(tps=100) as server:
         asked = Target(f"{server.url}/v1", {"": "toy", "echo": "toy-echo"}, timeout=0.2)
-        asked.warm_up("openai-chat")
+        asked.warm_up()
         for id in ("head/not-streamed", "chunk/equals-whole", "frame/ends-after-done"):
             result = judge(VECTORS[id], asked)
             assert result.verdict == "pass", (id, result.reason)
@@ -94,7 +94,7 @@ def test_slow_server_fails_nothing_for_it() -> None:
 def test_server_with_one_slot_fails_nothing_for_it() -> None:
     with serving("serial") as server:
         asked = Target(server.url, MODELS, KEY, timeout=1.0)
-        asked.warm_up("openai-chat")
+        asked.warm_up()
         results = [judge(VECTORS[id], asked) for id in of("openai-chat") if id.startswith("life/")]
         again = [judge_patiently(result.vector, asked, 20.0) if result.expired else result for result in results]
     assert {result.verdict for result in again} <= {"pass", "skip"}, [(r.vector.id, r.reason) for r in again]
@@ -145,7 +145,7 @@ def test_server_that_trickles_for_ever_is_not_waited_for_for_ever(forever: bytes
 
     thread = threading.Thread(target=trickle)
     thread.start()
-    address = Address.of(f"http://127.0.0.1:{listener.getsockname()[1]}")
+    address = Address.parse(f"http://127.0.0.1:{listener.getsockname()[1]}")
     try:
         with Connection(address, 5.0, limit=0.5) as connection:
             exchange = connection.answer()
@@ -170,8 +170,8 @@ def test_body_is_bounded_in_every_framing(framing: str, monkeypatch: pytest.Monk
 @pytest.mark.once
 def test_source_without_end_is_judged_and_over() -> None:
     with serving("endless", "sse") as server:
-        asked = Target(server.url, MODELS, timeout=0.5)
-        asked.warm_up("sse")
+        asked = Target(server.url, MODELS, timeout=0.5, profile="sse")
+        asked.warm_up()
         results = [judge(VECTORS[id], asked) for id in of("sse")]
     assert {result.verdict for result in results} <= {"pass", "skip"}, [
         (r.vector.id, r.reason) for r in results if r.verdict == "fail"
@@ -180,7 +180,7 @@ def test_source_without_end_is_judged_and_over() -> None:
 
 def test_source_is_asked_at_its_url_as_it_was_given() -> None:
     for path in ("/events/", "/events", "", "/"):
-        asked = Target(f"http://127.0.0.1:1{path}", {"": ""})
+        asked = Target(f"http://127.0.0.1:1{path}", {"": ""}, profile="sse")
         assert asked.request({"method": "GET", "path": ""}).startswith(f"GET {path or '/'} HTTP/1.1\r\n".encode())
         assert asked.request({"method": "GET", "path": "/models"}).startswith(
             f"GET {path.rstrip('/')}/models ".encode()
@@ -193,16 +193,16 @@ def test_text_that_depends_on_the_request_is_not_a_short_one(
 ) -> None:
     with serving() as server:
         asked = target(server)
-        text = asked.chat("seeded").text()
+        text = chats.chat_of(asked, "seeded").text()
         told = type("Chat", (), {"text": lambda self, index=0: ends or text[:-2], "finish": lambda self: ["stop"]})()
-        monkeypatch.setattr(servers, "_with_stop", lambda target, stop: told)
+        monkeypatch.setattr(chats, "with_stop", lambda target, stop: told)
         assert judge(VECTORS["chunk/stop-unmatched"], asked).verdict == verdict
 
 
 def test_gzip_of_one_member_for_each_event_is_incremental() -> None:
     parts = [gzip.compress(b"data: %d\n\n" % number) for number in range(3)]
-    assert list(servers._unpacked(parts)) == [b"data: 0\n\n", b"data: 1\n\n", b"data: 2\n\n"]
-    assert list(servers._unpacked([b"".join(parts)])) == [b"data: 0\n\ndata: 1\n\ndata: 2\n\n"]
+    assert list(streams.unpacked(parts)) == [b"data: 0\n\n", b"data: 1\n\n", b"data: 2\n\n"]
+    assert list(streams.unpacked([b"".join(parts)])) == [b"data: 0\n\ndata: 1\n\ndata: 2\n\n"]
 
 
 # ---- What cannot be judged is a skip ---------------------------------------------------------------------------------
@@ -277,7 +277,7 @@ def exchange_of(raw: bytes) -> object:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with Connection(Address.of(f"http://127.0.0.1:{listener.getsockname()[1]}"), 2.0) as connection:
+    with Connection(Address.parse(f"http://127.0.0.1:{listener.getsockname()[1]}"), 2.0) as connection:
         connection.send(b"GET / HTTP/1.1\r\n\r\n")
         exchange = connection.answer()
     thread.join()
@@ -338,7 +338,7 @@ def test_source_that_never_ends_is_judged_by_its_beginning() -> None:
 
     thread = threading.Thread(target=run, daemon=True)
     thread.start()
-    asked = Target(f"http://127.0.0.1:{listener.getsockname()[1]}/", {"": ""}, timeout=3.0)
+    asked = Target(f"http://127.0.0.1:{listener.getsockname()[1]}/", {"": ""}, timeout=3.0, profile="sse")
     verdicts = [judge(VECTORS[f"events/{id}"], asked).verdict for id in ("content-type", "utf8", "last-chunk")]
     stopping.set()
     thread.join()
@@ -349,7 +349,7 @@ def test_source_that_never_ends_is_judged_by_its_beginning() -> None:
 def test_chunks_that_come_at_one_time_are_no_increments() -> None:
     chunks = b"1\r\na\r\n" * 20 + b"0\r\n\r\n"
     url, thread = serve(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
-    with Connection(Address.of(url), 3.0) as connection:
+    with Connection(Address.parse(url), 3.0) as connection:
         connection.send(b"GET / HTTP/1.1\r\n\r\n")
         assert len(connection.answer().arrivals) <= 2
     thread.join()
@@ -375,4 +375,4 @@ def test_json_answer_that_is_cut_fails() -> None:
 
 def test_base_url_may_have_a_query() -> None:
     target = Target("http://h/v1?api-version=1", {"": "m"})
-    assert target.body("x").startswith(b"POST /v1/chat/completions?api-version=1 HTTP/1.1\r\n")
+    assert target.ask("x").startswith(b"POST /v1/chat/completions?api-version=1 HTTP/1.1\r\n")

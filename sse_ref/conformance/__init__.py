@@ -10,13 +10,15 @@ Read it in this order; each module imports only modules above it:
     programs      a program under test: one line of JSON to it, one line back
     decoders      judges decoders: bytes and cuttings to them, events back
     encoders      judges encoders: events to them, bytes back, read by our decoder
-    scripts       the hostile server that plays the scripts of the client cases
+    hostile       the hostile server that plays the scripts of the client cases
     clients       judges clients: by what they print, and by what the hostile server saw
     wire          HTTP on a raw socket, so that nothing is hidden
-    servers       judges servers: the checks of the server vectors, one function each
+    servers       judges servers: one function for each vector, one file for each profile
     reports       what is printed and written: text, JSON, JUnit, TAP, Markdown, badge, annotations
     matrix        several reports as one page of HTML
-    reference     our own decoder, encoder and client as programs under test
+    reference     our own decoder, encoder, client and server under test
+    runs          which vectors, against which program, and what is written of it
+    looking       vectors listed, shown, exported, played by hand
     commands      ``python -m sse_ref.conformance``
 
 A vector is data, so that suites in other languages can use it (``export`` writes it out); code only knows how to put it to

@@ -21,18 +21,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import IO, Any
 
-from sse_ref.conformance.corpus import Vector, text_of
+from sse_ref.conformance.corpus import Vector, document, text_of
+from sse_ref.conformance.hostile import HOLD_SECONDS, HostileServer, SeenRequest, Session
 from sse_ref.conformance.programs import KEPT_STDERR, kill, start
-from sse_ref.conformance.scripts import HOLD_SECONDS, Heard, HostileServer, Session
 from sse_ref.conformance.verdicts import Result
 
-__all__ = ["ENDS", "REQUEST", "Printed", "Started", "judge"]
+__all__ = ["ENDS", "Printed", "Started", "judge"]
 
 ENDS = ("complete", "truncated", "api_error", "protocol_error", "http_error", "timeout", "cancelled")
 """The outcomes that a client's last line may name."""
-
-REQUEST = {"model": "judge", "messages": [{"role": "user", "content": "Say hello"}], "stream": True}
-"""The request body that every case of ``openai-chat`` begins with."""
 
 IDLE_S = 10.0  # seconds of silence that a client should stand, unless a case is about it
 MAX_OUTPUT = 64 * 2**20  # bytes
@@ -102,7 +99,7 @@ def judge(
             break
     verdict, reason = compare(vector, printed, session)
     result = Result(vector, verdict, reason, stderr=printed.stderr, ms=1000 * (time.perf_counter() - began))
-    overstayed = any(heard.held_to_the_end or heard.awaited is False for heard in session.requests)
+    overstayed = any(request.held_to_the_end or request.awaited is False for request in session.requests)
     result.expired = printed.expired or (verdict == "fail" and overstayed)
     result.expected = vector.body["expect"]
     result.actual = {"end": printed.end, "text": printed.text, "events": printed.events}
@@ -122,8 +119,8 @@ def _environment(vector: Vector, base: str) -> dict[str, str]:
         "NO_PROXY": "127.0.0.1",
         "no_proxy": "127.0.0.1",
     }
-    if vector.profile == "openai-chat":
-        environment["SSE_CONFORMANCE_BODY"] = json.dumps({**REQUEST, **vector.body.get("request", {})})
+    if request := document("client", vector.profile).get("request"):
+        environment["SSE_CONFORMANCE_BODY"] = json.dumps({**request, **vector.body.get("request", {})})
     if "cancel_after" in vector.body:
         environment["SSE_CONFORMANCE_CANCEL_AFTER"] = str(vector.body["cancel_after"])
     return environment
@@ -277,10 +274,10 @@ def _closes(session: Session) -> bool:
     """True if the client closes every connection that is held, while it is held."""
     deadline = time.monotonic() + HOLD_SECONDS * session.patience
     while True:
-        held = [heard for heard in session.requests if heard.held and not heard.left]
+        held = [request for request in session.requests if request.held and not request.left]
         if not held:
             return True
-        if time.monotonic() > deadline or any(heard.held_to_the_end for heard in held):
+        if time.monotonic() > deadline or any(request.held_to_the_end for request in held):
             return False
         time.sleep(0.01)
 
@@ -400,16 +397,16 @@ def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at:
     least, most = expect.get("requests", (1, 1_000_000))
     if not least <= len(requests) <= most:
         return f"the server saw {len(requests)} requests, not {least if least == most else f'{least} to {most}'}"
-    for number, (heard, want) in enumerate(zip(requests, expect.get("each", []), strict=False), 1):
-        if reason := _request_differs(heard, want):
+    for number, (request, want) in enumerate(zip(requests, expect.get("each", []), strict=False), 1):
+        if reason := _request_differs(request, want):
             return f"request {number}: {reason}"
     if "gap_s" in expect and len(requests) > 1:
         gap = requests[1].at - requests[0].at
         if gap < 0.9 * expect["gap_s"]:
             return f"the second request came after {gap:.2f} s, before the {expect['gap_s']:g} s that were asked for"
-    if expect.get("left") and any(heard.held_to_the_end for heard in requests):
+    if expect.get("left") and any(request.held_to_the_end for request in requests):
         return f"it did not leave while the connection was held for {HOLD_SECONDS * session.patience:g} s"
-    if expect.get("prompt") and any(heard.awaited is False for heard in requests):
+    if expect.get("prompt") and any(request.awaited is False for request in requests):
         return "it printed no text before the stream had ended"
     if "after_s" in expect and session.requests:
         waited = ended_at - requests[0].at
@@ -418,27 +415,27 @@ def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at:
     return ""
 
 
-def _request_differs(heard: Heard, want: Mapping[str, Any]) -> str:
-    if "method" in want and heard.method != want["method"]:
-        return f"the method is {heard.method}, not {want['method']}"
+def _request_differs(request: SeenRequest, want: Mapping[str, Any]) -> str:
+    if "method" in want and request.method != want["method"]:
+        return f"the method is {request.method}, not {want['method']}"
     for name, value in want.get("headers", {}).items():
-        got = heard.header(name)
+        got = request.header(name)
         if got is None or value.lower() not in got.lower():
             return f"the header {name} is {got!r}, and does not have {value!r}"
     for name, value in want.get("exact", {}).items():
-        if heard.header(name) != value:
-            return f"the header {name} is {heard.header(name)!r}, not {value!r}"
+        if request.header(name) != value:
+            return f"the header {name} is {request.header(name)!r}, not {value!r}"
     for name, value in want.get("unlike", {}).items():
-        if heard.header(name) == value:
+        if request.header(name) == value:
             return f"the header {name} is {value!r}"
     for name in want.get("without", []):
-        if heard.header(name) is not None:
-            return f"the header {name} is there: {heard.header(name)!r}"
+        if request.header(name) is not None:
+            return f"the header {name} is there: {request.header(name)!r}"
     if "body" in want:
         try:
-            body = json.loads(heard.body)
+            body = json.loads(request.body)
         except ValueError:
-            return f"the body is not JSON: {heard.body[:60]!r}"
+            return f"the body is not JSON: {request.body[:60]!r}"
         for name, value in want["body"].items():
             if not isinstance(body, dict) or body.get(name) != value:
                 return f"the body's {name} is not {_brief(value)}"

@@ -17,10 +17,28 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-__all__ = ["LEVELS", "TARGETS", "Vector", "bytes_of", "load", "matching", "text_of", "versions"]
+__all__ = ["DEFAULT_PROFILE", "LEVELS", "PROFILES", "TARGETS", "Vector", "bytes_of", "document", "load", "matching"]
+__all__ += ["profiles_of", "text_of", "versions"]
 
 TARGETS = ("decoder", "encoder", "client", "server")
 LEVELS = ("must", "should", "may")
+FILES = resources.files("sse_ref.conformance") / "corpus"
+
+
+def profiles_of(target: str) -> tuple[str | None, ...]:
+    """The profiles of a target, one file each in the folder of its name; (None,) for a target without profiles.
+
+    >>> profiles_of("decoder"), profiles_of("server")
+    ((None,), ('openai-chat', 'sse'))
+    """
+    folder = FILES / target
+    return tuple(sorted(file.name.removesuffix(".json") for file in folder.iterdir())) if folder.is_dir() else (None,)
+
+
+PROFILES = tuple(filter(None, profiles_of("server")))
+"""What clients and servers may be: of a provider's API, or of plain event streams (``sse``)."""
+
+DEFAULT_PROFILE = "openai-chat"
 
 
 @dataclass(frozen=True)
@@ -42,7 +60,7 @@ class Vector:
 
     @property
     def profile(self) -> str | None:
-        """``openai-chat`` or ``sse`` for vectors of clients and servers, None for the others."""
+        """A name in ``PROFILES`` for vectors of clients and servers, None for the others."""
         return self.body.get("profile")
 
     @property
@@ -56,35 +74,35 @@ class Vector:
         return tuple(self.body.get("needs", ()))
 
     def as_json(self) -> dict[str, Any]:
-        """The vector as it stands in the file, with its target."""
+        """The vector as it stands in the file, with its target and profile."""
         named = {"id": self.id, "target": self.target, "title": self.title, "level": self.level}
         return {**named, "basis": self.basis, "since": self.since, **self.body}
 
 
 @cache
-def document(target: str) -> dict[str, Any]:
-    """The corpus file of one target, as JSON."""
-    path = resources.files("sse_ref.conformance") / "corpus" / f"{target}.json"
+def document(target: str, profile: str | None = None) -> dict[str, Any]:
+    """The corpus file of one target, or of one profile of it, as JSON."""
+    path = FILES / target / f"{profile}.json" if profile else FILES / f"{target}.json"
     loaded: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     return loaded
 
 
 @cache
 def load(target: str) -> tuple[Vector, ...]:
-    """Every vector of a target (``decoder``, ``encoder``, ``client`` or ``server``), in the order of the file.
+    """Every vector of a target (``decoder``, ``encoder``, ``client`` or ``server``), in the order of the files.
 
     >>> [vector.title for vector in load("decoder")][:2]
     ['An empty stream holds no event.', 'A blank line dispatches the data before it.']
     """
-    return tuple(vector_of(target, entry) for entry in document(target)["vectors"])
+    profiles = profiles_of(target)
+    return tuple(vector_of(target, entry, name) for name in profiles for entry in document(target, name)["vectors"])
 
 
-def vector_of(target: str, entry: dict[str, Any]) -> Vector:
+def vector_of(target: str, entry: dict[str, Any], profile: str | None = None) -> Vector:
     """Make a vector of its JSON object."""
-    named = ("id", "title", "level", "basis", "since")
-    return Vector(
-        target=target, **{n: entry[n] for n in named}, body={k: v for k, v in entry.items() if k not in named}
-    )
+    named = {name: entry[name] for name in ("id", "title", "level", "basis", "since")}
+    body = {name: value for name, value in entry.items() if name not in named}
+    return Vector(target=target, **named, body={"profile": profile, **body} if profile else body)
 
 
 def versions() -> list[str]:

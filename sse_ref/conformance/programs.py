@@ -24,7 +24,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
-from sse_ref.conformance.verdicts import Usage
+from sse_ref.conformance.verdicts import UsageError
 
 __all__ = [
     "GLANCE",
@@ -61,7 +61,7 @@ class Died(Exception):
 
 
 def start(command: Sequence[str], environment: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-    """Start a command with pipes, in a process group of its own. Raises ``Usage`` if it cannot be started."""
+    """Start a command with pipes, in a process group of its own. Raises ``UsageError`` if it cannot be started."""
     try:
         with _uninterrupted():
             process = subprocess.Popen(
@@ -75,10 +75,10 @@ def start(command: Sequence[str], environment: Mapping[str, str] | None = None) 
             _LIVE.add(process)  # first this, then the look: ``none_started`` does it the other way round
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
-        raise Usage(f"the command {command[0]!r} cannot be started: {reason}") from None
+        raise UsageError(f"the command {command[0]!r} cannot be started: {reason}") from None
     if _ENDING.is_set():
         kill(process)
-        raise Usage("the judge is being ended")
+        raise UsageError("the judge is being ended")
     return process
 
 

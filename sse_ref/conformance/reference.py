@@ -1,4 +1,4 @@
-"""Our own decoder, encoder and client as programs under test: ``python -m sse_ref.conformance.reference decoder``.
+"""Our own decoder, encoder, client and server under test: ``python -m sse_ref.conformance.reference decoder``.
 
 In:   what the protocol says (README.md beside this file): requests as lines of JSON; for a client, a URL.
 Out:  replies as lines of JSON. They show how small an adapter is.
@@ -6,18 +6,21 @@ Out:  replies as lines of JSON. They show how small an adapter is.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sse_ref.client import ChatStream, EventSource
 from sse_ref.codec import SSEDecoder, encode_comment, encode_event
 from sse_ref.errors import StreamError
-from sse_ref.pieces import Text
+from sse_ref.model import MODELS
+from sse_ref.pieces import Prompt, Text, TokenLogprob
+from sse_ref.server import running
 
-__all__ = ["chat", "decode", "encode", "main", "source"]
+__all__ = ["chat", "decode", "encode", "main", "our_own", "source"]
 
 FEATURES = ["event", "id", "retry", "last_event_id", "comment"]
 
@@ -105,6 +108,32 @@ def main(arguments: list[str]) -> int:
         except (ValueError, TypeError) as error:
             say({"id": request["id"], "error": str(error)})
     return 0
+
+
+@contextlib.contextmanager
+def our_own(profile: str) -> Iterator[list[str]]:
+    """Start the server of this package, and yield the arguments that judge it."""
+
+    def breaking_down(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
+        for number, token in enumerate(MODELS["toy"](prompt, choice)):
+            if number == 5:
+                raise RuntimeError("on purpose: this is how a server that breaks down is judged")
+            yield token
+
+    if profile == "sse":
+        with running() as server:
+            yield [f"{server.url}/events?prompt=Tell+me+a+story&max_tokens=24"]
+        return
+    os.environ["SSE_REF_SELF_KEY"] = "judge"
+    MODELS["self-crash"] = breaking_down
+    with contextlib.ExitStack() as stack:
+        stack.callback(MODELS.pop, "self-crash")
+        server = stack.enter_context(running(tps=300, heartbeat=0.2, api_key="judge", max_streams=16))
+        models = {"echo": "toy-echo", "slow": "toy-slow", "error": "toy-flaky", "crash": "self-crash"}
+        given = ["--model", "toy", "--api-key-env", "SSE_REF_SELF_KEY", "--journal", f"{server.url}/journal"]
+        for role, model in models.items():
+            given += ["--model-for", f"{role}={model}"]
+        yield [f"{server.url}/v1", *given, "--pid", str(os.getpid())]
 
 
 if __name__ == "__main__":

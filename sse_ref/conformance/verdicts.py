@@ -26,7 +26,7 @@ __all__ = [
     "VERDICTS",
     "Known",
     "Result",
-    "Usage",
+    "UsageError",
     "conformance",
     "count",
     "exit_status",
@@ -38,7 +38,7 @@ __all__ = [
 VERDICTS = ("pass", "fail", "error", "skip", "not-run", "xfail", "xpass")
 
 
-class Usage(Exception):
+class UsageError(Exception):
     """The run cannot be made as it was asked for; the message says what to change. Exit status 2."""
 
 
@@ -81,7 +81,7 @@ class Known:
 def read_known(text: str, vectors: Sequence[Vector]) -> list[Known]:
     """Read a known-failure file: one glob a line, a reason after ``#``, ``~`` before what fails only sometimes.
 
-    Raises ``Usage`` for a pattern that matches no id of ``vectors``: a list that is never cleaned up hides failures.
+    Raises ``UsageError`` for a pattern that matches no id of ``vectors``: a list that is never cleaned up hides failures.
 
     >>> from sse_ref.conformance.corpus import load
     >>> read_known("~bom/*  # to be fixed in 2.0", load("decoder"))
@@ -96,7 +96,7 @@ def read_known(text: str, vectors: Sequence[Vector]) -> list[Known]:
         flaky = pattern.startswith("~")
         pattern = pattern.removeprefix("~").strip()
         if not any(fnmatch.fnmatchcase(vector.id, pattern) for vector in vectors):
-            raise Usage(f"known failures, line {number}: no vector matches {pattern!r}")
+            raise UsageError(f"known failures, line {number}: no vector matches {pattern!r}")
         known.append(Known(pattern, reason.strip(), flaky))
     return known
 

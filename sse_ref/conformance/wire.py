@@ -21,7 +21,7 @@ from functools import cached_property
 
 from sse_ref.codec import ServerSentEvent, SSEDecoder
 from sse_ref.conformance.programs import GLANCE
-from sse_ref.conformance.verdicts import Usage
+from sse_ref.conformance.verdicts import UsageError
 
 __all__ = ["Address", "Connection", "Exchange", "request_bytes"]
 
@@ -41,19 +41,19 @@ class Address:
     query: str = ""
 
     @staticmethod
-    def of(url: str) -> Address:
-        """Read a URL. Raises ``Usage`` if it is none.
+    def parse(url: str) -> Address:
+        """Read a URL. Raises ``UsageError`` if it is none.
 
-        >>> Address.of("http://127.0.0.1:8000/v1")
+        >>> Address.parse("http://127.0.0.1:8000/v1")
         Address(scheme='http', host='127.0.0.1', port=8000, path='/v1', query='')
         """
         try:
             parts = urllib.parse.urlsplit(url)
             port = parts.port
         except ValueError:
-            raise Usage(f"{url!r} is not a URL") from None
+            raise UsageError(f"{url!r} is not a URL") from None
         if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
-            raise Usage(f"the URL must be like http://127.0.0.1:8000/v1, not {url!r}")
+            raise UsageError(f"the URL must be like http://127.0.0.1:8000/v1, not {url!r}")
         port = port or {"http": 80, "https": 443}[parts.scheme]
         return Address(parts.scheme, parts.hostname, port, parts.path, parts.query)
 
@@ -145,7 +145,7 @@ class Connection:
         try:
             raw = socket.create_connection((address.host, address.port), timeout)
         except OSError as error:
-            raise Usage(f"nothing answers at {address.authority}: {error}") from None
+            raise UsageError(f"nothing answers at {address.authority}: {error}") from None
         try:
             if receive_buffer:
                 raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -154,7 +154,7 @@ class Connection:
                 raw = ssl.create_default_context().wrap_socket(raw, server_hostname=address.host)
         except OSError as error:
             raw.close()
-            raise Usage(f"nothing answers at {address.authority}: {error}") from None
+            raise UsageError(f"nothing answers at {address.authority}: {error}") from None
         self.socket = raw
 
     def __enter__(self) -> Connection:

@@ -22,9 +22,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sse_ref.conformance.corpus import Vector, bytes_of, document, load
-from sse_ref.conformance.verdicts import Usage
+from sse_ref.conformance.verdicts import UsageError
 
-__all__ = ["HOLD_SECONDS", "Heard", "HostileServer", "Session", "Step", "steps_of"]
+__all__ = ["HOLD_SECONDS", "HostileServer", "SeenRequest", "Session", "Step", "steps_of"]
 
 HOLD_SECONDS = 8.0  # how long a connection is held open for a client that should leave
 IDLE_SECONDS = 20.0  # after which a connection without a request is closed
@@ -46,7 +46,7 @@ class Step:
 
 
 @dataclass
-class Heard:
+class SeenRequest:
     """One request as the server saw it."""
 
     method: str
@@ -74,13 +74,15 @@ def steps_of(vector: Vector, base: str, accept_encoding: str = "") -> list[list[
     >>> steps_of(load("client")[0], "")[0][1].data[-8:]
     b'l}]}\\n\\n\\r\\n'
     """
-    return [_connection(one, base, accept_encoding) for one in vector.body["connections"]]
+    profile = document("client", vector.profile)
+    return [_connection(script, profile, base, accept_encoding) for script in vector.body["connections"]]
 
 
-def _connection(script: dict[str, Any], base: str, accept_encoding: str) -> list[Step]:
+def _connection(script: dict[str, Any], profile: dict[str, Any], base: str, accept_encoding: str) -> list[Step]:
     if "raw" in script:
         return [*_moves(script["raw"]), *(Step(do, seconds=HOLD_SECONDS) for do in script.get("end", ["close"]))]
-    bodies = [part if "pause" in part or "await" in part else _bytes(part) for part in _unfolded(script["body"])]
+    parts = _unfolded(script["body"], profile)
+    bodies = [part if "pause" in part or "await" in part else _bytes(part, profile) for part in parts]
     if newline := script.get("line_end"):
         bodies = [part.replace(b"\n", newline.encode()) if isinstance(part, bytes) else part for part in bodies]
     gzip = script.get("gzip") and "gzip" in accept_encoding.lower()
@@ -107,25 +109,25 @@ def _connection(script: dict[str, Any], base: str, accept_encoding: str) -> list
     return steps
 
 
-def _unfolded(parts: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    pieces = document("client")["pieces"]
+def _unfolded(parts: list[dict[str, Any]], profile: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """The parts of a body, with those that the profile's file gives a name to in place of their names."""
     for part in parts:
-        named = [piece for name in part["use"] for piece in pieces[name]] if "use" in part else [part]
+        named = [piece for name in part["use"] for piece in profile["pieces"][name]] if "use" in part else [part]
         yield from named * part.get("times", 1)
 
 
-def _bytes(part: dict[str, Any]) -> bytes:
-    """The bytes of a part of a body: text, hex, or an event of JSON."""
+def _bytes(part: dict[str, Any], profile: dict[str, Any]) -> bytes:
+    """The bytes of a part of a body: text, hex, or an event whose data is JSON.
+
+    ``chunk`` adds its members to those that all chunks of the profile have; ``event`` is the event type.
+    """
     if "text" in part or "hex" in part:
         return bytes_of([part])
-    value: dict[str, Any] = part.get("json", {})
-    if "delta" in part or "finish" in part:
-        choice = {"index": part.get("index", 0), "delta": part.get("delta", {}), "finish_reason": part.get("finish")}
-        value = {**document("client")["chunk"], "choices": [choice], **part.get("also", {})}
-    elif "choices" in part:
-        value = {**document("client")["chunk"], **part}
-    pad = {"pad": "p" * part["padding"]} if "padding" in part else {}
-    return b"data: " + json.dumps({**value, **pad} if pad else value).encode() + b"\n\n"
+    value: dict[str, Any] = {**profile["chunk"], **part["chunk"]} if "chunk" in part else part["json"]
+    if "padding" in part:
+        value = {**value, "pad": "p" * part["padding"]}
+    name = f"event: {part['event']}\n" if "event" in part else ""
+    return f"{name}data: {json.dumps(value)}\n\n".encode()
 
 
 def _forms(script: dict[str, Any], number: int) -> list[str]:
@@ -192,14 +194,14 @@ def _compressed(bodies: list[Any]) -> Iterator[Any]:
 
 @dataclass
 class Session:
-    """One run of one case: what was heard, and what happened when."""
+    """One run of one case: what was seen, and what happened when."""
 
     vector: Vector
     base: str
     cycling: bool = False  # after the last connection's script comes the first again, not the last
     patience: float = 1.0  # how many times longer than usual a connection is held
     beyond: int = 0  # requests after the answer that ends an event source; they are answered, and not counted
-    requests: list[Heard] = field(default_factory=list)
+    requests: list[SeenRequest] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
     timeline: list[str] = field(default_factory=list)
     late: float = 0.0  # the most by which a pause was longer than it should be, in seconds
@@ -211,15 +213,15 @@ class Session:
         """Add a line to the timeline."""
         self.timeline.append(f"{1000 * (time.monotonic() - self.began):8.1f} ms  {text}")
 
-    def script(self, heard: Heard) -> tuple[int, list[Step]]:
+    def script(self, request: SeenRequest) -> tuple[int, list[Step]]:
         """The number of this request, and the steps that answer it."""
         with self.lock:
             if self.has_ended:
                 self.beyond += 1
             else:
-                self.requests.append(heard)
+                self.requests.append(request)
             number = len(self.requests) + self.beyond
-        scripts = steps_of(self.vector, self.base, heard.header("accept-encoding") or "")
+        scripts = steps_of(self.vector, self.base, request.header("accept-encoding") or "")
         at = (number - 1) % len(scripts) if self.cycling else min(number, len(scripts)) - 1
         return number, scripts[at]
 
@@ -245,7 +247,7 @@ class HostileServer:
         try:
             self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
         except OSError as error:
-            raise Usage(f"port {port} cannot be used: {error.strerror}") from None
+            raise UsageError(f"port {port} cannot be used: {error.strerror}") from None
         self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
         self._sessions: dict[str, Session] = {}
         self._stopping = threading.Event()
@@ -286,19 +288,19 @@ class HostileServer:
             reader = _Reader(connection)
             while not self._stopping.is_set():
                 connection.settimeout(IDLE_SECONDS)
-                heard = reader.request()
-                if heard is None or not self._answer(connection, heard):
+                request = reader.request()
+                if request is None or not self._answer(connection, request):
                     return
 
-    def _answer(self, connection: socket.socket, heard: Heard) -> bool:
+    def _answer(self, connection: socket.socket, request: SeenRequest) -> bool:
         """Play the script for one request; True if the connection may be used again."""
-        session = self._session(heard.path)
-        if session is None or heard.method == "OPTIONS":
-            connection.sendall(_not_a_case(heard))
+        session = self._session(request.path)
+        if session is None or request.method == "OPTIONS":
+            connection.sendall(_not_a_case(request))
             return True
-        number, steps = session.script(heard)
-        session.note(f"request {number}: {heard.method} {heard.path}")
-        return all(play(connection, step, heard, session) for step in steps)
+        number, steps = session.script(request)
+        session.note(f"request {number}: {request.method} {request.path}")
+        return all(play(connection, step, request, session) for step in steps)
 
     def _session(self, path: str) -> Session | None:
         """The open case whose id the path begins with; the longest, if several do."""
@@ -307,7 +309,7 @@ class HostileServer:
         return next((self._sessions[id] for id in ids if id in self._sessions), None)
 
 
-def play(connection: socket.socket, step: Step, heard: Heard, session: Session) -> bool:
+def play(connection: socket.socket, step: Step, request: SeenRequest, session: Session) -> bool:
     """Do one step; False if it was the last of this connection."""
     if step.do == "send":
         connection.settimeout(IDLE_SECONDS)
@@ -320,11 +322,11 @@ def play(connection: socket.socket, step: Step, heard: Heard, session: Session) 
         session.late = max(session.late, time.monotonic() - began - step.seconds)
         return True
     if step.do == "await":
-        heard.awaited = session.delta_seen.wait(step.seconds * session.patience)
-        session.note("a delta was printed while the stream is open" if heard.awaited else "no delta was printed")
+        request.awaited = session.delta_seen.wait(step.seconds * session.patience)
+        session.note("a delta was printed while the stream is open" if request.awaited else "no delta was printed")
         return True
     if step.do == "hold":
-        _hold(connection, step.seconds * session.patience, heard, session)
+        _hold(connection, step.seconds * session.patience, request, session)
         return False
     _wait_until_taken(connection)
     if step.do == "reset":
@@ -337,9 +339,9 @@ def play(connection: socket.socket, step: Step, heard: Heard, session: Session) 
     return False
 
 
-def _hold(connection: socket.socket, seconds: float, heard: Heard, session: Session) -> None:
+def _hold(connection: socket.socket, seconds: float, request: SeenRequest, session: Session) -> None:
     """Keep the connection open in silence until the client leaves, the case is over, or the time is up."""
-    heard.held = True
+    request.held = True
     session.note("holds the connection open")
     end = time.monotonic() + seconds
     connection.settimeout(0.02)
@@ -354,10 +356,10 @@ def _hold(connection: socket.socket, seconds: float, heard: Heard, session: Sess
         except OSError:
             break
     else:
-        heard.held_to_the_end = True
+        request.held_to_the_end = True
         session.note("held it for long enough")
         return
-    heard.left = True
+    request.left = True
     session.note("the client left")
 
 
@@ -386,8 +388,8 @@ def _close(connection: socket.socket) -> None:
             pass
 
 
-def _not_a_case(heard: Heard) -> bytes:
-    if heard.method == "OPTIONS":
+def _not_a_case(request: SeenRequest) -> bytes:
+    if request.method == "OPTIONS":
         allow = (
             "Access-Control-Allow-Origin: *\r\nAccess-Control-Allow-Headers: *\r\nAccess-Control-Allow-Methods: *\r\n"
         )
@@ -404,7 +406,7 @@ class _Reader:
         self.connection = connection
         self.buffer = b""
 
-    def request(self) -> Heard | None:
+    def request(self) -> SeenRequest | None:
         """The next request; None if the client has left, or sends what is none."""
         try:
             head = self._until(b"\r\n\r\n").decode("utf-8", "replace")
@@ -420,7 +422,7 @@ class _Reader:
                 body = self._exactly(int(lower.get("content-length", "0")))
         except (EOFError, ValueError, OSError):
             return None
-        return Heard(method, path, pairs, body, time.monotonic())
+        return SeenRequest(method, path, pairs, body, time.monotonic())
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self.buffer:

@@ -1,0 +1,472 @@
+"""Runs of the judge: which vectors, against which program, and what is written of it.
+
+In:   options, as ``commands`` read them.
+Out:  results as they come, reports, the exit status.
+
+    select the vectors  ->  judge each, several at once  ->  again, alone, where a limit passed  ->  reports
+"""
+
+from __future__ import annotations
+
+import argparse
+import concurrent.futures
+import contextlib
+import functools
+import json
+import os
+import shlex
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TextIO
+
+from sse_ref.conformance import (
+    clients,
+    corpus,
+    decoders,
+    encoders,
+    hostile,
+    matrix,
+    programs,
+    reports,
+    servers,
+    verdicts,
+)
+from sse_ref.conformance.corpus import Vector
+from sse_ref.conformance.programs import Program
+from sse_ref.conformance.reports import Run
+from sse_ref.conformance.verdicts import Result, UsageError
+
+__all__ = ["REPORTS", "check_version", "cores", "judge_client", "judge_decoder", "judge_encoder", "judge_server"]
+__all__ += ["read_report", "run_vectors", "selected", "tool_version", "write"]
+
+REPORTS = ("json", "junit", "tap", "md", "badge", "html")
+Judge = Callable[[Vector], Result]
+
+LONGER = 4.0  # times the limit, for a vector that is tried again because a limit passed
+TRIED_IN_VAIN = 3  # such errors; the others of the run are then not tried again
+
+
+# ---- Which vectors ----------------------------------------------------------------------------------------------------
+
+
+def selected(options: argparse.Namespace, target: str, profile: str | None = None) -> list[Vector]:
+    """The vectors that the options ask for. Raises ``UsageError`` for a pattern that matches none.
+
+    What else can be wrong with the options is found here too, before anything runs.
+    """
+    check_version(options)
+    _check_files(options)
+    options.known_failures = _known_failures(options, target)
+    vectors = [vector for vector in corpus.load(target) if profile is None or vector.profile == profile]
+    for pattern in [*options.globs, *options.skip]:
+        if not any(corpus.matching(vectors, [pattern])):
+            raise UsageError(f"no {target} vector matches {pattern!r}; the command list shows them")
+    if options.globs:
+        vectors = list(corpus.matching(vectors, options.globs))
+    left_out = {vector.id for vector in corpus.matching(vectors, options.skip)}
+    vectors = [vector for vector in vectors if vector.id not in left_out]
+    if options.level:
+        vectors = [vector for vector in vectors if vector.level == options.level]
+    if options.tag:
+        vectors = [vector for vector in vectors if options.tag in vector.tags]
+    if options.only_failed:
+        failed = _failed_in(options.only_failed)
+        vectors = [vector for vector in vectors if vector.id in failed]
+    if not vectors and not options.only_failed:
+        raise UsageError("no vector is left to run")
+    return vectors
+
+
+def check_version(options: argparse.Namespace) -> None:
+    """Raise ``UsageError`` for a corpus version that does not exist."""
+    known = corpus.versions()
+    if options.as_of and options.as_of not in known:
+        raise UsageError(f"there is no corpus version {options.as_of}; there are {', '.join(known)}")
+
+
+def _check_files(options: argparse.Namespace) -> None:
+    """Raise ``UsageError`` if a report cannot be written where it should be: before the run, not after it."""
+    for form in (*REPORTS, "write_known"):
+        name = getattr(options, form)
+        if name and name != "-":
+            try:
+                open(name, "a").close()
+            except OSError as error:
+                raise UsageError(f"{name} cannot be written: {error.strerror}") from None
+
+
+def _failed_in(name: str) -> set[str]:
+    report = read_report(name)
+    return {result["id"] for result in report["results"] if result["verdict"] in ("fail", "error", "xfail", "xpass")}
+
+
+def read_report(name: str) -> dict[str, Any]:
+    """A report that an earlier run wrote with ``--json``."""
+    try:
+        report = json.loads(Path(name).read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(f"{name} cannot be read: {error.strerror}") from None
+    except ValueError:
+        raise UsageError(f"{name} is not JSON") from None
+    good = isinstance(report, dict) and isinstance(report.get("results"), list)
+    if not good or not all(
+        isinstance(r, dict) and {"id", "verdict", "level", "title"} <= set(r) for r in report["results"]
+    ):
+        raise UsageError(f"{name} is no report of this command (--json writes one)")
+    return dict(report)
+
+
+# ---- Running ----------------------------------------------------------------------------------------------------------
+
+
+def run_vectors(
+    vectors: Sequence[Vector], judge: Judge, again: Judge, jobs: int, told: Callable[[Result], None]
+) -> list[Result]:
+    """Judge each vector, several at once if asked; the results are in the order of the vectors.
+
+    ``told`` is given each as it comes. A limit that passes says little about a program on a busy machine: such vectors are
+    judged ``again`` when all others are done, one by one and with longer limits, before anything is said of them.
+    """
+    results: list[Result] = []
+    expired: list[int] = []
+    with _each(vectors, judge, jobs) as first_results:
+        for result in first_results:
+            results.append(result)
+            if result.expired:
+                expired.append(len(results) - 1)
+            else:
+                told(result)
+    in_vain = 0
+    for at in expired:
+        result = results[at]
+        if result.verdict == "error" and in_vain == TRIED_IN_VAIN:
+            result.reason += f" (not tried again: {TRIED_IN_VAIN} others were, in vain)"
+        else:
+            results[at] = again(vectors[at])
+            if results[at].verdict == "error":
+                in_vain += 1
+                results[at].reason = f"{result.reason}; alone, with a longer limit: {results[at].reason}"
+        told(results[at])
+    return results
+
+
+@contextlib.contextmanager
+def _each(vectors: Sequence[Vector], judge: Judge, jobs: int) -> Iterator[Iterator[Result]]:
+    """The results as they come. If the run is given up, so are the programs, and what has not begun does not begin."""
+    pool = concurrent.futures.ThreadPoolExecutor(jobs) if jobs > 1 else None
+    try:
+        yield _in_order([pool.submit(judge, vector) for vector in vectors]) if pool else map(judge, vectors)
+    except BaseException:
+        with programs.none_started():
+            if pool:
+                pool.shutdown(cancel_futures=True)
+        raise
+    if pool:
+        pool.shutdown()
+
+
+def _in_order(futures: Sequence[concurrent.futures.Future[Result]]) -> Iterator[Result]:
+    for future in futures:
+        while not future.done():  # not for ever at once: a signal that another thread took does not wake this one
+            concurrent.futures.wait([future], timeout=programs.GLANCE)
+        yield future.result()
+
+
+class _Told:
+    """Prints each result as it comes, and on a terminal how far the run is."""
+
+    def __init__(self, options: argparse.Namespace, run: Run, total: int) -> None:
+        self.options = options
+        self.run = run
+        self.total = total
+        self.done = 0
+        self.bad = 0
+        self.text_to = _text_to(options)
+        self.colour = self.text_to.isatty() and not os.environ.get("NO_COLOR")
+        self.progress = sys.stderr.isatty()
+
+    def __call__(self, result: Result) -> None:
+        if self.options.as_of:
+            result.scored = result.vector.since <= self.options.as_of
+        verdicts.apply_known([result], self.options.known_failures)
+        self.done += 1
+        bad = result.verdict in ("fail", "error", "xpass")
+        self.bad += bad
+        if self.progress:
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+        if self.options.verbose or (bad and not self.options.brief):
+            print(reports.show_failure(self.run, result, colour=self.colour) + "\n", file=self.text_to, flush=True)
+        elif bad:
+            print(reports.one_line(result), file=self.text_to, flush=True)
+        if self.progress and self.done < self.total:
+            text = f"{self.done}/{self.total}, {self.bad} failed: {result.vector.id}"
+            print(text, end="", file=sys.stderr, flush=True)
+
+
+# ---- What is judged ---------------------------------------------------------------------------------------------------
+
+
+def judge_decoder(options: argparse.Namespace) -> int:
+    """``decoder``: judge a decoder, and return the exit status."""
+    return _judge_pipe(options, "decoder", decoders.judge, decoders.PROBE, decoders.FEATURES)
+
+
+def judge_encoder(options: argparse.Namespace) -> int:
+    """``encoder``: judge an encoder, and return the exit status."""
+    return _judge_pipe(options, "encoder", encoders.judge, encoders.PROBE, encoders.FEATURES)
+
+
+def _judge_pipe(
+    options: argparse.Namespace,
+    target: str,
+    judge: Callable[[Vector, Program, set[str]], Result],
+    probe: dict[str, Any],
+    known: Sequence[str],
+) -> int:
+    """Judge a program that speaks the protocol on its standard input and output."""
+    vectors = selected(options, target)
+    command = _command(options)
+    timeout = options.timeout * options.timeout_scale
+    without = set(filter(None, options.without.replace(" ", "").split(",")))
+    if options.raw and options.persistent:
+        raise UsageError("--raw starts a process for each stream: leave out --persistent")
+    if unknown := without - {*known, "comment"}:
+        raise UsageError(f"--without: there is no feature {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    repeat = [flag for flag in ("--persistent", "--raw") if getattr(options, flag.strip("-"))]
+    repeat += ["--without", options.without] if options.without else []
+    run = _run(options, target, shlex.join(command), vectors, repeat)
+    run.name = options.name or ""
+    told = _Told(options, run, len(vectors))
+    features = set(known) - without
+    if options.raw:
+        one, patient = (
+            functools.partial(decoders.judge_raw, command=command, features=features, timeout=timeout * factor)
+            for factor in (1, LONGER)
+        )
+        run.features = sorted(features)
+        run.results = run_vectors(vectors, one, patient, options.jobs or cores(), told)
+        return _finish(options, run)
+    measured = programs.Measured()
+    with (
+        _programs(command, options.persistent, timeout, measured) as program,
+        _programs(command, options.persistent, LONGER * timeout, measured) as patient_program,
+    ):
+        said = programs.ask_features(program(), probe, known)
+        features = said["features"] - without
+        run.name, run.version, run.features = options.name or said["name"], said["version"], sorted(features)
+        one, patient = (functools.partial(_one, judge, made, features) for made in (program, patient_program))
+        jobs = options.jobs or (1 if options.persistent else cores())
+        run.results = run_vectors(vectors, one, patient, jobs, told)
+    return _finish(options, run)
+
+
+def _one(
+    judge: Callable[[Vector, Program, set[str]], Result],
+    program: Callable[[], Program],
+    features: set[str],
+    vector: Vector,
+) -> Result:
+    own = program()
+    if own.hopeless:
+        return Result(vector, "not-run", "the program was started three times and has never replied")
+    return judge(vector, own, features)
+
+
+@contextlib.contextmanager
+def _programs(
+    command: Sequence[str], persistent: bool, timeout: float, measured: programs.Measured
+) -> Iterator[Callable[[], Program]]:
+    """A program for each thread that asks for one; all are ended at the end."""
+    local = threading.local()
+    started: list[Program] = []
+
+    def mine() -> Program:
+        if not hasattr(local, "program"):
+            local.program = Program(command, persistent=persistent, timeout=timeout, measured=measured)
+            started.append(local.program)
+        program: Program = local.program
+        return program
+
+    try:
+        yield mine
+    finally:
+        for program in started:
+            program.stop()
+
+
+def cores() -> int:
+    """How many vectors to judge at once where nothing is said."""
+    return min(os.cpu_count() or 1, 8)
+
+
+def _command(options: argparse.Namespace) -> list[str]:
+    if not options.command_line:
+        raise UsageError("the command to be judged is missing: put it after --")
+    command: list[str] = options.command_line
+    return command
+
+
+def judge_client(options: argparse.Namespace) -> int:
+    """``client``: judge a client, and return the exit status."""
+    vectors = selected(options, "client", options.profile)
+    command = _command(options)
+    run = _run(options, "client", shlex.join(command), vectors, ["--profile", options.profile], options.profile)
+    run.name = options.name or ""
+    with hostile.HostileServer() as server:
+        limit = options.timeout * options.timeout_scale
+        started = clients.Started()
+        judge, patient = (
+            functools.partial(
+                clients.judge, server=server, command=command, timeout=limit, started=started, factor=factor
+            )
+            for factor in (1.0, LONGER)
+        )
+        told = _Told(options, run, len(vectors))
+        run.results = run_vectors(vectors, judge, patient, options.jobs or 1, told)
+    return _finish(options, run)
+
+
+def judge_server(options: argparse.Namespace) -> int:
+    """``server``: judge a server, and return the exit status."""
+    urls = [word for word in options.globs if "://" in word]
+    if len(urls) != 1:
+        raise UsageError("name one URL: that of the API, like http://127.0.0.1:8000/v1")
+    options.url = urls[0]
+    options.globs.remove(options.url)
+    vectors = selected(options, "server", options.profile)
+    target = _target(options)
+    if target.file.get("needs_model") and not options.model:
+        raise UsageError("--model is missing: the model to ask for")
+    print(
+        f"{servers.requests_needed(vectors)} requests will be sent to {target.url}; they may be billed",
+        file=sys.stderr,
+        flush=True,
+    )
+    run = _run(options, "server", target.url, vectors, _server_options(options), options.profile)
+    run.name = options.name or ""
+    target.warm_up()
+    told = _Told(options, run, len(vectors))
+    judge = functools.partial(servers.judge, target=target)
+    patient = functools.partial(servers.judge_patiently, target=target, factor=LONGER)
+    run.results = run_vectors(vectors, judge, patient, 1, told)
+    return _finish(options, run)
+
+
+def _target(options: argparse.Namespace) -> servers.Target:
+    key = None
+    if options.api_key_env:
+        key = os.environ.get(options.api_key_env, "").strip()
+        if not key:
+            raise UsageError(f"the environment variable {options.api_key_env} holds no API key")
+    models = {"": options.model}
+    for entry in options.model_for:
+        what, _, name = entry.partition("=")
+        if what not in servers.ROLES or not name:
+            raise UsageError(f"--model-for takes WHAT=NAME, WHAT being one of {', '.join(servers.ROLES)}")
+        models[what] = name
+    timeout = options.timeout * options.timeout_scale
+    return servers.Target(options.url, models, key, options.journal, options.pid, timeout, options.profile)
+
+
+def _server_options(options: argparse.Namespace) -> list[str]:
+    given = ["--profile", options.profile, "--model", options.model]
+    for entry in options.model_for:
+        given += ["--model-for", entry]
+    for name in ("api_key_env", "journal"):
+        if value := getattr(options, name):
+            given += [f"--{name.replace('_', '-')}", value]
+    return given
+
+
+# ---- The report -------------------------------------------------------------------------------------------------------
+
+
+def _run(
+    options: argparse.Namespace,
+    target: str,
+    program: str,
+    vectors: Sequence[Vector],
+    repeat: list[str],
+    profile: str | None = None,
+) -> Run:
+    """A run of these vectors that has not begun."""
+    chosen = {vector.id for vector in vectors}
+    scored = [v for v in corpus.load(target) if v.profile == profile and v.since <= (options.as_of or v.since)]
+    return Run(
+        target=target,
+        program=program,
+        results=[],
+        corpus=corpus.versions()[-1],
+        tool=tool_version(),
+        profile=profile,
+        options=repeat,
+        left_out=sum(vector.level == "must" and vector.id not in chosen for vector in scored),
+        as_of=options.as_of,
+        strict=options.strict,
+        strict_skips=options.strict_skips,
+        allow_xpass=options.allow_xpass,
+    )
+
+
+def _known_failures(options: argparse.Namespace, target: str) -> list[verdicts.Known]:
+    if not options.known:
+        return []
+    try:
+        text = Path(options.known).read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise UsageError(f"{options.known} cannot be read: {error}") from None
+    return verdicts.read_known(text, corpus.load(target))
+
+
+def tool_version() -> str:
+    """The version of this package, if it is installed."""
+    try:
+        return metadata.version("sse_ref")
+    except metadata.PackageNotFoundError:
+        return "from source"
+
+
+def _finish(options: argparse.Namespace, run: Run) -> int:
+    """Write every report that was asked for, and return the exit status."""
+    forms: list[tuple[str | None, Callable[[], str]]] = [
+        (options.json, lambda: json.dumps(reports.as_json(run), indent=1) + "\n"),
+        (options.junit, lambda: reports.as_junit(run)),
+        (options.tap, lambda: reports.as_tap(run)),
+        (options.md, lambda: reports.as_markdown(run)),
+        (options.badge, lambda: json.dumps(reports.as_badge(run)) + "\n"),
+        (options.html, lambda: matrix.as_html([reports.as_json(run)])),
+        (options.write_known, lambda: verdicts.write_known(run.results)),
+    ]
+    text_to = _text_to(options)
+    print(reports.summary(run), file=text_to, flush=True)
+    for name, form in forms:
+        if name:
+            write(name, form())
+    if summary := os.environ.get("GITHUB_STEP_SUMMARY"):
+        with contextlib.suppress(OSError), open(summary, "a", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(reports.as_markdown(run))
+    if os.environ.get("GITHUB_ACTIONS") == "true":
+        for line in reports.github_annotations(run):
+            print(line, file=text_to)
+    return verdicts.exit_status(
+        run.results, strict=options.strict, strict_skips=options.strict_skips, allow_xpass=options.allow_xpass
+    )
+
+
+def _text_to(options: argparse.Namespace) -> TextIO:
+    """Where the text goes: to standard error if a report goes to standard output."""
+    return sys.stderr if any(getattr(options, form) == "-" for form in (*REPORTS, "write_known")) else sys.stdout
+
+
+def write(name: str, text: str) -> None:
+    """Write a file, or to standard output if its name is "-"."""
+    if name == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        Path(name).write_text(text, encoding="utf-8", errors="backslashreplace")
+    except OSError as error:
+        raise UsageError(f"{name} cannot be written: {error.strerror}") from None

@@ -1,0 +1,367 @@
+"""What holds for every event stream, whoever's API it is: the head, and the framing of events.
+
+In:   the exchanges that a profile's file calls ``base``, ``accept-json`` and so on.
+Out:  the checks of ``head/`` and ``frame/`` that name no provider, and the questions that other profiles ask, too.
+
+Follows RFC 9110 and RFC 9112 for HTTP, HTML standard 9.2.5 for the stream.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+import zlib
+from collections.abc import Iterable, Iterator
+
+from sse_ref.conformance.servers.target import (
+    Expired,
+    Failed,
+    Skipped,
+    Target,
+    check,
+    error_message,
+    expect,
+    in_brackets,
+    whole,
+)
+from sse_ref.conformance.wire import Exchange
+
+__all__ = ["ends_with_blank_line", "is_event_stream", "is_not_cached", "is_utf8", "slow_stream", "stream_of"]
+
+
+def stream_of(target: Target, name: str) -> Exchange:
+    """A named exchange that is a stream. Raises ``Failed`` if its status is not 200, or if it held no event."""
+    return has_events(target.get(name))
+
+
+def has_events(exchange: Exchange) -> Exchange:
+    """The exchange. Raises ``Failed`` if its status is not 200, or if it held no event."""
+    if exchange.status != 200:
+        said = f": {error_message(exchange.body)}" if exchange.body else ""
+        raise Failed(f"the status is {exchange.status or 'missing'}{said}{in_brackets(exchange.problem)}")
+    if not exchange.events:
+        raise Failed(f"no event came{in_brackets(exchange.problem)}: {exchange.body[:80]!r}")
+    return exchange
+
+
+def is_event_stream(exchange: Exchange) -> None:
+    """Status 200, ``text/event-stream``, and no other charset than UTF-8."""
+    expect(exchange.status == 200, f"the status is {exchange.status or 'missing'}{in_brackets(exchange.problem)}")
+    expect(exchange.kind == "text/event-stream", f"the Content-Type is {exchange.header('content-type')!r}")
+    parameters = (exchange.header("content-type") or "").partition(";")[2]
+    charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
+    expect(not charset or charset[1].lower() in ("utf-8", "utf8"), f"the charset is {charset and charset[1]}")
+
+
+def is_not_cached(exchange: Exchange) -> None:
+    """Caches are told to keep nothing."""
+    said = exchange.header("cache-control") or ""
+    expect(re.search(r"no-cache|no-store", said, re.IGNORECASE), f"Cache-Control is {said!r}")
+
+
+def is_utf8(exchange: Exchange) -> None:
+    """The body is UTF-8."""
+    try:
+        exchange.body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise Failed(f"byte {error.start} is not UTF-8: {exchange.body[error.start : error.start + 4]!r}") from None
+
+
+def ends_with_blank_line(exchange: Exchange) -> None:
+    """The last event is complete."""
+    last = exchange.blocks[-1].strip(b"\n")
+    fields = [line for line in last.split(b"\n") if line and not line.startswith(b":")]
+    expect(not fields, f"the last event has no blank line: {last[-80:]!r}")
+
+
+# ---- The head --------------------------------------------------------------------------------------------------------
+
+
+@check("head/status-200")
+def head_status_200(target: Target) -> None:
+    exchange = target.get("base")
+    said = f": {error_message(exchange.body)}" if exchange.status >= 400 else ""
+    expect(exchange.status == 200, f"the status is {exchange.status or 'missing'}{said}{in_brackets(exchange.problem)}")
+
+
+@check("head/content-type")
+def head_content_type(target: Target) -> None:
+    is_event_stream(target.get("base"))
+
+
+@check("head/accept-json")
+def head_accept_json(target: Target) -> None:
+    is_event_stream(target.get("accept-json"))
+    expect(target.get("accept-json").events, "no event came")
+
+
+@check("head/accept-any")
+def head_accept_any(target: Target) -> None:
+    for name in ("accept-any", "accept-stream", "again"):
+        is_event_stream(target.get(name))
+
+
+@check("head/framing")
+def head_framing(target: Target) -> None:
+    exchange = stream_of(target, "base")
+    expect(exchange.framing in ("chunked", "close"), "the stream has a Content-Length")
+    both = exchange.framing == "chunked" and exchange.header("content-length") is not None
+    expect(not both, "the stream has a Content-Length beside Transfer-Encoding: chunked")
+
+
+@check("head/last-chunk")
+def head_last_chunk(target: Target) -> None:
+    exchange = stream_of(target, "base")
+    if exchange.expired:
+        raise Skipped("the stream stays open after [DONE]")
+    expect(exchange.framing != "chunked" or exchange.ended, exchange.problem or "the last chunk is missing")
+
+
+@check("head/no-close-with-chunks")
+def head_no_close_with_chunks(target: Target) -> None:
+    exchange = stream_of(target, "base")
+    said = (exchange.header("connection") or "").lower()
+    expect(exchange.framing != "chunked" or "close" not in said, "Connection: close stands beside chunked")
+
+
+@check("head/http-1.0")
+def head_http_1_0(target: Target) -> None:
+    exchange = stream_of(target, "http-1.0")
+    expect(
+        exchange.header("transfer-encoding") is None, f"Transfer-Encoding is {exchange.header('transfer-encoding')!r}"
+    )
+    expect(exchange.ended, exchange.problem)
+
+
+@check("head/keep-alive")
+def head_keep_alive(target: Target) -> None:
+    with target.connect() as connection:
+        connection.send(target.ask("Say one", tokens=4))
+        first = has_events(whole(connection.answer()))
+        if first.framing == "close" or "close" in (first.header("connection") or "").lower():
+            return
+        connection.send(target.ask("Say two", tokens=4))
+        second = whole(connection.answer())
+        expect(second.status == 200, f"the second answer: {second.problem or f'status {second.status}'}")
+
+
+@check("head/gzip")
+def head_gzip(target: Target) -> None:
+    exchange = target.get("gzip")
+    expect(exchange.status == 200, f"the status is {exchange.status}")
+    coding = (exchange.header("content-encoding") or "identity").lower()
+    if coding == "identity":
+        expect(exchange.events, "no event came")
+        return
+    expect(coding == "gzip", f"the Content-Encoding is {coding!r}, which was not asked for")
+    try:
+        parts = list(unpacked(exchange.body[a:b] for a, b in arrived(exchange)))
+    except zlib.error as error:
+        raise Failed(f"it cannot be unpacked: {error}") from None
+    expect(sum(b"\n\n" in part or b"\r\n\r\n" in part for part in parts) > 1, "all events come out at once, at the end")
+
+
+def unpacked(parts: Iterable[bytes]) -> Iterator[bytes]:
+    """What each part of a gzip body unpacks to; it may have several members (RFC 1952, 2.2)."""
+    unpack = zlib.decompressobj(wbits=31)
+    for part in parts:
+        text = b""
+        while part:
+            text += unpack.decompress(part)
+            part = unpack.unused_data
+            if unpack.eof:
+                unpack = zlib.decompressobj(wbits=31)
+        yield text
+
+
+def arrived(exchange: Exchange) -> Iterator[tuple[int, int]]:
+    """Where each part that came together begins and ends, in bytes of the body."""
+    start = 0
+    for _, end in exchange.arrivals:
+        yield start, end
+        start = end
+
+
+@check("head/cache-control")
+def head_cache_control(target: Target) -> None:
+    is_not_cached(stream_of(target, "base"))
+
+
+@check("head/x-accel-buffering")
+def head_x_accel_buffering(target: Target) -> None:
+    exchange = stream_of(target, "base")
+    said = exchange.header("x-accel-buffering")
+    if said is None and "nginx" in (exchange.header("server") or "").lower():
+        raise Skipped("nginx, which is in front, takes the header out")
+    expect(said == "no", f"X-Accel-Buffering is {said!r}")
+
+
+@check("head/incremental")
+def head_incremental(target: Target) -> None:
+    """What a first token costs is known from an answer of one token: what comes on top must be spread out."""
+    exchange = stream_of(target, "base")
+    first_token = stream_of(target, "one-token").end_s
+    spread = exchange.arrivals[-1][0] - exchange.arrivals[0][0]
+    beyond = exchange.end_s - first_token
+    if beyond < 0.2 and len(exchange.arrivals) < 5:
+        raise Skipped(f"the answer takes {exchange.end_s:.2f} s: too fast to tell")
+    expect(
+        spread > 0.2 * beyond or len(exchange.arrivals) >= 5,
+        f"everything came within {spread:.2f} s, after {exchange.arrivals[0][0]:.2f} s of nothing, in an answer of "
+        f"{exchange.end_s:.2f} s",
+    )
+
+
+@check("head/no-interim")
+def head_no_interim(target: Target) -> None:
+    expect(not target.get("base").interim, f"status {target.get('base').interim} came first")
+
+
+@check("head/other-methods")
+def head_other_methods(target: Target) -> None:
+    for name in ("head-method", "get-method"):
+        exchange = target.get(name)
+        expect(exchange.status in (404, 405), f"{name}: the status is {exchange.status or exchange.problem}")
+        expect(len(exchange.body) < 65536, f"{name}: the body has {len(exchange.body)} bytes")
+
+
+@check("head/chunked-request")
+def head_chunked_request(target: Target) -> None:
+    exchange = target.get("chunked-request")
+    expect(exchange.status in (200, 411), f"the status is {exchange.status or exchange.problem}")
+
+
+@check("head/expect-continue")
+def head_expect_continue(target: Target) -> None:
+    exchange = target.get("expect")
+    expect(exchange.status in (200, 417), f"the status is {exchange.status or exchange.problem}")
+
+
+@check("head/preflight")
+def head_preflight(target: Target) -> None:
+    exchange = target.get("preflight")
+    expect(200 <= exchange.status < 300, f"the status is {exchange.status or exchange.problem}")
+    expect(
+        exchange.header("access-control-allow-origin") in ("*", "http://page.example"), "it does not allow the origin"
+    )
+    headers = (exchange.header("access-control-allow-headers") or "").lower()
+    for name in ("authorization", "content-type"):
+        expect(name in headers or (headers == "*" and name != "authorization"), f"it does not allow the header {name}")
+
+
+@check("head/cors-on-stream")
+def head_cors_on_stream(target: Target) -> None:
+    said = stream_of(target, "origin").header("access-control-allow-origin")
+    expect(said in ("*", "http://page.example"), f"Access-Control-Allow-Origin is {said!r}")
+
+
+@check("head/one-of-each")
+def head_one_of_each(target: Target) -> None:
+    names = [name.lower() for name, _ in stream_of(target, "base").headers]
+    for name in ("content-type", "content-length"):
+        expect(names.count(name) <= 1, f"the header {name} comes {names.count(name)} times")
+
+
+# ---- Framing of events -----------------------------------------------------------------------------------------------
+
+
+@check("frame/utf8")
+def frame_utf8(target: Target) -> None:
+    is_utf8(stream_of(target, "base"))
+
+
+@check("frame/no-byte-order-mark")
+def frame_no_byte_order_mark(target: Target) -> None:
+    expect(not stream_of(target, "base").body.startswith(b"\xef\xbb\xbf"), "the body begins with a byte order mark")
+
+
+@check("frame/events-end")
+def frame_events_end(target: Target) -> None:
+    ends_with_blank_line(stream_of(target, "base"))
+
+
+@check("frame/one-line-end")
+def frame_one_line_end(target: Target) -> None:
+    body = stream_of(target, "base").body
+    kinds = {end.decode() for end in re.findall(rb"\r\n|\r|\n", body)}
+    expect(len(kinds) <= 1, f"lines end in {len(kinds)} ways: {sorted(kinds)}")
+
+
+@check("frame/no-block-without-data")
+def frame_no_block_without_data(target: Target) -> None:
+    for block in stream_of(target, "base").blocks:
+        lines = [line for line in block.split(b"\n") if line and not line.startswith(b":")]
+        names = {line.partition(b":")[0] for line in lines}
+        expect(not lines or b"data" in names, f"a block without data: {block[:80]!r}")
+
+
+@check("frame/no-empty-data")
+def frame_no_empty_data(target: Target) -> None:
+    expect(all(event.data for event in stream_of(target, "base").events), "an event has empty data")
+
+
+@check("frame/line-length")
+def frame_line_length(target: Target) -> None:
+    longest = max(len(line) for block in stream_of(target, "base").blocks for line in block.split(b"\n"))
+    expect(longest <= 2**20, f"a line has {longest} bytes")
+
+
+@check("frame/space-after-colon")
+def frame_space_after_colon(target: Target) -> None:
+    lines = re.findall(rb"^data:.?", stream_of(target, "base").body, re.MULTILINE)
+    expect(all(line == b"data: " for line in lines), "data has no space after its colon")
+
+
+@check("frame/keep-alive-in-silence")
+def frame_keep_alive_in_silence(target: Target) -> None:
+    try:
+        exchange = slow_stream(target)
+    except Expired as silence:
+        raise Failed(str(silence)) from None
+    times = [0.0, *(seconds for seconds, _ in exchange.arrivals)]
+    longest = max(later - earlier for earlier, later in itertools.pairwise(times))
+    expect(longest <= target.long_silence, f"nothing came for {longest:.1f} s")
+    if b"\n:" not in b"\n" + exchange.body.replace(b"\r", b"\n"):
+        raise Skipped(f"no comment came, but the silence lasted {longest:.1f} s only: too short to tell")
+
+
+def slow_stream(target: Target) -> Exchange:
+    """The stream of the model that thinks for long."""
+    target.require("slow")
+    return stream_of(target, "slow")
+
+
+# ---- Errors ----------------------------------------------------------------------------------------------------------
+
+
+@check("fault/overload")
+def fault_overload(target: Target) -> None:
+    exchange = next((e for e in target.sent.values() if e.status == 429), None) or target.get("overload")
+    expect(exchange.status == 429, f"the status is {exchange.status}")
+    expect(exchange.header("retry-after") or exchange.header("retry-after-ms"), "there is no Retry-After")
+    expect(exchange.kind == "application/json", f"the Content-Type is {exchange.header('content-type')!r}")
+
+
+@check("fault/before-the-stream")
+def fault_before_the_stream(target: Target) -> None:
+    exchange = target.get("bad-json-stream")
+    expect(exchange.status >= 400, f"the status is {exchange.status or exchange.problem}")
+    expect(exchange.kind == "application/json", f"the Content-Type is {exchange.header('content-type')!r}")
+
+
+@check("fault/odd-bodies")
+def fault_odd_bodies(target: Target) -> None:
+    for name in ("no-body", "wrong-type", "oversized"):
+        exchange = target.get(name)
+        expect(400 <= exchange.status < 500, f"{name}: the status is {exchange.status or exchange.problem}")
+
+
+@check("fault/crash")
+def fault_crash(target: Target) -> None:
+    exchange = target.get("crash")
+    if exchange.status >= 500:
+        return
+    expect(exchange.framing != "chunked" or not exchange.ended, "the body was ended as if the answer were whole")
+    last = target.file.get("last_data")
+    whole_again = last and any(event.data == last for event in exchange.events)
+    expect(not whole_again, f"{last} came as if the answer were whole")

@@ -1,0 +1,239 @@
+"""The server under test: where it is, what to ask it, and what came back.
+
+In:   a base URL, the models to ask for, and the file of a profile, which holds the requests.
+Out:  ``Exchange`` objects, each request sent once however many checks look at it; and the two ways to end a check.
+
+What differs between providers stands in the profile's file: how a request is asked (``ask``), how a key is sent (``key``),
+the data of the last event (``last_data``), whether a stream goes on for ever (``endless``). So this file names none.
+
+How long to wait follows from how long the server was seen to take. A limit that passes is an error of the run
+(``Expired``), not a fact about the server.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from sse_ref.conformance.corpus import DEFAULT_PROFILE, bytes_of, document
+from sse_ref.conformance.wire import Address, Connection, Exchange, request_bytes
+
+__all__ = ["CHECKS", "ROLES", "Expired", "Failed", "Skipped", "Target", "check", "error_message", "expect", "filled"]
+__all__ += ["in_brackets", "json_object", "whole"]
+
+ROLES = {
+    "echo": "repeats its prompt",
+    "slow": "thinks for long",
+    "error": "fails in the middle",
+    "crash": "crashes in the middle",
+    "overload": "is busy",
+}
+"""What ``--model-for`` can name a model for, and what it does."""
+
+STARTING = 12  # times the usual limit that a first answer may take
+
+
+class Failed(Exception):
+    """The fact does not hold; the message says what was seen. ``expired``: it may be that it only took too long."""
+
+    def __init__(self, problem: str, *, expired: bool = False) -> None:
+        super().__init__(problem)
+        self.expired = expired
+
+
+class Skipped(Exception):
+    """The fact cannot be judged here; the message says why."""
+
+
+class Expired(Exception):
+    """A limit passed before there was anything to judge."""
+
+
+@dataclass
+class Target:
+    """The server under test. ``models`` maps a role to a model, "" being the one for everything else."""
+
+    url: str
+    models: Mapping[str, str]
+    key: str | None = None
+    journal: str | None = None
+    pid: int | None = None
+    timeout: float = 10.0
+    profile: str = DEFAULT_PROFILE
+    long_silence: float = 30.0  # seconds after which people give up a quiet stream
+    patience: float = 1.0  # how many times longer than usual to wait
+    takes: float = 0.0  # seconds for a short answer, as measured
+    sent: dict[str, Exchange] = field(default_factory=dict)
+    requests: dict[str, bytes] = field(default_factory=dict)
+
+    @cached_property
+    def address(self) -> Address:
+        """Where the server is."""
+        return Address.parse(self.url)
+
+    @cached_property
+    def file(self) -> dict[str, Any]:
+        """The profile's file."""
+        return document("server", self.profile)
+
+    def model_for(self, role: str) -> str:
+        """The model for a role; "" if none was named and the model for everything else will not do."""
+        return self.models.get(role) or (self.models[""] if role in ("", "echo", "slow") else "")
+
+    def require(self, role: str) -> None:
+        """Raise ``Skipped`` if no model was named for a role."""
+        if not self.models.get(role):
+            raise Skipped(f"no model that {ROLES[role]} was named (--model-for {role}=NAME)")
+
+    def request(self, spec: Mapping[str, Any], **values: Any) -> bytes:
+        """The bytes of a request that the profile's file describes; ``values`` replace ``{name}`` in it.
+
+        Raises ``Skipped`` if it needs a model that was not named.
+        """
+        role = spec.get("role", "")
+        model = self.model_for(role)
+        if not model and "{model}" in json.dumps(spec):
+            raise Skipped(f"no model for it was named (--model-for {role}=NAME)")
+        spec = filled(spec, {"model": model, **values})
+        headers = dict(spec.get("headers", {}))
+        body = b""
+        if "body" in spec:
+            body = json.dumps(spec["body"]).encode()
+            headers.setdefault("Content-Type", "application/json")
+        elif "raw" in spec:
+            body = spec["raw"].encode() if isinstance(spec["raw"], str) else bytes_of([spec["raw"]])
+        if key := {"wrong": "wrong-key", "none": None}.get(spec.get("key", ""), self.key):
+            headers |= filled(self.file["key"], {"key": key})
+        if spec.get("chunked"):
+            headers["Transfer-Encoding"] = "chunked"
+            body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
+        version = spec.get("version", "1.1")
+        return request_bytes(self.address, spec["method"], spec["path"], headers, body, version=version)
+
+    def ask(self, text: str, *, role: str = "", tokens: int | None = None) -> bytes:
+        """The bytes of the profile's request for a stream that answers ``text`` with at most so many tokens."""
+        return self.request({**self.file["ask"], "role": role}, text=text, tokens=tokens)
+
+    @property
+    def silence(self) -> float:
+        """How long to wait when nothing comes: a whole answer may take several times what a short stream takes."""
+        return self.patience * max(self.timeout, 10 * self.takes)
+
+    def warm_up(self) -> None:
+        """Ask twice, with much patience: a first answer may take long, and the second tells what others take.
+
+        Raises ``UsageError`` if nothing listens at the URL.
+        """
+        with self.connect():
+            pass
+        limit = STARTING * self.timeout
+        some = {"stop_after": 1, "seconds": limit} if self.file.get("endless") else {}
+        for _ in range(2):
+            began = time.monotonic()
+            with contextlib.suppress(Skipped), Connection(self.address, limit) as connection:
+                connection.send(self.ask("Say hello", tokens=48))
+                connection.answer(**some)  # type: ignore[arg-type]
+            self.takes = time.monotonic() - began
+
+    def get(self, name: str) -> Exchange:
+        """The response of a named exchange, sent once and kept. Raises ``Expired`` if it did not come whole.
+
+        A stream that only stays open after its last event is given all the same.
+        """
+        if name not in self.sent:
+            spec = self.file["exchanges"][name]
+            data = self.request(spec)
+            silence = max(self.silence, 2 * self.long_silence if spec.get("role") == "slow" else 0.0)
+            # An event source may go on for ever: some of its events are enough.
+            events, seconds = (50, self.timeout) if self.file.get("endless") else (None, None)
+            with Connection(self.address, silence) as connection:
+                connection.send(data)
+                bodiless = spec["method"] == "HEAD"
+                self.sent[name] = connection.answer(bodiless=bodiless, stop_after=events, seconds=seconds)
+            self.requests[name] = data
+        exchange = self.sent[name]
+        last = self.file.get("last_data")
+        return exchange if last and any(event.data == last for event in exchange.events) else whole(exchange)
+
+    def connect(self, *, before: int = 0, receive_buffer: int = 0) -> Connection:
+        """Open a connection of its own, behind so many others that a server may answer first."""
+        silence = self.silence + self.patience * 1.5 * before * self.takes
+        return Connection(self.address, silence, receive_buffer=receive_buffer)
+
+
+def filled(value: Any, values: Mapping[str, Any]) -> Any:
+    """A value of a profile's file with ``{name}`` replaced in its strings; a member that becomes None is left out.
+
+    >>> filled({"model": "{model}", "max_tokens": "{tokens}"}, {"model": "toy", "tokens": None})
+    {'model': 'toy'}
+    """
+    if isinstance(value, dict):
+        members = ((name, filled(member, values)) for name, member in value.items())
+        return {name: member for name, member in members if member is not None or value[name] is None}
+    if isinstance(value, list):
+        return [filled(element, values) for element in value]
+    if not isinstance(value, str):
+        return value
+    for name, inner in values.items():
+        if value == f"{{{name}}}":
+            return inner
+        if isinstance(inner, str):
+            value = value.replace(f"{{{name}}}", inner)
+    return value
+
+
+def whole(exchange: Exchange) -> Exchange:
+    """The exchange; raises ``Expired`` if a limit passed before it was over."""
+    if exchange.expired:
+        raise Expired(exchange.expired)
+    return exchange
+
+
+def in_brackets(problem: str) -> str:
+    """A problem as an addition to a sentence; "" if there is none."""
+    return f" ({problem})" if problem else ""
+
+
+def error_message(body: bytes) -> str:
+    """The message of an error's body, or the beginning of the body."""
+    try:
+        error = json.loads(body)["error"]
+        return str(error["message"] if isinstance(error, dict) else error)[:120]
+    except (ValueError, KeyError, TypeError):
+        return repr(body[:80])
+
+
+def json_object(body: bytes, name: str) -> dict[str, Any]:
+    """The JSON object of a body. Raises ``Failed`` if it is none."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Failed(f"{name}: the body is not JSON: {body[:80]!r}") from None
+    if not isinstance(value, dict):
+        raise Failed(f"{name}: the body is no JSON object: {body[:80]!r}")
+    return value
+
+
+def expect(holds: Any, reason: str) -> None:
+    """Raise ``Failed`` unless it holds."""
+    if not holds:
+        raise Failed(reason)
+
+
+CHECKS: dict[str, Callable[[Target], None]] = {}
+"""The check of each vector, by its id."""
+
+
+def check(id: str) -> Callable[[Callable[[Target], None]], Callable[[Target], None]]:
+    """Make a function the check of a vector."""
+
+    def register(function: Callable[[Target], None]) -> Callable[[Target], None]:
+        CHECKS[id] = function
+        return function
+
+    return register
