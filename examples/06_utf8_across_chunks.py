@@ -13,8 +13,7 @@ import re
 import lesson
 
 from sse_ref import SSEDecoder
-from sse_ref.client import ChatStream
-from sse_ref.transport import Watcher
+from sse_ref.client import ChatStream, Watcher
 
 
 class Chunks(Watcher):

@@ -4,16 +4,15 @@
 
 The answer is asked to fit a JSON schema. You will see the end of the text as it grows, and the value that can already be
 shown: what is open is closed, and what may still change is left out, so that the value only ever grows (read_partial in
-sse_ref/structured.py, forty lines). The second answer is shortened by max_tokens: a schema promises nothing if the finish
-reason is "length".
+sse_ref/client/partial_json.py, forty lines). The second answer is shortened by max_tokens: a schema promises nothing if the
+finish reason is "length".
 """
 
 import json
 
 import lesson
 
-from sse_ref.client import ChatStream
-from sse_ref.partial_json import read_partial
+from sse_ref.client import ChatStream, read_partial
 
 STOP = {
     "type": "object",

@@ -11,8 +11,7 @@ silence, and a heartbeat more often than that (here every 0.2 s; on real servers
 
 import lesson
 
-from sse_ref.client import ChatStream, StreamError
-from sse_ref.transport import Watcher
+from sse_ref.client import ChatStream, StreamError, Watcher
 
 
 class Comments(Watcher):

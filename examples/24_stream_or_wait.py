@@ -13,8 +13,7 @@ import urllib.request
 
 import lesson
 
-from sse_ref.client import ChatStream, StreamError
-from sse_ref.transport import Watcher
+from sse_ref.client import ChatStream, StreamError, Watcher
 
 
 class Bytes(Watcher):

@@ -164,7 +164,7 @@ def _broken(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
     """The first half of an answer."""
     tokens = list(itertools.islice(_story(prompt, choice), prompt.max_tokens))
     yield from tokens[: len(tokens) // 2]
-    raise ModelFailure("the toy model broke down in the middle of its answer, as toy-flaky always does")
+    raise ModelFailure("the toy model failed in the middle of its answer, as toy-flaky always does")
 
 
 THINKING = 3  # heartbeats that toy-slow stays silent

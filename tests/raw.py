@@ -177,3 +177,11 @@ def wait_for(condition: Any, seconds: float = PATIENCE) -> bool:
             return True
         time.sleep(0.002)
     return bool(condition())
+
+
+STORY = [{"role": "user", "content": "Tell me a story"}]
+
+
+def alive(server: Server) -> bool:
+    """The server still answers."""
+    return chat(server).text() == "one two three"

@@ -15,7 +15,7 @@ from sse_ref.conformance.corpus import LEVELS, TARGETS, load  # noqa: E402
 from sse_ref.server import Settings  # noqa: E402
 
 README = ROOT / "README.md"
-READING_ORDER = (
+GROUND = (
     ("codec.py", "bytes and events: the event stream format of the HTML standard"),
     ("chunked.py", "bytes and chunks: the chunked transfer coding of HTTP/1.1"),
     ("pieces.py", "the words between a model and a wire: prompts, and the pieces of answers"),
@@ -28,11 +28,26 @@ READING_ORDER = (
     ("dialects/__init__.py", "the registry"),
     ("schema.py", "JSON text that fits a schema"),
     ("model.py", "the toy model: a prompt in, pieces of answers out"),
-    ("pacing.py", "the loop that sends what is due on all open connections"),
-    ("server.py", "HTTP around them: `python -m sse_ref.server`"),
-    ("transport.py", "one HTTP response, read without being fooled"),
-    ("partial_json.py", "reading JSON while it grows"),
-    ("client.py", "chat streams and event sources: `python -m sse_ref.client`"),
+)
+SERVER = (
+    ("server/settings.py", "how a server behaves"),
+    ("server/requests.py", "bytes of a connection to one HTTP request"),
+    ("server/loop.py", "one loop for all open connections"),
+    ("server/delivery.py", "what a model says, as bytes with the time at which each is due"),
+    ("server/plain_events.py", "the plain event source at `/events`"),
+    ("server/journal.py", "what was asked, what was sent, and how each stream ended"),
+    ("server/printer.py", "the log and the wire, without holding anything up"),
+    ("server/connection.py", "reads requests, routes them, and answers"),
+    ("server/listener.py", "a port, the loop behind it, and what its connections share"),
+    ("server/command.py", "`python -m sse_ref.server`"),
+)
+CLIENT = (
+    ("client/transport.py", "one HTTP response, read without being fooled"),
+    ("client/partial_json.py", "reading JSON while it grows"),
+    ("client/chat.py", "chat streams: pieces as they come, and exactly one outcome"),
+    ("client/event_source.py", "the standard's reconnecting source of plain events"),
+    ("client/show.py", "what the terminal shows of a stream"),
+    ("client/command.py", "`python -m sse_ref.client`"),
 )
 JUDGE_ORDER = (
     ("corpus.py", "the vectors: data, one sentence of fact each"),
@@ -62,7 +77,10 @@ JUDGE_ORDER = (
 
 def lines_of_code(path: Path) -> int:
     """Lines that are neither blank, nor comment, nor docstring."""
-    source = path.read_text()
+    return code_in(path.read_text())
+
+
+def code_in(source: str) -> int:
     documented = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) and isinstance(node.value.value, str):
@@ -73,25 +91,38 @@ def lines_of_code(path: Path) -> int:
     )
 
 
+STREAM_ENDS_AT = "# ---- What is left: "  # in dialects/openai.py: a stream can be written and read by then
+
+
+def to_the_end_of_the_stream() -> int:
+    """Lines of code from the first to where a reader has seen OpenAI's stream written and read."""
+    *rooms, openai = (ROOT / "sse_ref" / name for name, _ in GROUND[:7])
+    first_half, mark, _ = openai.read_text().partition(STREAM_ENDS_AT)
+    assert mark
+    return sum(map(lines_of_code, rooms)) + code_in(first_half)
+
+
 def reading_list() -> str:
+    names = {"the ground": GROUND, "the server": SERVER, "the client": CLIENT}
+    tables = [f"**{name.capitalize()}**\n\n{files(order)}" for name, order in names.items()]
+    lines = to_the_end_of_the_stream()
+    return "\n\n".join([*tables, f"To the end of OpenAI's stream, written and read, it is {lines} lines of code."])
+
+
+def files(order: tuple[tuple[str, str], ...], folder: str = "sse_ref/") -> str:
+    """A table of files, with their lines, the lines of code among them, and what each is."""
     rows = ["| file | lines | of code | what |", "|---|--:|--:|---|"]
     totals = [0, 0]
-    for name, what in READING_ORDER:
-        path = ROOT / "sse_ref" / name
+    for name, what in order:
+        path = ROOT / "sse_ref" / ("" if folder else "conformance") / name
         counts = len(path.read_text().splitlines()), lines_of_code(path)
         totals = [total + count for total, count in zip(totals, counts, strict=True)]
-        rows.append(f"| [`{name}`](sse_ref/{name}) | {counts[0]} | {counts[1]} | {what} |")
-    rows.append(f"| together | {totals[0]} | {totals[1]} | |")
-    return "\n".join(rows)
+        rows.append(f"| [`{name}`]({folder}{name}) | {counts[0]} | {counts[1]} | {what} |")
+    return "\n".join([*rows, f"| together | {totals[0]} | {totals[1]} | |"])
 
 
 def judge_list() -> str:
-    folder = ROOT / "sse_ref" / "conformance"
-    rows = ["| file | lines | of code | what |", "|---|--:|--:|---|"]
-    for name, what in JUDGE_ORDER:
-        path = folder / name
-        rows.append(f"| [`{name}`]({name}) | {len(path.read_text().splitlines())} | {lines_of_code(path)} | {what} |")
-    return "\n".join(rows)
+    return files(JUDGE_ORDER, "")
 
 
 def corpus_table() -> str:

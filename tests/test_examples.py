@@ -168,7 +168,7 @@ def relayed(relay: ThreadingHTTPServer, query: str) -> tuple[int, list[str]]:
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
-        ("error", "the model broke down, as the request asked for"),
+        ("error", "the model failed, as the request asked for"),
         ("stall", "the stream behind the relay was cut"),
         ("cut", "the stream behind the relay was cut"),
         ("end", "the stream behind the relay was cut"),

@@ -5,21 +5,31 @@ from __future__ import annotations
 import ast
 import doctest
 import importlib
-import json
 import os
 import re
 import shutil
 import socket
 import subprocess
 import sys
+import tomllib
 import urllib.parse
+import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from lessons import settled
-from readme_tables import JUDGE_ORDER, JUDGE_README, READING_ORDER, with_tables
+from readme_tables import (
+    CLIENT,
+    GROUND,
+    JUDGE_ORDER,
+    JUDGE_README,
+    SERVER,
+    to_the_end_of_the_stream,
+    with_tables,
+)
 
+from sse_ref.dialects import DIALECTS
 from sse_ref.server import FAULTS, Delivery, Settings
 
 ROOT = Path(__file__).parents[1]
@@ -31,9 +41,15 @@ def dotted(name: str) -> str:
     return f"sse_ref.{name.removesuffix('.py').replace('/', '.').removesuffix('.__init__')}"
 
 
-MODULES = [dotted(name) for name, _ in READING_ORDER]
-JUDGE = [dotted(f"conformance/{name}") for name, _ in JUDGE_ORDER]
-PURE = MODULES[: MODULES.index("sse_ref.model") + 1]  # the ground
+PURE = [dotted(name) for name, _ in GROUND]
+SERVER_ROOMS = [*(dotted(name) for name, _ in SERVER), "sse_ref.server", "sse_ref.server.__main__"]
+CLIENT_ROOMS = [*(dotted(name) for name, _ in CLIENT), "sse_ref.client", "sse_ref.client.__main__"]
+JUDGE = [
+    *(dotted(f"conformance/{name}") for name, _ in JUDGE_ORDER),
+    "sse_ref.conformance",
+    "sse_ref.conformance.__main__",
+]
+MODULES = [*PURE, "sse_ref.options", *SERVER_ROOMS, *CLIENT_ROOMS, *JUDGE]
 IMPURE_IMPORTS = {
     "socket",
     "threading",
@@ -51,21 +67,17 @@ IMPURE_IMPORTS = {
     "uuid",
 }
 
-# What each module may import of the package: those above it in the reading list.
-ALLOWED = {module: set(MODULES[:number]) for number, module in enumerate(MODULES)}
-ALLOWED["sse_ref.client"] -= {"sse_ref.server", "sse_ref.pacing"}
-ALLOWED["sse_ref.pacing"] = set()
-ALLOWED["sse_ref.transport"] = {"sse_ref.chunked", "sse_ref.errors"}
-
-# The judge may use whatever stands above it, and nothing may use the judge.
-ALLOWED |= {module: {*MODULES, "sse_ref.conformance", *JUDGE[:number]} for number, module in enumerate(JUDGE)}
-MODULES += JUDGE
+# What each module may import of the package: the ground, and of its own wing what stands above it in the reading list.
+ALLOWED: dict[str, set[str]] = {module: set(PURE[:number]) for number, module in enumerate(PURE)}
+ALLOWED["sse_ref.options"] = set()
+for wing in (SERVER_ROOMS, CLIENT_ROOMS, JUDGE):
+    ALLOWED |= {module: {*PURE, "sse_ref.options", *wing[:number]} for number, module in enumerate(wing)}
+# The judge's programs under test are our own client and server; no other module of a wing knows another wing.
+ALLOWED["sse_ref.conformance.reference"] |= {"sse_ref.client", "sse_ref.server"}
 
 
 def imports(module: str) -> Iterator[str]:
-    path = ROOT / (module.replace(".", "/") + ".py")
-    path = path if path.exists() else ROOT / module.replace(".", "/") / "__init__.py"
-    for node in ast.walk(ast.parse(path.read_text())):
+    for node in ast.walk(ast.parse(file_of(module).read_text())):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -75,10 +87,52 @@ def imports(module: str) -> Iterator[str]:
             yield from named or [node.module]
 
 
+def file_of(module: str) -> Path:
+    path = ROOT / (module.replace(".", "/") + ".py")
+    return path if path.exists() else ROOT / module.replace(".", "/") / "__init__.py"
+
+
 def test_every_module_is_in_the_reading_list() -> None:
-    files = {str(path.relative_to(PACKAGE)) for path in PACKAGE.rglob("*.py")} - {"__init__.py", "__main__.py"}
-    judge = {f"conformance/{name}" for name in ["__init__.py", "__main__.py", *(name for name, _ in JUDGE_ORDER)]}
-    assert files == {name for name, _ in READING_ORDER} | judge
+    files = set(PACKAGE.rglob("*.py")) - {PACKAGE / "__init__.py", PACKAGE / "__main__.py"}
+    assert files == {file_of(module) for module in MODULES}
+
+
+FILES = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".mjs", ".css", ".html", ".json", ".md")]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
+def test_no_file_is_too_long_to_hold_one_idea(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= 650
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_every_function_has_a_name_and_fits_on_a_screen(module: str) -> None:
+    for node in ast.walk(ast.parse(file_of(module).read_text())):
+        if isinstance(node, ast.FunctionDef):
+            assert node.name.strip("_"), f"line {node.lineno}"
+            if node.name not in (
+                "feed",
+                "read_options",
+                "_parser",
+            ):  # the decoder's one loop, and the tables of arguments
+                assert (node.end_lineno or 0) - node.lineno < 45, node.name
+
+
+def test_stream_is_read_and_written_within_an_hour_of_reading() -> None:
+    assert to_the_end_of_the_stream() <= 600
+
+
+PROVIDERS = "openai|anthropic|claude|gemini|google|cohere|mistral|groq|azure|ollama|deepseek|x_groq|chatgpt|gpt"
+NEUTRAL = [*PURE[:6], *PURE[-2:], *SERVER_ROOMS, *CLIENT_ROOMS]
+NEUTRAL += ["sse_ref.conformance.hostile", "sse_ref.conformance.servers.target", "sse_ref.conformance.servers.judging"]
+NEUTRAL += ["sse_ref.conformance.servers.streams", "sse_ref.conformance.servers.life"]
+
+
+@pytest.mark.parametrize("module", NEUTRAL)
+def test_no_provider_is_named_outside_the_dialects(module: str) -> None:
+    names = re.findall(PROVIDERS, file_of(module).read_text(), re.IGNORECASE)
+    assert names == []
+    assert set(DIALECTS) & set(re.findall(r"[\w-]+", file_of(module).read_text())) == set()
 
 
 @pytest.mark.parametrize("module", MODULES)
@@ -114,11 +168,11 @@ def test_examples_in_docstrings_run(module: str) -> None:
     assert result.failed == 0
 
 
-@pytest.mark.parametrize("module", ["sse_ref", *MODULES])
+@pytest.mark.parametrize("module", ["sse_ref", *(module for module in MODULES if "__main__" not in module)])
 def test_exported_names_exist_and_have_docstrings(module: str) -> None:
     loaded = importlib.import_module(module)
     assert loaded.__doc__
-    for name in loaded.__all__:
+    for name in getattr(loaded, "__all__", []):
         value = getattr(loaded, name)
         if callable(value):
             assert value.__doc__, name
@@ -306,8 +360,8 @@ def test_links_to_the_page_set_fields_that_it_has() -> None:
 
 
 def test_readme_names_every_outcome() -> None:
-    from sse_ref.client import StreamError
     from sse_ref.conformance.clients import ENDS
+    from sse_ref.errors import StreamError
 
     def kinds(error: type[StreamError]) -> set[str]:
         return {error.outcome}.union(*(kinds(kind) for kind in error.__subclasses__()))
@@ -323,7 +377,81 @@ def test_makefile_helps_by_default() -> None:
     assert all(f"make {target} " in done.stdout for target in ("run", "test", "check"))
 
 
-def test_package_data_is_declared() -> None:
-    project = (ROOT / "pyproject.toml").read_text()
-    assert "py.typed" in project and (PACKAGE / "py.typed").exists() and (PACKAGE / "page" / "index.html").exists()
-    assert json.dumps("sse_ref.page") in project
+def test_packages_that_are_declared_are_the_folders() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    folders = {path.parent for path in PACKAGE.rglob("*") if path.suffix in (".py", ".html")}
+    packages = {".".join(path.relative_to(ROOT).parts) for path in folders}
+    assert set(project["tool"]["setuptools"]["packages"]) == packages
+    for name in project["project"]["scripts"].values():
+        module, _, function = name.partition(":")
+        assert callable(getattr(importlib.import_module(module), function))
+
+
+@pytest.mark.once
+def test_wheel_holds_everything(tmp_path: Path) -> None:
+    """Built, installed into an empty environment, and used from there: server, page, client, judge."""
+    build_wheel(tmp_path)
+    (wheel,) = tmp_path.glob("*.whl")
+    home = tmp_path / "empty"
+    subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(home)], check=True)
+    python = home / "bin" / "python"
+    site = subprocess.run(
+        [str(python), "-c", "import site; print(site.getsitepackages()[0])"], capture_output=True, text=True
+    )
+    with zipfile.ZipFile(wheel) as archive:
+        held = {name for name in archive.namelist() if name.startswith("sse_ref/")}
+        archive.extractall(site.stdout.strip())
+    files = {str(path.relative_to(ROOT)) for path in PACKAGE.rglob("*") if path.is_file() and path.suffix != ".pyc"}
+    assert held == files
+    program = """
+import sys, urllib.request
+from sse_ref.client import ChatStream
+from sse_ref.server import running
+with running() as server:
+    stream = ChatStream("one two", url=server.url + "/v1", model="toy-echo")
+    list(stream)
+    page = urllib.request.urlopen(server.url + "/page/page.mjs").read()
+print(stream.outcome, stream.text, len(page) > 1000)
+"""
+    commands = {
+        ("-c", program): "complete one two True\n",
+        ("-m", "sse_ref.server", "--help"): "usage: python -m sse_ref.server",
+        ("-m", "sse_ref.client", "--help"): "usage: python -m sse_ref.client",
+        ("-m", "sse_ref.conformance", "list", "server", "life/pipelined"): "life/pipelined",
+    }
+    for arguments, begins in commands.items():
+        done = subprocess.run([str(python), "-I", *arguments], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+        assert done.stdout.startswith(begins), done.stderr
+    me = [str(python), "-I", "-m", "sse_ref.conformance"]
+    done = subprocess.run(
+        [
+            *me,
+            "decoder",
+            "--persistent",
+            "--brief",
+            "eol/*",
+            "--",
+            *me[:-1],
+            "sse_ref.conformance.reference",
+            "decoder",
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0 and "23 pass, 0 fail" in done.stdout, done.stdout + done.stderr
+
+
+def build_wheel(folder: Path) -> None:
+    """Build the package's wheel from a copy. Skips if the build backend cannot be fetched, and for nothing else."""
+    copy = folder / "source"
+    copy.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    shutil.copytree(PACKAGE, copy / "sse_ref", ignore=shutil.ignore_patterns("__pycache__"))
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "--wheel-dir", str(folder), str(copy)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if "No matching distribution found for setuptools" in done.stderr:
+        pytest.skip("setuptools cannot be fetched")
+    assert done.returncode == 0, done.stderr

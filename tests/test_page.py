@@ -17,9 +17,9 @@ from browser import Browser, Page, installed
 from raw import wait_for
 from vectors import decoder_rows
 
-from sse_ref.client import ChatStream
-from sse_ref.partial_json import read_partial
-from sse_ref.server import PAGE, Server, running
+from sse_ref.client import ChatStream, read_partial
+from sse_ref.server import Server, running
+from sse_ref.server.connection import PAGE
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [
@@ -103,7 +103,7 @@ def test_wire_shows_every_byte_as_it_came(visit: Open, shared: Server) -> None:
     assert 0.95 * record["bytes"] < bytes_read < record["bytes"]  # the browser has undone the chunked coding
     assert "data: [DONE]\\n" in page.run("document.querySelector('#wire').innerText")
     bold = page.run("[...document.querySelectorAll('#wire .data b')].map(part => part.innerText)")
-    assert bold[1] == '"delta":{"content":"ab"}' and len(bold) == record["events"] - 2  # the usage, and the end mark
+    assert bold[1] == '"delta":{"content":"ab"}' and len(bold) == record["events"] - 2  # the usage, and [DONE]
 
 
 def test_read_that_ends_inside_an_event_is_marked(visit: Open) -> None:
@@ -227,7 +227,7 @@ def test_tokens_that_can_only_be_told_from_deltas_are_said_to_be_at_least_that_m
             "Error before the stream",
             "HTTP 429: refused, as the request asked for. It can be asked again, after 1 s",
         ),
-        ("error", "Error inside the stream", "broke down"),
+        ("error", "Error inside the stream", "failed"),
         ("cut", "Truncated", "the connection broke"),
         ("end", "Truncated", "before a finish reason"),
         ("stall", "Timeout", "nothing came for 3 s"),

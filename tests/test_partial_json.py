@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from sse_ref.partial_json import read_partial
+from sse_ref.client import read_partial
 
 
 def random_json(chance: random.Random, depth: int = 0) -> Any:

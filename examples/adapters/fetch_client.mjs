@@ -1,4 +1,4 @@
-// A loop over fetch as tutorials show it, as a client under test: read by read, until the end mark.
+// A loop over fetch as tutorials show it, as a client under test: read by read, until [DONE].
 import { client } from "./adapter.mjs"
 
 async function stream(url, body, idle, answer) {

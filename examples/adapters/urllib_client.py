@@ -1,4 +1,4 @@
-"""A loop over urllib as tutorials show it, as a client under test: line by line, until the end mark."""
+"""A loop over urllib as tutorials show it, as a client under test: line by line, until [DONE]."""
 
 import json
 import urllib.request

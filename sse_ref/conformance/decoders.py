@@ -295,16 +295,7 @@ def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Res
     shown = Cutting(cutting.name, [b"".join(cutting.chunks)[:64] + b"..."])
 
     def timed(n: int) -> tuple[float, dict[str, Any] | None]:
-        request = {**(cutting if n == sizes["large"] else cuttings(vector, n)[0]).request, "id": vector.id}
-        program.warm_up(PROBE)
-        start = time.perf_counter()
-        try:
-            reply = program.ask([request], timeout=LINEAR_TIMEOUT)[0]
-        except Died as error:
-            if error.expired:
-                return LINEAR_TIMEOUT, None
-            raise
-        return time.perf_counter() - start, reply
+        return _timed(vector, program, cutting if n == sizes["large"] else cuttings(vector, n)[0])
 
     try:
         large, reply = timed(sizes["large"])
@@ -333,6 +324,20 @@ def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Res
     if reply is None:
         return _result(vector, "error", f"timeout: {times}", shown, None, None, program, began)
     return _result(vector, "pass", "", shown, None, None, program, began)
+
+
+def _timed(vector: Vector, program: UnderTest, cutting: Cutting) -> tuple[float, dict[str, Any] | None]:
+    """Seconds that a program takes for a stream, and its reply; None if the limit passed."""
+    request = {**cutting.request, "id": vector.id}
+    program.warm_up(PROBE)
+    start = time.perf_counter()
+    try:
+        reply = program.ask([request], timeout=LINEAR_TIMEOUT)[0]
+    except Died as error:
+        if error.expired:
+            return LINEAR_TIMEOUT, None
+        raise
+    return time.perf_counter() - start, reply
 
 
 # ---- Bytes instead of requests ---------------------------------------------------------------------------------------

@@ -117,7 +117,7 @@ def our_own(profile: str) -> Iterator[list[str]]:
     def breaking_down(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
         for number, token in enumerate(MODELS["toy"](prompt, choice)):
             if number == 5:
-                raise RuntimeError("on purpose: this is how a server that breaks down is judged")
+                raise RuntimeError("on purpose: this is how a server that crashes is judged")
             yield token
 
     if profile == "sse":

@@ -179,7 +179,7 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     }
 
 
-# ---- The ground's first half ends here: a stream can be written and read ---------------------------------------------
+# ---- What is left: log probabilities ----------------------------------------------------------------------------------
 
 
 def logprobs_object(texts: Iterable[Text]) -> dict[str, Any] | None:

@@ -60,7 +60,7 @@ async function* reads(answer, onRead) {
       yield value
     }
   } finally {
-    // After the end mark the end of the body is a moment away: leaving before it would look as if the user had left.
+    // After [DONE] the end of the body is a moment away: leaving before it would look as if the user had left.
     await Promise.race([rest(reader), new Promise(resolve => setTimeout(resolve, 200))])
     reader.cancel().catch(() => {}) // it may have failed already
   }
@@ -86,7 +86,7 @@ async function readStream(answer, result, onRead, onPiece) {
   finish(result, decoder.pending)
 }
 
-// The end of the body, or the end mark: was that the whole answer?
+// The end of the body, or [DONE]: was that the whole answer?
 function finish(result, pending = false) {
   if (result.finishReason) end(result, "complete")
   else end(result, "truncated", `the stream ended ${pending ? "inside an event" : "before a finish reason"}`)

@@ -43,7 +43,7 @@ export class Wire {
 }
 
 function dispatchOf({ event, data, id }) {
-  if (data === "[DONE]") return { kind: "done", text: "[DONE]: the end mark, an event like any other to the decoder" }
+  if (data === "[DONE]") return { kind: "done", text: "[DONE]: an event like any other to the decoder" }
   return { kind: "dispatch", text: `dispatch: ${event}, ${data.length} characters of data${id && `, last event ID ${id}`}` }
 }
 

@@ -510,7 +510,7 @@ def stream(answer, lines):
             return "complete"
         raise Wrong("no event came")
     if FAULT == "done-required" and not answer.done:
-        raise Cut("no end mark")
+        raise Cut("no [DONE]")
     if answer.whole():
         return "complete"
     raise Cut("no finish reason")

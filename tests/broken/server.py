@@ -683,9 +683,9 @@ class Conversation:
             if fault == "crash-ends-well":
                 self.finish()
             return False
-        error: Any = {"message": "broke down", "type": "server_error", "param": None, "code": None}
+        error: Any = {"message": "failed", "type": "server_error", "param": None, "code": None}
         if fault == "error-text-in-stream":
-            error = "broke down"
+            error = "failed"
         if fault != "error-swallowed":
             self.event({"error": error})
         if fault == "content-after-error":

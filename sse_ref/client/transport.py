@@ -3,11 +3,20 @@
 In:   a URL, headers, perhaps a body to send; how long to wait.
 Out:  the bytes of the response's body as they come, and an end only if the body is whole.
 
-``urllib`` and ``http.client`` send the request and read the head of the response. The body is read here, because
-``http.client`` hides what matters about a stream: its line iteration takes a cut chunked body for a finished one, and any
-read reports a body shorter than its ``Content-Length`` as complete. So the chunked transfer coding (RFC 9112, 7.1) is
-undone in the open, by ``ChunkedDecoder``. Redirects, interim answers and time-outs are treated here, too: retrying, and
-what the bytes mean, is the client's business.
+``urllib`` and ``http.client`` send the request and read the head. The body is read here, because ``http.client`` hides what
+matters about a stream: its line iteration takes a cut chunked body for a finished one, and any read reports a body shorter
+than its ``Content-Length`` as complete. RFC 9112, 6.3 says how a body ends:
+
+    chunked            at its last chunk; the end of the connection before it is a cut
+    Content-Length     after so many bytes; the end of the connection before them is a cut
+    neither            with the connection; whether that was a cut, HTTP cannot say
+
+Bytes go through three stages, each a generator, so that a token is handed on as soon as its last byte has come:
+
+    socket  --read1-->  framing undone  --ChunkedDecoder-->  coding undone  --zlib-->  body
+
+An ``HTTPCall`` goes with all of it: how long each step may take, and what is being waited for, so that another thread can
+end it. Redirects, 1xx responses and timeouts are handled here, too. Retrying, and the meaning of the bytes, are not.
 """
 
 from __future__ import annotations
@@ -34,9 +43,10 @@ from sse_ref.chunked import ChunkedDecoder
 from sse_ref.errors import ProtocolError, StreamError, StreamTimeout, Truncated
 
 __all__ = [
-    "Limits",
+    "HTTPCall",
     "Response",
     "Watcher",
+    "bytes_at_once",
     "check_headers",
     "harmless",
     "open_response",
@@ -54,12 +64,12 @@ ERROR_BODY_SECONDS = 10.0  # how long is waited for them
 # ---- Sending the request, reading the head -----------------------------------------------------------------------------
 
 
-class Limits:
-    """How long to wait: ``idle`` for any byte, ``total`` for the whole (seconds; None: for ever), or until ``cancel``.
+class HTTPCall:
+    """One request and its response: how long to wait, and for what.
 
-    They also know what is being waited for, so that another thread can end it: the connection in use or being made, from
-    its first packet through the TLS handshake to the last byte of the body. Only the look-up of a host's name has no end
-    but its own.
+    ``idle`` is the limit for each silence, ``total`` for the whole (seconds; None: no limit). ``cancel`` ends the wait from
+    another thread, in any state: from the connection's first packet through the TLS handshake to the last byte of the
+    body. Only the look-up of a host's name cannot be ended.
     """
 
     def __init__(self, idle: float | None, total: float | None = None, *, url: str = "") -> None:
@@ -165,23 +175,23 @@ IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK}
 
 
 class _TimedReader(io.RawIOBase):
-    """The bytes of a response, each read within the limits: heads and the bodies of redirects, too."""
+    """The bytes of a response, each read within the call's time: heads and the bodies of redirects, too."""
 
-    def __init__(self, raw: Any, limits: Limits) -> None:
+    def __init__(self, raw: Any, call: HTTPCall) -> None:
         self.raw = raw
-        self.limits = limits
+        self.call = call
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        assert self.limits.sock is not None
-        self.limits.sock.settimeout(self.limits.next_wait())
+        assert self.call.sock is not None
+        self.call.sock.settimeout(self.call.next_wait())
         try:
             size: int = self.raw.readinto(buffer)
         except TimeoutError:
-            raise self.limits.passed() from None
-        self.limits.heard = self.limits.heard or size > 0
+            raise self.call.passed() from None
+        self.call.heard = self.call.heard or size > 0
         return size
 
     def close(self) -> None:
@@ -204,19 +214,19 @@ class _HeadReader(io.BufferedReader):
 
 
 class Response(http.client.HTTPResponse):
-    """A response that is read within limits, and that passes over all 1xx answers, not only 100."""
+    """A response that is read within its call's time, and that skips all 1xx responses, not only 100."""
 
-    def __init__(self, sock: socket.socket, *args: Any, limits: Limits, **options: Any) -> None:
+    def __init__(self, sock: socket.socket, *args: Any, call: HTTPCall, **options: Any) -> None:
         super().__init__(sock, *args, **options)
-        self.limits = limits
-        limits.sock, limits.response = sock, self
-        self.fp = _HeadReader(_TimedReader(self.fp.detach(), limits))
+        self.call = call
+        call.sock, call.response = sock, self
+        self.fp = _HeadReader(_TimedReader(self.fp.detach(), call))
         self.interim = 0
 
     def begin(self) -> None:
-        self.limits.begin_step()
+        self.call.begin_step()
         super().begin()
-        self.limits.until = None
+        self.call.until = None
 
     def _read_status(self) -> tuple[str, int, str]:
         while True:
@@ -229,23 +239,23 @@ class Response(http.client.HTTPResponse):
             if status == 100:
                 return version, status, reason  # http.client passes over this one itself
             http.client.parse_headers(self.fp)
-            self.limits.begin_step()
+            self.call.begin_step()
 
 
 class _Request(urllib.request.Request):
-    def __init__(self, *args: Any, limits: Limits, **options: Any) -> None:
+    def __init__(self, *args: Any, call: HTTPCall, **options: Any) -> None:
         super().__init__(*args, **options)
-        self.limits = limits
+        self.call = call
 
 
-def _connections(kind: Any, limits: Limits) -> Callable[..., Any]:
+def _connections(kind: Any, call: HTTPCall) -> Callable[..., Any]:
     """What ``do_open`` makes connections with."""
 
     def connect(host: str, *args: Any, **options: Any) -> Any:
-        limits.peer = host
+        call.peer = host
         connection = kind(host, *args, **options)
-        connection._create_connection = limits.connect
-        connection.response_class = functools.partial(Response, limits=limits)
+        connection._create_connection = call.connect
+        connection.response_class = functools.partial(Response, call=call)
         return connection
 
     return connect
@@ -253,12 +263,12 @@ def _connections(kind: Any, limits: Limits) -> Callable[..., Any]:
 
 class _Handler(urllib.request.HTTPHandler):
     def http_open(self, request: Any) -> Any:
-        return self.do_open(_connections(http.client.HTTPConnection, request.limits), request)
+        return self.do_open(_connections(http.client.HTTPConnection, request.call), request)
 
 
 class _SecureHandler(urllib.request.HTTPSHandler):
     def https_open(self, request: Any) -> Any:
-        connections = _connections(http.client.HTTPSConnection, request.limits)
+        connections = _connections(http.client.HTTPSConnection, request.call)
         return self.do_open(connections, request, context=self._context)  # type: ignore[attr-defined]
 
 
@@ -276,9 +286,9 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
             if req.data is not None:
                 return None
             kept = harmless(kept)
-        req.limits.url = newurl
+        req.call.url = newurl
         fp.close()  # nobody wants the body of a redirect, which urllib would read to its end
-        return _Request(newurl, req.data, kept, req.origin_req_host, True, req.get_method(), limits=req.limits)
+        return _Request(newurl, req.data, kept, req.origin_req_host, True, req.get_method(), call=req.call)
 
 
 HARMLESS_HEADERS = {"accept", "cache-control", "last-event-id", "user-agent"}
@@ -334,11 +344,11 @@ def _make_opener() -> urllib.request.OpenerDirector:
 _opener = _make_opener()
 
 
-def open_response(data: bytes | None, headers: Mapping[str, str], limits: Limits) -> Response:
-    """Send a request to ``limits.url``; raises ``HTTPError``, ``OSError``, ``HTTPException`` or ``ValueError`` as urllib."""
-    check_port(limits.url)
-    request = _Request(limits.url, data, dict(headers), method="POST" if data is not None else "GET", limits=limits)
-    response: Response = _opener.open(request, timeout=limits.next_wait())
+def open_response(data: bytes | None, headers: Mapping[str, str], call: HTTPCall) -> Response:
+    """Send a request to ``call.url``; raises ``HTTPError``, ``OSError``, ``HTTPException`` or ``ValueError`` as urllib."""
+    check_port(call.url)
+    request = _Request(call.url, data, dict(headers), method="POST" if data is not None else "GET", call=call)
+    response: Response = _opener.open(request, timeout=call.next_wait())
     return response
 
 
@@ -355,6 +365,11 @@ class Watcher:
     def piece(self, data: bytes) -> None: ...
 
     def end(self) -> None: ...
+
+
+def bytes_at_once(max_event_size: int | None) -> int:
+    """How many bytes to read at once, so that what is made of them is little beside the largest event."""
+    return READ_SIZE if max_event_size is None else max(1, min(READ_SIZE, max_event_size // 32))
 
 
 def read_body(response: Response, watcher: Watcher, most: int = READ_SIZE) -> Iterator[bytes]:
@@ -488,7 +503,7 @@ class _Inflater:
 def read_error_body(response: Response) -> bytes:
     """What can be had, within a few seconds, of the body of an answer that is no event stream."""
     body = b""
-    response.limits.begin_step(ERROR_BODY_SECONDS)
+    response.call.begin_step(ERROR_BODY_SECONDS)
     with contextlib.suppress(StreamError):
         for piece in read_body(response, Watcher()):
             body += piece

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from sse_ref import pacing
-from sse_ref.pacing import Frame, Loop, Stream
+from sse_ref.server import loop as loop_module
+from sse_ref.server.loop import Loop, Stream, Write
 
 BIG = 300_000  # bytes: more than a socket takes at once
 PATIENCE = 30.0  # seconds of real time; only a test that fails waits so long
@@ -40,8 +40,8 @@ class Bare:
         self.read_ahead.clear()
 
 
-def frames(*payloads: tuple[float, bytes]) -> list[Frame]:
-    return [Frame(due, number, number, payload) for number, (due, payload) in enumerate(payloads, 1)]
+def writes(*payloads: tuple[float, bytes]) -> list[Write]:
+    return [Write(due, number, number, payload) for number, (due, payload) in enumerate(payloads, 1)]
 
 
 def everything(sock: socket.socket) -> bytes:
@@ -104,7 +104,7 @@ class Run:
         self.ended: list[tuple[float, str]] = []
         self.error: Exception | None = None
         self.clock = Clock()
-        monkeypatch.setattr(pacing, "time", self.clock)
+        monkeypatch.setattr(loop_module, "time", self.clock)
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.loop = Loop(
             self.listener,
@@ -118,8 +118,8 @@ class Run:
     def now(self) -> float:
         return round(self.clock.now, 6)
 
-    def stream(self, made: Iterator[Frame] | list[Frame], **options: Any) -> socket.socket:
-        """A stream of these frames, whose end stops the loop: the socket to read it from."""
+    def stream(self, made: Iterator[Write] | list[Write], **options: Any) -> socket.socket:
+        """A stream of these writes, whose end stops the loop: the socket to read it from."""
         ours, theirs = socket.socketpair()
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
         theirs.settimeout(PATIENCE)
@@ -166,36 +166,36 @@ def reading(sock: socket.socket, received: bytearray, begin: float) -> dict[floa
     return {begin + number / 10: read for number in range(1000)}
 
 
-def test_frames_come_in_order_each_at_its_time(virtual: Begin) -> None:
+def test_writes_come_in_order_each_at_its_time(virtual: Begin) -> None:
     run = virtual()
-    with run.stream(frames((0, b"a"), (0.1, b"b"), (0.1, b"c"), (0.2, b"d"))) as reader:
+    with run.stream(writes((0, b"a"), (0.1, b"b"), (0.1, b"c"), (0.2, b"d"))) as reader:
         run.run()
         assert everything(reader) == b"abcd"
     assert run.sent == [(0, b"a"), (0.1, b"b"), (0.1, b"c"), (0.2, b"d")]
     assert run.ended == [(0.2, "complete")]
 
 
-def test_late_frame_does_not_delay_the_rest(virtual: Begin) -> None:
+def test_late_write_does_not_delay_the_rest(virtual: Begin) -> None:
     run = virtual()
 
-    def slow_in_the_middle() -> Iterator[Frame]:
-        for frame in frames((0, b"a"), (0.1, b"b"), (0.2, b"c"), (0.3, b"d"), (0.4, b"e")):
-            if frame.payload == b"b":
+    def slow_in_the_middle() -> Iterator[Write]:
+        for write in writes((0, b"a"), (0.1, b"b"), (0.2, b"c"), (0.3, b"d"), (0.4, b"e")):
+            if write.payload == b"b":
                 run.clock.now += 0.25
-            yield frame
+            yield write
 
     with run.stream(slow_in_the_middle()):
         run.run()
     assert run.sent == [(0, b"a"), (0.25, b"b"), (0.25, b"c"), (0.3, b"d"), (0.4, b"e")]
 
 
-def test_pace_does_not_drift_with_the_work_for_each_frame(virtual: Begin) -> None:
+def test_pace_does_not_drift_with_the_work_for_each_write(virtual: Begin) -> None:
     run = virtual()
 
-    def costly() -> Iterator[Frame]:
-        for frame in frames(*((number / 10, b"x") for number in range(100))):
+    def costly() -> Iterator[Write]:
+        for write in writes(*((number / 10, b"x") for number in range(100))):
             run.clock.now += 0.05
-            yield frame
+            yield write
 
     with run.stream(costly()) as reader:
         run.run(reading(reader, bytearray(), 0))
@@ -204,54 +204,54 @@ def test_pace_does_not_drift_with_the_work_for_each_frame(virtual: Begin) -> Non
 
 def test_loop_sleeps_while_nothing_is_due(virtual: Begin) -> None:
     run = virtual()
-    with run.stream(frames((100, b"a"), (3600, b"b")), heartbeat=b"-", heartbeat_interval=1000):
+    with run.stream(writes((100, b"a"), (3600, b"b")), heartbeat=b"-", heartbeat_interval=1000):
         run.run()
     assert run.sent == [(100, b"a"), (1100, b"-"), (2100, b"-"), (3100, b"-"), (3600, b"b")]
     assert run.selector.sleeps == len(run.sent)
 
 
-def test_frame_larger_than_the_socket_is_sent_whole(virtual: Begin) -> None:
+def test_write_larger_than_the_socket_is_sent_whole(virtual: Begin) -> None:
     run, received = virtual(), bytearray()
-    with run.stream(frames((0, b"x" * BIG), (0, b"end"))) as reader:
+    with run.stream(writes((0, b"x" * BIG), (0, b"end"))) as reader:
         run.run(reading(reader, received, 4.9))
         received += everything(reader)
     assert received == b"x" * BIG + b"end"
     assert run.ended[0][0] > 4.9 and run.ended[0][1] == "complete"
 
 
-def test_heartbeat_that_is_stuck_when_the_next_frame_falls_due_loses_neither(virtual: Begin) -> None:
+def test_heartbeat_that_is_stuck_when_the_next_write_falls_due_loses_neither(virtual: Begin) -> None:
     run, received, beat = virtual(), bytearray(), b"h" * BIG
-    with run.stream(frames((3, b"frame"), (3, b"last")), heartbeat=beat, heartbeat_interval=2) as reader:
+    with run.stream(writes((3, b"write"), (3, b"last")), heartbeat=beat, heartbeat_interval=2) as reader:
         run.run(reading(reader, received, 4))
         received += everything(reader)
-    assert received == beat + b"frame" + b"last"
+    assert received == beat + b"write" + b"last"
 
 
 def test_heartbeats_fill_silence_only(virtual: Begin) -> None:
     run = virtual()
     beating = {"heartbeat": b"-", "heartbeat_interval": 2}
-    with run.stream(frames((5, b"a"), (6.5, b"b"), (8, b"c"), (11, b"d")), **beating):
+    with run.stream(writes((5, b"a"), (6.5, b"b"), (8, b"c"), (11, b"d")), **beating):
         run.run()
     assert run.sent == [(2, b"-"), (4, b"-"), (5, b"a"), (6.5, b"b"), (8, b"c"), (10, b"-"), (11, b"d")]
 
 
 def test_without_a_heartbeat_silence_is_silent(virtual: Begin) -> None:
     run = virtual()
-    with run.stream(frames((0, b"a"), (1e6, b"b"))):
+    with run.stream(writes((0, b"a"), (1e6, b"b"))):
         run.run()
     assert run.sent == [(0, b"a"), (1e6, b"b")]
 
 
 def test_stream_that_nobody_reads_is_dropped_at_its_time(virtual: Begin) -> None:
     run = virtual(stall_timeout=30)
-    with run.stream(frames((1, b"x" * BIG), (2, b"never"))):
+    with run.stream(writes((1, b"x" * BIG), (2, b"never"))):
         run.run()
     assert run.ended == [(31, "dropped")]
 
 
 def test_reader_that_takes_a_little_now_and_then_is_not_dropped(virtual: Begin) -> None:
     run, received = virtual(stall_timeout=30), bytearray()
-    with run.stream(frames((0, b"x" * BIG))) as reader:
+    with run.stream(writes((0, b"x" * BIG))) as reader:
         run.run({moment: lambda: received.extend(reader.recv(65536)) for moment in range(29, 29 * 1000, 29)})
         received += everything(reader)
     assert run.ended[0][0] > 60 and run.ended[0][1] == "complete" and received == b"x" * BIG
@@ -259,14 +259,14 @@ def test_reader_that_takes_a_little_now_and_then_is_not_dropped(virtual: Begin) 
 
 def test_client_that_leaves_in_silence_is_noticed_then(virtual: Begin) -> None:
     run = virtual()
-    reader = run.stream(frames((0, b"a"), (3600, b"b")))
+    reader = run.stream(writes((0, b"a"), (3600, b"b")))
     run.run({7.0: reader.close})
     assert run.ended == [(7, "client_left")] and run.sent == [(0, b"a")]
 
 
 def test_stream_that_raises_has_crashed(virtual: Begin) -> None:
-    def broken() -> Iterator[Frame]:
-        yield Frame(0, 1, 1, b"a")
+    def broken() -> Iterator[Write]:
+        yield Write(0, 1, 1, b"a")
         raise KeyError
 
     run = virtual()
@@ -279,13 +279,13 @@ def test_stream_that_raises_has_crashed(virtual: Begin) -> None:
 @pytest.mark.parametrize(
     ("sent", "waiting", "received"),
     [
-        (Frame(0, 1, 1, b"a"), Frame(60, 2, 2, b"b"), b"a, sorry"),
-        (Frame(0, 1, 1, b"a"), Frame(60, 2, 2, b", the end", last=True), b"a, the end"),
-        (Frame(0, 1, 1, b"half an", open=True), Frame(60, 2, 2, b" event"), b"half an"),
+        (Write(0, 1, 1, b"a"), Write(60, 2, 2, b"b"), b"a, sorry"),
+        (Write(0, 1, 1, b"a"), Write(60, 2, 2, b", the end", last=True), b"a, the end"),
+        (Write(0, 1, 1, b"half an", open=True), Write(60, 2, 2, b" event"), b"half an"),
     ],
     ids=["is-said", "is-the-end-where-that-is-all-that-is-left", "is-left-out-inside-an-event"],
 )
-def test_farewell_of_a_loop_that_stops(virtual: Begin, sent: Frame, waiting: Frame, received: bytes) -> None:
+def test_farewell_of_a_loop_that_stops(virtual: Begin, sent: Write, waiting: Write, received: bytes) -> None:
     run = virtual()
     with run.stream([sent, waiting], farewell=lambda: b", sorry") as reader:
         run.run({1.0: run.loop.stop})
@@ -353,7 +353,7 @@ def test_slowest_client_makes_room_when_no_thread_can_be_had(why: str, monkeypat
             self.read_ahead.clear()
             self.close_connection = True
 
-    begin = pacing._thread.start_new_thread
+    begin = loop_module._thread.start_new_thread
 
     def limited(*arguments: Any) -> Any:
         if len(loop.serving) > 3:
@@ -363,9 +363,9 @@ def test_slowest_client_makes_room_when_no_thread_can_be_had(why: str, monkeypat
     with looping() as loop, contextlib.ExitStack() as stack:
         loop.accept = lambda sock, address: Waiting(sock, close=False)
         if why == "so many are enough":
-            monkeypatch.setattr(pacing, "MAX_THREADS", 3)
+            monkeypatch.setattr(loop_module, "MAX_THREADS", 3)
         else:
-            monkeypatch.setattr(pacing._thread, "start_new_thread", limited)
+            monkeypatch.setattr(loop_module._thread, "start_new_thread", limited)
         address = loop.listener.getsockname()
         clients = [stack.enter_context(socket.create_connection(address, timeout=PATIENCE)) for _ in range(4)]
         for number, client in enumerate(clients[:3], 1):
@@ -397,7 +397,7 @@ def looping() -> Iterator[Loop]:
 def test_what_a_client_sends_ahead_is_kept_up_to_a_bound() -> None:
     with looping() as loop:
         ours, theirs = socket.socketpair()
-        bare = Bare(ours, Stream(iter(frames((3600, b"a")))))
+        bare = Bare(ours, Stream(iter(writes((3600, b"a")))))
         with theirs:
             loop.hand_over(bare)
             theirs.settimeout(PATIENCE)

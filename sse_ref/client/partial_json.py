@@ -32,9 +32,8 @@ _OPEN_STRING = re.compile(
 def read_partial(text: str) -> Any:
     """Return the value that ``text``, the beginning of a JSON text, has shown so far; None if nothing yet.
 
-    Strings, arrays and objects are given as far as they go. What might still change into something else is left out: a
-    name without its value, a number or a literal that may go on, half an escape sequence. So the value only ever grows.
-    Raises ``ValueError`` if the text is no beginning of JSON.
+    Strings, arrays and objects are given as far as they go; what may still change is left out. Raises ``ValueError`` if the
+    text is no beginning of JSON.
 
     >>> read_partial('{"city": "Os')
     {'city': 'Os'}

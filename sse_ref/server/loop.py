@@ -1,23 +1,28 @@
-"""One loop for all open connections: it waits for requests, sends what is due, and notices who left.
+"""The loop: one for all open connections. It waits for requests, sends what is due, and notices who disconnects.
 
-In:   connections that wait for a request, and streams: frames of bytes, each with the time it is due.
-Out:  the frames on their sockets, one send for each; a thread for each request that arrives; how each stream ended.
+In:   connections that wait for a request, and streams: writes of bytes, each with the time it is due.
+Out:  the writes on their sockets, one send for each; a thread for each request that arrives; how each stream ended.
 
-A thread for each stream would be the shortest program, and was measured: with a thousand streams the interpreter spends
-its time on handing the lock around, and tokens come seconds late. Here a stream costs a thread only while its request is
-read. After that it is an entry in this loop:
+A connection in the loop's care is in one of three states:
 
-    select      sleep until a socket has something to say, or until the earliest due time
-    sockets     a new connection; the first bytes of a request; room to go on writing; or the end, because a client
-                that leaves makes its socket readable, also while the model is silent
-    due times   send one frame of each stream whose time has come, then look for its next
+    resting      it waits for its next request; the first bytes of one wake it
+    reading      some of a head has come, and the rest must come in time
+    streaming    its stream has a next write, which is due at some time
 
-A thread is started for a request only when its head is there, so that a slow head costs none, and a body that comes too
-slowly for the threads there are has to make room, as a connection at rest has when file descriptors run out: the longest
-wait ends first.
+and leaves it for a thread when its head is whole: the thread reads the request and answers it, or sets ``stream``, and hands
+the connection back. So a slow head costs no thread, and a stream costs none at all. A thread for each stream would be the
+shortest program, and was measured: with a thousand streams the interpreter spends its time on handing its lock around, and
+tokens come seconds late. One turn of the loop does this:
 
-Streams are paced by due times counted from their beginning, so one late frame does not delay the rest. A stream that does
-not read is not waited for: its bytes stay here, its model is not asked for more, and after ``stall_timeout`` it is dropped.
+    select       sleep until a socket is ready, or until the earliest due time
+    sockets      a new connection; bytes of a head; room to continue a write; or the end of a connection: a client that
+                 disconnects makes its socket readable, also while the model is silent
+    due times    send one write of each stream whose time has come, then ask for its next
+
+Streams are paced by due times counted from their beginning, so one late write does not delay the rest. A peer that does not
+read is not waited for: its bytes stay here, its model is not asked for more, and after ``stall_timeout`` it is dropped.
+Where threads or file descriptors run out, the connection that has waited longest for its client is ended.
+
 This file knows sockets and clocks, and nothing of HTTP: the connections do.
 """
 
@@ -35,18 +40,18 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple, Protocol
 
-__all__ = ["Connection", "Frame", "Loop", "Stream"]
+__all__ = ["Loop", "LoopConnection", "Stream", "Write"]
 
 # Bytes that a client may send ahead while its stream runs (pipelined requests); with more it loses the connection then.
 MAX_READ_AHEAD = 65536
 MAX_THREADS = 256  # requests that are read and answered at once
 
 
-class Frame(NamedTuple):
+class Write(NamedTuple):
     """Bytes to send at once, ``due`` so many seconds after the stream began.
 
-    ``tokens`` and ``events`` are how many have been sent in all when this frame has. A frame that is ``open`` ends inside
-    an event, so that nothing but its rest may follow; ``last`` holds nothing but the end of the body.
+    ``tokens`` and ``events`` are running totals, counting this write. An ``open`` write ends inside an event: nothing but
+    the rest of the event may follow. The ``last`` write holds nothing but the end of the body.
     """
 
     due: float
@@ -60,35 +65,35 @@ class Frame(NamedTuple):
 class Stream:
     """What one connection is being sent.
 
-    ``heartbeat`` is sent when nothing else was for ``heartbeat_interval`` seconds, b"" never; what ``farewell`` returns,
-    if there is room, when the server stops in the middle. ``on_end`` is called once, with "complete", "client_left",
-    "dropped", "stopped" (the server was), or "crashed" and the exception that ``frames`` raised.
+    ``heartbeat`` is sent after ``heartbeat_interval`` seconds without a write; b"" means never. ``farewell()`` returns the
+    bytes to send if the server stops mid-stream and the socket has room. ``on_end`` is called once, with "complete",
+    "client_left", "dropped", "stopped" (the server was), or "crashed" and the exception that ``writes`` raised.
     """
 
     def __init__(
         self,
-        frames: Iterator[Frame],
+        writes: Iterator[Write],
         *,
         heartbeat: bytes = b"",
         heartbeat_interval: float = 15.0,
         farewell: Callable[[], bytes] = bytes,
     ) -> None:
-        self.frames = frames
+        self.writes = writes
         self.heartbeat = heartbeat
         self.heartbeat_interval = heartbeat_interval
         self.farewell = farewell
         self.on_end: Callable[[str, Exception | None], None] = lambda outcome, error: None
-        self.begun = False  # the first frame has been sent already, with the head
+        self.begun = False  # the first write has been sent already, with the head
         self.began = time.monotonic()
         self.last_sent = self.began
-        self.next: Frame | None = next(frames, None)
+        self.next: Write | None = next(writes, None)
         # What has been sent so far, without heartbeats.
-        self.sent = Frame(0.0, 0, 0, b"")  # the last frame
+        self.sent = Write(0.0, 0, 0, b"")  # the last write
         self.bytes_sent = 0
         self.first_sent: float | None = None  # seconds after it began
 
 
-class Connection(Protocol):
+class LoopConnection(Protocol):
     """What the loop has to know of a connection."""
 
     socket: socket.socket
@@ -110,14 +115,14 @@ class Connection(Protocol):
 class _Entry:
     """A connection in the loop's care."""
 
-    __slots__ = ("connection", "events", "timer", "unsent", "unsent_frame")
+    __slots__ = ("connection", "events", "timer", "unsent", "unsent_write")
 
-    def __init__(self, connection: Connection) -> None:
+    def __init__(self, connection: LoopConnection) -> None:
         self.connection = connection
         self.events = 0  # what the selector watches its socket for
         self.timer = 0  # the number of its one valid timer
         self.unsent: memoryview | None = None  # what the socket had no room for
-        self.unsent_frame: Frame | None = None  # the frame that it is the rest of; None: it is a heartbeat's
+        self.unsent_write: Write | None = None  # the write these bytes belong to; None for a heartbeat
 
 
 class Loop:
@@ -125,13 +130,13 @@ class Loop:
 
     ``accept`` turns an accepted socket into a connection; ``idle_timeout`` (seconds) is how long a connection may wait for
     its next request, ``head_timeout`` (seconds) how long a begun one may take until it can be served, ``stall_timeout``
-    (seconds) how long a socket may take no byte of a frame; ``show`` is told of all bytes that were sent.
+    (seconds) how long a socket may take no byte of a write; ``show`` is told of all bytes that were sent.
     """
 
     def __init__(
         self,
         listener: socket.socket,
-        accept: Callable[[socket.socket, Any], Connection],
+        accept: Callable[[socket.socket, Any], LoopConnection],
         *,
         idle_timeout: float,
         stall_timeout: float,
@@ -144,15 +149,15 @@ class Loop:
         self.idle_timeout = idle_timeout
         self.stall_timeout = stall_timeout
         self.head_timeout = head_timeout
-        self.entries: dict[Connection, _Entry] = {}  # the longest there first
-        self.serving: dict[Connection, None] = {}  # those in the care of a thread, the longest there first
-        self.waiting: deque[Connection] = deque()  # those that no thread could be had for
-        self.making_room: Connection | None = None  # was ended so that its thread comes free
+        self.entries: dict[LoopConnection, _Entry] = {}  # the longest there first
+        self.serving: dict[LoopConnection, None] = {}  # those in the care of a thread, the longest there first
+        self.waiting: deque[LoopConnection] = deque()  # those that no thread could be had for
+        self.making_room: LoopConnection | None = None  # was ended so that its thread comes free
         self.selector = selectors.DefaultSelector()
-        self.ready: list[_Entry] = []  # streams whose next frame is due already
+        self.ready: list[_Entry] = []  # streams whose next write is due already
         self.timers: list[tuple[float, int, _Entry]] = []  # a heap by time
         self.timer_numbers = itertools.count(1)
-        self.handed_over: deque[Connection] = deque()
+        self.handed_over: deque[LoopConnection] = deque()
         self.asked: deque[threading.Event] = deque()
         self.stopping = threading.Event()
         self.running = False
@@ -164,7 +169,7 @@ class Loop:
 
     # ---- From other threads ------------------------------------------------------------------------------------------
 
-    def hand_over(self, connection: Connection) -> None:
+    def hand_over(self, connection: LoopConnection) -> None:
         """Give a connection (back) to the loop: to send its stream, or to wait for its next request, or to close it."""
         self.handed_over.append(connection)
         self.wake()
@@ -172,8 +177,10 @@ class Loop:
             self.close_handed_over()
 
     def settle(self) -> None:
-        """Wait until the loop has dealt with all that has happened so far: a client that has read the last byte of its
-        stream, or has left, may be faster than the loop's notes of it."""
+        """Wait until the loop has dealt with all that has happened so far.
+
+        A client that has read the last byte of its stream, or has disconnected, may be ahead of the loop's bookkeeping.
+        """
         settled = threading.Event()
         self.asked.append(settled)
         self.wake()
@@ -229,7 +236,7 @@ class Loop:
             if entry.timer == number:
                 ready.append(entry)
         for entry in ready:
-            if entry.events:  # not if it left in this very turn
+            if entry.events:  # not if it disconnected in this very turn
                 self.time_has_come(entry, now)
 
     def accept_all(self) -> None:
@@ -254,14 +261,14 @@ class Loop:
         self.hang_up(longest)
         return True
 
-    def take_over(self, connection: Connection) -> None:
+    def take_over(self, connection: LoopConnection) -> None:
         self.serving.pop(connection, None)
         entry = self.entries[connection] = _Entry(connection)
         if connection.stream is not None:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)
             if connection.stream.begun and connection.stream.next:
-                self.frame_sent(entry, connection.stream, connection.stream.next, time.monotonic())
+                self.write_sent(entry, connection.stream, connection.stream.next, time.monotonic())
             else:
                 self.ready.append(entry)
         elif connection.close_connection:
@@ -275,7 +282,7 @@ class Loop:
             patience = self.head_timeout if connection.read_ahead else self.idle_timeout
             self.set_timer(entry, time.monotonic() + patience)
 
-    def serve(self, connection: Connection) -> None:
+    def serve(self, connection: LoopConnection) -> None:
         """Let a thread read and answer one request; it hands the connection back afterwards."""
 
         def work() -> None:
@@ -350,27 +357,27 @@ class Loop:
         if entry.unsent is not None:
             self.end(entry, "dropped")
             return
-        frame = stream.next
-        if frame is None:
+        write = stream.next
+        if write is None:
             self.end(entry, "complete")
-        elif stream.began + frame.due <= now:
-            if self.send(entry, frame.payload, frame):
-                self.frame_sent(entry, stream, frame, now)
+        elif stream.began + write.due <= now:
+            if self.send(entry, write.payload, write):
+                self.write_sent(entry, stream, write, now)
         elif not stream.heartbeat or stream.last_sent + stream.heartbeat_interval > now:
             self.set_timer(entry, self.next_time(stream))
         elif self.send(entry, stream.heartbeat):
             stream.last_sent = now
             self.set_timer(entry, self.next_time(stream))
 
-    def frame_sent(self, entry: _Entry, stream: Stream, frame: Frame, now: float) -> None:
-        """All of a frame has gone: look for the next."""
+    def write_sent(self, entry: _Entry, stream: Stream, write: Write, now: float) -> None:
+        """All of a write has gone: look for the next."""
         if stream.first_sent is None:
             stream.first_sent = now - stream.began
-        stream.sent = frame
-        stream.bytes_sent += len(frame.payload)
+        stream.sent = write
+        stream.bytes_sent += len(write.payload)
         stream.last_sent = now
         try:
-            following = stream.next = next(stream.frames, None)
+            following = stream.next = next(stream.writes, None)
         except Exception as error:
             self.end(entry, "crashed", error)
             return
@@ -382,13 +389,13 @@ class Loop:
             self.set_timer(entry, self.next_time(stream))
 
     def next_time(self, stream: Stream) -> float:
-        """When the stream has to be looked at again: its next frame is due, or a heartbeat is."""
+        """When the stream has to be looked at again: its next write is due, or a heartbeat is."""
         assert stream.next is not None
         due = stream.began + stream.next.due
         return min(due, stream.last_sent + stream.heartbeat_interval) if stream.heartbeat else due
 
-    def send(self, entry: _Entry, payload: bytes | memoryview, frame: Frame | None = None) -> bool:
-        """Send the payload of a frame or a heartbeat, and say whether all of it went.
+    def send(self, entry: _Entry, payload: bytes | memoryview, write: Write | None = None) -> bool:
+        """Send the payload of a write or a heartbeat, and say whether all of it went.
 
         If not, the rest waits for room, or the client has left.
         """
@@ -404,23 +411,23 @@ class Loop:
             self.show(connection, bytes(payload[:sent]))
         if sent == len(payload):
             return True
-        entry.unsent, entry.unsent_frame = memoryview(payload)[sent:], frame
+        entry.unsent, entry.unsent_write = memoryview(payload)[sent:], write
         self.watch(entry, entry.events | selectors.EVENT_WRITE)
         self.set_timer(entry, time.monotonic() + self.stall_timeout)
         return False
 
     def write_rest(self, entry: _Entry) -> None:
         """The socket has room again."""
-        rest, frame = entry.unsent, entry.unsent_frame
-        entry.unsent = entry.unsent_frame = None
+        rest, write = entry.unsent, entry.unsent_write
+        entry.unsent = entry.unsent_write = None
         entry.timer = 0
         self.watch(entry, entry.events & ~selectors.EVENT_WRITE)
         stream = entry.connection.stream
-        if rest is None or stream is None or not self.send(entry, rest, frame):
+        if rest is None or stream is None or not self.send(entry, rest, write):
             return
         now = time.monotonic()
-        if frame is not None:
-            self.frame_sent(entry, stream, frame, now)
+        if write is not None:
+            self.write_sent(entry, stream, write, now)
         else:
             stream.last_sent = now
             self.ready.append(entry)
@@ -434,7 +441,7 @@ class Loop:
         assert stream is not None
         connection.stream = None
         self.let_go(entry)
-        stream.frames, stream.next = iter(()), None  # nothing more will be made, and what it was made from can go
+        stream.writes, stream.next = iter(()), None  # nothing more will be made, and what it was made from can go
         stream.on_end(outcome, error)
         if outcome == "complete" and not connection.close_connection:
             self.take_over(connection)
@@ -446,7 +453,7 @@ class Loop:
         self.shut(entry.connection.socket)
 
     def shut(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # the other side was faster
+        with contextlib.suppress(OSError):  # the peer has closed it
             sock.shutdown(socket.SHUT_WR)  # also where a child process that was started meanwhile holds a copy
         sock.close()
 
@@ -463,7 +470,7 @@ class Loop:
                 self.hang_up(entry)
                 continue
             if entry.unsent is None and stream.next is not None and not stream.sent.open:
-                # Where nothing but the end of the body is left, the stream is complete, and that end is the better farewell.
+                # If only the end of the body is left, send it: the stream is complete, so no error is due.
                 with contextlib.suppress(OSError):
                     entry.connection.socket.send(stream.next.payload if stream.next.last else stream.farewell())
             self.end(entry, "stopped")
@@ -501,13 +508,13 @@ class Loop:
         """The one timer of a connection; an earlier one is void."""
         entry.timer = next(self.timer_numbers)
         heapq.heappush(self.timers, (when, entry.timer, entry))
-        if len(self.timers) > 2 * len(self.entries) + 100:  # most are void, and hold connections that are long gone
+        if len(self.timers) > 2 * len(self.entries) + 100:  # most timers are stale and keep closed connections alive
             self.timers = [timer for timer in self.timers if timer[2].timer == timer[1]]
             heapq.heapify(self.timers)
 
 
 def _received(sock: socket.socket) -> bytes | None:
-    """What has come on a socket: b"" if the peer has left, None if nothing has come yet."""
+    """What has come on a socket: b"" if the peer has disconnected, None if nothing has come yet."""
     try:
         return sock.recv(MAX_READ_AHEAD)
     except BlockingIOError:

@@ -1,0 +1,478 @@
+"""Chat streams: a prompt in, the pieces of one answer out as they come, and exactly one outcome.
+
+In:   a URL and a prompt.
+Out:  pieces; then, or in between, the texts, tool calls and usage so far; one of seven outcomes.
+
+    bytes --transport--> body --SSEDecoder--> events --dialect's reader--> pieces
+
+A stream goes through these states, and each arrow to the right is an outcome:
+
+    connecting    -->  http_error       the server refused, or did not answer, also after retrying
+      |           -->  protocol_error   what it answered is not HTTP, or no event stream
+    streaming     -->  api_error        the server reported an error
+      |           -->  truncated        HTTP tells of a cut, or an event or a finish reason is missing
+      |           -->  protocol_error   an event is not what the dialect allows
+    ended         -->  complete         every choice has its finish reason
+
+``timeout`` and ``cancelled`` are possible in all of them. Two things end a stream: the dialect's last event, and the end of
+the body. Neither proves that the answer is whole; only the finish reason of every choice does. All outcomes but ``complete``
+and ``cancelled`` are exceptions, and each keeps the text that had come. A request is sent again only before the first byte
+of an answer has come, and never after.
+"""
+
+from __future__ import annotations
+
+import array
+import contextlib
+import email.utils
+import http.client
+import random
+import re
+import threading
+import time
+import urllib.error
+from collections.abc import Callable, Generator, Iterator, Mapping
+from typing import Any
+
+from sse_ref.client.partial_json import read_partial
+from sse_ref.client.transport import (
+    HTTPCall,
+    Response,
+    Watcher,
+    bytes_at_once,
+    check_headers,
+    open_response,
+    origin,
+    read_body,
+    read_error_body,
+    reason_of,
+)
+from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder
+from sse_ref.dialects import DEFAULT, DIALECTS
+from sse_ref.dialects.interface import Dialect, Request
+from sse_ref.dialects.strict_json import to_json
+from sse_ref.errors import ApiError, HTTPStatusError, ProtocolError, StreamError, Truncated, fit
+from sse_ref.pieces import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Refusal, Text, Usage
+
+__all__ = ["DEFAULT_URL", "MAX_EVENT_SIZE", "ChatStream", "Choice", "ToolCall"]
+
+DEFAULT_URL = "http://127.0.0.1:8000/v1"
+RETRIED = {408, 409, 429, *range(500, 600)}  # statuses, as the provider's own SDKs do
+MAX_RETRY_AFTER = 60.0  # seconds; a server that asks for more is not waited for
+MAX_EVENT_SIZE = 64 * 2**20  # bytes
+ENDING = 4096  # bytes of the end of a body that are searched for an error outside events
+
+
+class _Growing:
+    """A text that grows: pieces are collected, and joined when somebody reads it, or when they are many small ones."""
+
+    def __init__(self) -> None:
+        self.pieces: list[str] = []
+        self._joined = 0  # pieces at the beginning that are joined ones
+
+    def add(self, text: str) -> None:
+        self.pieces.append(text)
+        if len(self.pieces) - self._joined >= 1024:
+            self.pieces[self._joined :] = ["".join(self.pieces[self._joined :])]
+            self._joined += 1
+
+    def __str__(self) -> str:
+        if len(self.pieces) > 1:
+            self.pieces = ["".join(self.pieces)]
+            self._joined = 1
+        return self.pieces[0] if self.pieces else ""
+
+
+class ToolCall:
+    """A tool call as far as it has come."""
+
+    def __init__(self, name: str, id: str) -> None:
+        self.name = name
+        self.id = id
+        self._arguments = _Growing()
+
+    @property
+    def arguments(self) -> str:
+        """The fragments so far: JSON when the call is complete."""
+        return str(self._arguments)
+
+    @property
+    def partial_arguments(self) -> Any:
+        """The value of the arguments so far (``structured.read_partial``): it can be shown before it is complete."""
+        return read_partial(self.arguments)
+
+
+class Choice:
+    """One of the answers, as far as it has come."""
+
+    def __init__(self) -> None:
+        self._texts = {kind: _Growing() for kind in (Text, Reasoning, Refusal)}
+        self.tool_calls: list[ToolCall] = []
+        self.finish_reason: str | None = None
+
+    @property
+    def text(self) -> str:
+        return str(self._texts[Text])
+
+    @property
+    def reasoning(self) -> str:
+        """What the model thought before it answered; "" if it did not tell."""
+        return str(self._texts[Reasoning])
+
+    @property
+    def refusal(self) -> str:
+        """The words in which the model declined to answer; "" if it did not."""
+        return str(self._texts[Refusal])
+
+
+class ChatStream:
+    """One answer, streamed: iterate it for its pieces, and read it afterwards, or in between.
+
+    ``request`` is a prompt as text, a ``Prompt``, or the JSON object of a request in the dialect's own form. ``url`` is the
+    base URL; a query in it goes along with the request. ``timeout`` is the silence in seconds after which to give up (any
+    byte ends a silence, comments too; a head must be whole by then), ``total_timeout`` a limit for the whole. ``retries``
+    are made only before the first byte of an answer. ``max_event_size`` is in bytes; about four times as much is held.
+
+    Raises ``Truncated``, ``ApiError``, ``ProtocolError``, ``HTTPStatusError`` or ``StreamTimeout`` while it is iterated;
+    all of them are ``StreamError``, with ``outcome`` and the ``text`` that had come. Raises ``ValueError`` at once for a
+    header that HTTP cannot carry. Leaving the loop early, or ``close``, closes the connection, which is how a server learns
+    that it can stop.
+
+    >>> from sse_ref.server import running
+    >>> with running() as server, ChatStream("Say it back", url=server.url + "/v1", model="toy-echo") as stream:
+    ...     [piece.text for piece in stream if isinstance(piece, Text)]
+    ['Say', ' it', ' back']
+    >>> stream.outcome, stream.finish_reason, stream.usage.completion_tokens
+    ('complete', 'stop', 3)
+    """
+
+    def __init__(
+        self,
+        request: str | Prompt | Mapping[str, Any],
+        *,
+        url: str = DEFAULT_URL,
+        model: str = "toy",
+        dialect: str | Dialect = DEFAULT,
+        api_key: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | None = 60.0,
+        total_timeout: float | None = None,
+        retries: int = 2,
+        max_event_size: int | None = MAX_EVENT_SIZE,
+        on_event: Callable[[ServerSentEvent], None] | None = None,
+        watcher: Watcher | None = None,
+    ) -> None:
+        self.dialect = DIALECTS[dialect] if isinstance(dialect, str) else dialect
+        if isinstance(request, str):
+            request = Prompt(model, (Message("user", request),))
+        asked = Request(request if isinstance(request, Prompt) else Prompt(model, ()), include_usage=True)
+        body = self.dialect.write_request(asked) if isinstance(request, Prompt) else request
+        self.url = self.dialect.address(url, asked)
+        self.body = to_json(body).encode()
+        self.choices_asked_for = self.dialect.count_choices(body)
+        self.headers = {
+            "Content-Type": "application/json",
+            "Accept": "text/event-stream, application/json",
+            "User-Agent": "sse_ref",
+            **(self.dialect.write_key(api_key) if api_key else {}),
+            **(headers or {}),
+        }
+        check_headers(self.headers)
+        self.retries = retries
+        self.max_event_size = max_event_size
+        self.on_event = on_event
+        self.watcher: Watcher = watcher or Watcher()
+        self._call = HTTPCall(timeout, total_timeout, url=self.url)
+        self._begin()
+
+    def _begin(self) -> None:
+        """Nothing has come yet."""
+        self.outcome: str | None = None
+        self.choices: dict[int, Choice] = {}
+        self.usage: Usage | None = None
+        self.status: int | None = None
+        self.attempts = 0
+        self.asked: float | None = None  # when the request was sent, by time.monotonic()
+        self.arrivals = array.array("d")  # when each piece with something in it came
+        self._reader = self.dialect.reader()
+        self._notes: list[str] = []
+        self._events = 0
+        self._beginning = self._ending = b""  # of the body
+        self._pieces = self._run()
+        self._in_hand = threading.Lock()
+
+    # ---- What has come ----
+
+    @property
+    def first(self) -> Choice:
+        """The choice with the lowest index, which most servers begin at 0."""
+        return self.choices[min(self.choices)] if self.choices else Choice()
+
+    @property
+    def text(self) -> str:
+        """The text of the first choice."""
+        return self.first.text
+
+    @property
+    def reasoning(self) -> str:
+        """The reasoning of the first choice."""
+        return self.first.reasoning
+
+    @property
+    def refusal(self) -> str:
+        """The refusal of the first choice."""
+        return self.first.refusal
+
+    @property
+    def tool_calls(self) -> list[ToolCall]:
+        """The tool calls of the first choice."""
+        return self.first.tool_calls
+
+    @property
+    def finish_reason(self) -> str | None:
+        """Why the first choice ended."""
+        return self.first.finish_reason
+
+    @property
+    def warnings(self) -> list[str]:
+        """Oddities that were tolerated."""
+        return self._reader.warnings + self._notes
+
+    @property
+    def time_to_first_token(self) -> float | None:
+        """Seconds from the request to the first text or tool-call piece; the chunk with the role does not count."""
+        return self.arrivals[0] - self.asked if self.arrivals and self.asked else None
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Tokens after the first, over the time since the first; pieces count as tokens if the server gave no usage."""
+        if len(self.arrivals) < 2 or self.arrivals[-1] == self.arrivals[0]:
+            return None
+        tokens = (self.usage and self.usage.completion_tokens) or len(self.arrivals)
+        return (tokens - 1) / (self.arrivals[-1] - self.arrivals[0])
+
+    @property
+    def gaps(self) -> list[float]:
+        """Seconds between one piece and the next."""
+        return [later - earlier for earlier, later in zip(self.arrivals, self.arrivals[1:], strict=False)]
+
+    # ---- Reading ----
+
+    def __iter__(self) -> Iterator[Piece]:
+        return self
+
+    def __next__(self) -> Piece:
+        with self._in_hand:
+            return next(self._pieces)
+
+    def __enter__(self) -> ChatStream:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, from any thread. A stream that had not ended is cancelled, and an iteration of it ends.
+
+        The server sees the end of the connection.
+        """
+        self._call.cancel()
+        if self._in_hand.acquire(blocking=False):  # else somebody is reading, and sees the end of the connection
+            try:
+                self._pieces.close()
+            finally:
+                self._in_hand.release()
+        if self.outcome is None:
+            self.outcome = "cancelled"
+
+    def _run(self) -> Generator[Piece, None, None]:
+        try:
+            if not self._call.closing.is_set():
+                yield from self._read()
+            self.outcome = "cancelled" if self._call.closing.is_set() else "complete"
+        except StreamError as error:
+            if self._call.closing.is_set():
+                self.outcome = "cancelled"
+                return
+            self.outcome = error.outcome
+            error.text = self.text
+            raise
+        except (GeneratorExit, KeyboardInterrupt):
+            self.outcome = "cancelled"
+            raise
+        finally:
+            self._call.release()
+
+    def _read(self) -> Iterator[Piece]:
+        self.asked = time.monotonic()
+        response = self._connect(self._call)
+        self.status = response.status
+        self.watcher.head(response)
+        self._check_type(response)
+        try:
+            yield from self._read_events(response)
+        except (Truncated, ProtocolError) as error:
+            if message := self._error_outside_events():
+                raise ApiError(message) from None
+            raise error from None
+
+    def _read_events(self, response: Response) -> Iterator[Piece]:
+        decoder = SSEDecoder(max_event_size=self.max_event_size)
+        body = read_body(response, self.watcher, bytes_at_once(self.max_event_size))
+        for data in body:
+            if len(self._beginning) < 200:
+                self._beginning = (self._beginning + data)[:200]
+            self._ending = data[-ENDING:] if len(data) >= ENDING else (self._ending + data)[-ENDING:]
+            too_large = None
+            try:
+                dispatched = decoder.feed(data)
+            except EventTooLarge as error:
+                dispatched, too_large = error.events, error
+            for event in dispatched:
+                yield from self._take(event)
+                if self._reader.done:
+                    self._check_end(decoder)
+                    self._watch_rest(body)
+                    return
+            if too_large:
+                raise ProtocolError(str(too_large))
+        self._check_end(decoder)
+
+    def _watch_rest(self, body: Iterator[bytes]) -> None:
+        """For somebody who watches the wire: what comes after ``[DONE]``, for half a second at most."""
+        if type(self.watcher) is not Watcher:
+            self._call.total = time.monotonic() - self._call.began + 0.5
+            with contextlib.suppress(StreamError):
+                for _ in body:
+                    pass
+
+    def _take(self, event: ServerSentEvent) -> Iterator[Piece]:
+        self._events += 1
+        if self.on_event:
+            self.on_event(event)
+        for piece in self._reader.read(event):
+            self._note(piece)
+            yield piece
+
+    def _note(self, piece: Piece) -> None:
+        if isinstance(piece, Usage):
+            self.usage = piece  # the last one counts: some servers send one with each chunk
+            return
+        choice = self.choices.setdefault(getattr(piece, "choice", 0), Choice())
+        if isinstance(piece, End):
+            choice.finish_reason = piece.reason
+            return
+        self.arrivals.append(time.monotonic())
+        match piece:
+            case Text() | Reasoning() | Refusal():
+                choice._texts[type(piece)].add(piece.text)
+            case Call() if piece.index < len(choice.tool_calls):
+                call = choice.tool_calls[piece.index]
+                call.name, call.id = piece.name, piece.id
+            case Call():
+                choice.tool_calls.append(ToolCall(piece.name, piece.id))
+            case Fragment():
+                choice.tool_calls[piece.index]._arguments.add(piece.arguments)
+
+    def _check_type(self, response: Response) -> None:
+        kind = response.headers.get_content_type() if "Content-Type" in response.headers else "nothing"
+        if response.status != 204 and kind == "text/event-stream":
+            return
+        body = read_error_body(response)
+        with contextlib.suppress(StreamError):  # is it the whole answer, from a server that does not stream?
+            for piece in self._reader.read(ServerSentEvent(body.decode("utf-8", "replace"))):
+                self._note(piece)
+        if self.choices:
+            raise ProtocolError(f"the server does not stream: it sent the whole answer, with {kind}")
+        message = self.dialect.read_error(body)
+        said = f": {fit(message)}" if message else ""
+        raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{said}")
+
+    def _check_end(self, decoder: SSEDecoder) -> None:
+        """The body has ended, or the last event has come: was that the whole answer?"""
+        if len(self.choices) > self.choices_asked_for:
+            self._notes.append(f"{len(self.choices)} choices came, where {self.choices_asked_for} was asked for")
+        ended = sum(choice.finish_reason is not None for choice in self.choices.values())
+        if self._reader.finished and (self._reader.done or ended >= self.choices_asked_for):
+            if not self._reader.done:
+                self._notes.append("[DONE] did not come")
+            if message := self._error_outside_events():
+                self._notes.append(f"an error came outside of events, although the answer is whole: {message}")
+            return
+        if self._reader.done:
+            raise Truncated("[DONE] came before a finish reason")
+        if not self._events and not decoder.pending:
+            begins = self._beginning.decode("utf-8", "replace")
+            said = f": {fit(begins)}" if begins.strip() else ""
+            raise ProtocolError(f"the event stream held no event{said}")
+        raise Truncated(f"the stream ended {'inside an event' if decoder.pending else 'before a finish reason'}")
+
+    def _error_outside_events(self) -> str:
+        """The message of an error that a server wrote into the stream as no event: as a bare line, or as a field of its own.
+
+        To the decoder it is a field that nobody knows.
+        """
+        for line in reversed(re.findall(rb"(?:^|[\r\n])(?:error: ?)?(\{[^\r\n]*)", self._ending)):
+            if message := self.dialect.read_error(line):
+                return fit(message)
+        return ""
+
+    # ---- Connecting ----
+
+    def _connect(self, call: HTTPCall) -> Response:
+        """Send the request. Retry on a retryable status or a failed connection, never once response bytes have arrived."""
+        while True:
+            self.attempts += 1
+            call.heard = False
+            try:
+                return open_response(self.body, self.headers, call)
+            except urllib.error.HTTPError as error:
+                with contextlib.closing(error):
+                    message = self.dialect.read_error(read_error_body(error.fp)) or error.reason  # type: ignore[arg-type]
+                failure = HTTPStatusError(f"{error.code}: {fit(str(message))}", error.code)
+                wait = _retry_wait(error.headers, self.attempts) if error.code in RETRIED else None
+            except TimeoutError:
+                raise call.passed() from None
+            except ValueError as error:  # a URL that urllib cannot use: ours, or one that a redirect names
+                raise HTTPStatusError(f"the URL cannot be used: {fit(str(error))}") from None
+            except (OSError, http.client.HTTPException) as error:
+                if isinstance(getattr(error, "reason", None), TimeoutError):
+                    raise call.passed() from None
+                if isinstance(error, http.client.HTTPException) and not isinstance(
+                    error, http.client.RemoteDisconnected
+                ):
+                    raise ProtocolError(f"the answer is not HTTP: {fit(repr(error))}") from None
+                if call.heard:
+                    raise Truncated(f"the connection broke in the head of the answer: {reason_of(error)}") from None
+                failure = HTTPStatusError(f"no answer from {call.peer or origin(self.url)[1]}: {reason_of(error)}")
+                wait = _backoff(self.attempts)
+            if wait is None or self.attempts > self.retries:
+                raise failure from None
+            if call.total is not None and wait > call.began + call.total - time.monotonic():
+                raise failure from None
+            if call.pause(wait):
+                raise failure from None
+
+
+def _retry_wait(headers: Any, attempt: int) -> float | None:
+    """Seconds to wait before retrying; None if the server forbids it or asks for more than ``MAX_RETRY_AFTER``."""
+    if headers.get("X-Should-Retry") == "false":
+        return None
+    wait = _number(headers.get("Retry-After-Ms"))
+    wait = wait / 1000 if wait is not None else _number(headers.get("Retry-After"))
+    if wait is None and "Retry-After" in headers:
+        with contextlib.suppress(ValueError, TypeError, OverflowError):
+            wait = max(0.0, email.utils.parsedate_to_datetime(headers["Retry-After"]).timestamp() - time.time())
+    if wait is None:
+        return _backoff(attempt)
+    return wait if wait <= MAX_RETRY_AFTER else None
+
+
+def _number(text: str | None) -> float | None:
+    """A number of seconds in a header: digits, perhaps with a fraction."""
+    return float(text) if text is not None and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text.strip()) else None
+
+
+def _backoff(attempt: int) -> float:
+    """Half a second, doubled with each attempt up to eight, with up to 25% jitter, so that clients spread out."""
+    return float(min(8.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.75, 1.0))

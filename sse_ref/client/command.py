@@ -1,0 +1,196 @@
+"""``python -m sse_ref.client``: stream one answer in a terminal.
+
+In:   arguments.
+Out:  the answer on standard output, how it went on standard error, and the exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import statistics
+import sys
+import urllib.parse
+
+from sse_ref.client.chat import DEFAULT_URL, ChatStream
+from sse_ref.client.show import OutputFailed, Show, ShowEvents, ShowJson, ShowWire
+from sse_ref.dialects import DEFAULT, DIALECTS
+from sse_ref.errors import HTTPStatusError, StreamError, fit
+from sse_ref.options import between
+from sse_ref.pieces import Message, Prompt
+
+__all__ = ["main"]
+
+EXAMPLES = """\
+examples:
+  python -m sse_ref.client "Tell me a story"                  against python -m sse_ref.server
+  python -m sse_ref.client "Tell me a story" --wire           every byte, as it comes
+  echo "Say it back" | python -m sse_ref.client - --model toy-echo --json
+
+With --url, --model and --api-key-env NAME it streams from any server of its dialects.
+
+exit status: 0 complete; 1 the stream did not end well, which one line says; 2 the request could not be sent: a wrong
+option, or nothing listens at the URL; 130 after Ctrl-C; 141 if the reader of the output went away
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m sse_ref.client``: stream one answer, and return the exit status."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if sys.stdout is None:
+        parser.error("standard output is closed")
+    show = _shown(options)
+    try:
+        stream = ChatStream(
+            _prompt(options),
+            url=_checked_url(parser, options.url),
+            dialect=options.dialect,
+            api_key=_key(parser, options.api_key_env),
+            timeout=options.timeout,
+            total_timeout=options.total_timeout,
+            retries=options.retries,
+            on_event=show.event,
+            watcher=show,
+        )
+    except UnicodeError:
+        parser.error("the prompt is not valid text in this terminal's encoding")
+    except KeyboardInterrupt:
+        return 130
+    try:
+        problem, status = _stream(stream, show)
+        show.finish(stream)
+    except OutputFailed as error:
+        # stdout may still buffer unwritten text, and raise again at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"sse_ref.client: {error}, so the stream was cancelled", file=sys.stderr)
+        return error.status
+    # What a server says may hold anything: nothing but printable characters goes to standard error.
+    if problem:
+        print(f"sse_ref.client: {fit(problem)}", file=sys.stderr)
+    if stream.arrivals:
+        print(_summary(stream, details=options.stats), file=sys.stderr)
+    for warning in stream.warnings:
+        print(f"warning: {fit(warning)}", file=sys.stderr)
+    return status
+
+
+def _stream(stream: ChatStream, show: Show) -> tuple[str, int]:
+    """Show the stream as it comes; returns what went wrong, if anything, and the exit status."""
+    try:
+        with stream:
+            for piece in stream:
+                if getattr(piece, "choice", 0) == min(stream.choices, default=0):
+                    show.token(piece)
+    except HTTPStatusError as error:
+        if error.status is None:
+            return f"{error}; is the server running? python -m sse_ref.server starts one", 2
+        again = f" (asked {stream.attempts} times)" if stream.attempts > 1 else ""
+        return f"{stream.outcome}: {error}{again}", 1
+    except StreamError as error:
+        return f"{stream.outcome}: {error}", 1
+    except KeyboardInterrupt:
+        return f"cancelled after {len(stream.arrivals)} tokens", 130
+    return "", 0
+
+
+def _prompt(options: argparse.Namespace) -> Prompt:
+    text = sys.stdin.read() if options.prompt == "-" else options.prompt
+    wanted = {name: value for name in ("seed", "temperature") if (value := getattr(options, name)) is not None}
+    return Prompt(options.model, (Message("user", text),), max_tokens=options.max_tokens, **wanted)
+
+
+def _summary(stream: ChatStream, *, details: bool) -> str:
+    parts = [f"{stream.time_to_first_token:.2f} s to the first token"]
+    if stream.tokens_per_second:
+        parts.append(f"{stream.tokens_per_second:.1f} tokens/s")
+    parts.append(f"finish reason {fit(stream.finish_reason or 'none')}")
+    if stream.usage:
+        counts = (stream.usage.prompt_tokens, stream.usage.completion_tokens)
+        parts.append(f"{' + '.join('?' if count is None else str(count) for count in counts)} tokens")
+    lines = [", ".join(parts)]
+    gaps = sorted(1000 * gap for gap in stream.gaps)
+    if details and gaps:
+        lines.append(
+            f"gaps between pieces: median {statistics.median(gaps):.1f} ms, 95% under {gaps[int(len(gaps) * 0.95)]:.1f} ms, "
+            f"longest {gaps[-1]:.1f} ms; {len(stream.arrivals)} pieces, {stream.attempts} attempt(s)"
+        )
+    return "\n".join(lines)
+
+
+def _shown(options: argparse.Namespace) -> Show:
+    if options.wire:
+        return ShowWire(colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
+    if options.events:
+        return ShowEvents()
+    return ShowJson() if options.json else Show()
+
+
+def _checked_url(parser: argparse.ArgumentParser, url: str) -> str:
+    try:
+        parts = urllib.parse.urlsplit(url)
+        (parts.hostname or "").encode("idna")
+        good = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and url.isascii()
+        good = good and "@" not in parts.netloc  # a password there would be shown in messages
+    except ValueError:
+        good = False
+    if not good or re.search(r"[\0- \x7f]", url):
+        parser.error(f"--url must be like {DEFAULT_URL}")
+    return url
+
+
+def _key(parser: argparse.ArgumentParser, name: str | None) -> str | None:
+    """The API key in the environment variable ``name``. It is never printed."""
+    if name is None:
+        return None
+    key = os.environ.get(name, "").strip()
+    if not key:
+        parser.error(f"the environment variable {name} holds no API key")
+    if not re.fullmatch(r"[!-~]+", key):
+        parser.error(f"the API key in {name} has characters that no header can carry")
+    return key
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m sse_ref.client",
+        description="Stream one answer: the text on standard output, how it went on standard error.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("prompt", help="what to say; - reads it from standard input")
+    add("--url", default=DEFAULT_URL, help="base URL of the API (default: %(default)s)")
+    add("--model", default="toy", help="default: %(default)s")
+    add("--dialect", default=DEFAULT, choices=sorted(DIALECTS), help="default: %(default)s")
+    add("--max-tokens", type=between(int, 1), metavar="N", help="end after N tokens")
+    add("--temperature", type=between(float, 0), metavar="T")
+    add("--seed", type=int, metavar="N")
+    add(
+        "--timeout",
+        type=between(float, 0.001),
+        default=60.0,
+        metavar="S",
+        help="silence to give up after, in seconds (default: %(default)s)",
+    )
+    add(
+        "--total-timeout",
+        type=between(float, 0.001),
+        metavar="S",
+        help="limit for the whole answer, in seconds (default: none)",
+    )
+    add(
+        "--retries",
+        type=between(int, 0),
+        default=2,
+        metavar="N",
+        help="attempts after the first, before any answer (default: %(default)s)",
+    )
+    add("--api-key-env", metavar="NAME", help="environment variable that holds the API key")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--wire", action="store_true", help="show every byte of the answer with its time")
+    shown.add_argument("--events", action="store_true", help="show each event as a line of JSON")
+    shown.add_argument("--json", action="store_true", help="show one JSON object at the end")
+    add("--stats", action="store_true", help="say more about the time between tokens")
+    return parser

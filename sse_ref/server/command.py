@@ -1,0 +1,152 @@
+"""``python -m sse_ref.server``: the options, the first lines, the signals.
+
+In:   arguments.
+Out:  a server on its port until Ctrl-C or SIGTERM, and the exit status.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import logging
+import signal
+import sys
+
+from sse_ref.options import between
+from sse_ref.server.journal import log
+from sse_ref.server.listener import Server
+from sse_ref.server.printer import PrintingHandler
+from sse_ref.server.requests import is_loopback
+from sse_ref.server.settings import Settings
+
+__all__ = ["main"]
+
+EXAMPLES = """\
+examples:
+  python -m sse_ref.server                          on port 8000, at a pace that can be read along
+  python -m sse_ref.server --port 0 --tps 0         on any free port, as fast as possible
+  python -m sse_ref.server --ttft 2 --jitter 0.8    a slow start, then uneven tokens
+
+A base URL may hold settings for its requests: http://127.0.0.1:8000/fault=cut&at=3/v1 breaks each answer off after three
+tokens. There are ttft, tps, jitter, heartbeat, split, fault and at.
+
+exit status: 0 after Ctrl-C or SIGTERM, 2 if the port cannot be had or an option is wrong
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m sse_ref.server``: serve until Ctrl-C or SIGTERM, and return the exit status."""
+    options = read_options(arguments)
+    settings = Settings(
+        **{name: getattr(options, name) for name in ("host", "port", "ttft", "tps", "jitter", "heartbeat", "api_key")},
+        max_streams=options.max_streams,
+        show_wire=options.show_wire,
+        allow_hosts=tuple(options.allow_host),
+    )
+    allow_many_files(settings.max_streams)
+    try:
+        server = Server(settings)
+    except OSError as error:
+        print(
+            f"sse_ref.server: cannot use {options.host} port {options.port}: {error.strerror}; try --port 0",
+            file=sys.stderr,
+        )
+        return 2
+    log.addHandler(PrintingHandler(server.printer))
+    log.setLevel(logging.WARNING if options.quiet else logging.INFO)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda number, frame: stop(server, number))
+    introduce(server)
+    with server:
+        server.serve_forever()
+    return 0
+
+
+def stop(server: Server, number: int) -> None:
+    signal.signal(number, signal.SIG_DFL)  # the second time, at once
+    server.shutdown()
+
+
+def introduce(server: Server) -> None:
+    """Say where the server is, and print a line to paste."""
+    body = '{"model":"toy","messages":[{"role":"user","content":"Tell me a story"}],"stream":true}'
+    print(f"sse_ref is serving the toy model at {server.url}/v1")
+    print(f"page    {server.url}/")
+    key = " -H 'Authorization: Bearer KEY'" if server.settings.api_key else ""
+    print(f"try     curl -N {server.url}/v1/chat/completions{key} -H 'Content-Type: application/json' -d '{body}'")
+    print("        Ctrl-C stops it", flush=True)
+    if not is_loopback(server.server_name):
+        print(
+            f"warning: {server.server_name} can be reached from other machines, and this is a teaching server",
+            file=sys.stderr,
+        )
+
+
+def allow_many_files(streams: int) -> None:
+    """Raise the soft limit of open files, often 1,024, as far as the streams need it."""
+    with contextlib.suppress(ImportError, ValueError, OSError):
+        import resource
+
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        wanted = streams + 256
+        if soft != resource.RLIM_INFINITY and soft < wanted:
+            most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+
+
+def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="python -m sse_ref.server",
+        description="Serve the toy model: streamed chat completions, a plain event source, and a page.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--host", default="127.0.0.1", help="address to bind to (default: %(default)s, this machine only)")
+    add("--port", type=between(int, 0, 65535), default=8000, help="port, 0 for any free one (default: %(default)s)")
+    add(
+        "--ttft",
+        type=between(float, 0, 1e9),
+        default=0.3,
+        metavar="S",
+        help="seconds to the first token (default: %(default)s)",
+    )
+    add(
+        "--tps",
+        type=between(float, 0, 1e9),
+        default=30,
+        metavar="N",
+        help="tokens per second, 0 for no pace (default: %(default)s)",
+    )
+    add(
+        "--jitter",
+        type=between(float, 0, 1),
+        default=0.0,
+        metavar="F",
+        help="unevenness of the pace, 0 to 1 (default: %(default)s)",
+    )
+    add(
+        "--heartbeat",
+        type=between(float, 0, 1e9),
+        default=15.0,
+        metavar="S",
+        help="silence before a comment is sent (default: %(default)s)",
+    )
+    add("--api-key", metavar="K", help="answer only requests that carry this key")
+    add(
+        "--max-streams",
+        type=between(int, 1, 1e9),
+        default=2048,
+        metavar="N",
+        help="more than that get 429 (default: %(default)s)",
+    )
+    add(
+        "--allow-host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="answer requests for this host name too, which a proxy passes on; on loopback all others get 421",
+    )
+    add("--show-wire", action="store_true", help="print every byte that is sent")
+    add("--quiet", action="store_true", help="no line for each stream")
+    return parser.parse_args(arguments)

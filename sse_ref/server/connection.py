@@ -1,0 +1,574 @@
+"""One connection: it reads requests, routes them, and answers each, or sets the stream that the loop sends.
+
+In:   a socket that the loop has accepted.
+Out:  responses; or ``stream``, with the head of its response already sent.
+
+``http.server`` parses the head of each request, in a thread of its own; the rest is ours. HTTP follows RFC 9110 and 9112.
+
+    POST  where a dialect answers     streamed or whole, in the dialect's own form
+    GET   where it lists its models   all of them, or one
+    GET   /events?prompt=TEXT         a plain event source: ids, a reconnection time, resume by Last-Event-ID
+    GET   /journal                    the last streams, as JSON
+    GET   /                           the page, and /page/FILE what it is made of
+    OPTIONS on any of them            CORS: pages of any origin may use the API, but not read the journal
+
+A stream is chunked or, for HTTP/1.0, ended by closing. It never says ``Connection: close``: with it, several clients take a
+cut stream for a finished one. An error has the words of the dialect whose path it is, also before the body has been read. If
+the server itself fails in the middle, the last chunk is left out, so that the client's HTTP layer sees the cut.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hmac
+import importlib.resources
+import io
+import re
+import secrets
+import socket
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+from sse_ref.dialects import DEFAULT, DIALECTS, dialect_at
+from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
+from sse_ref.dialects.strict_json import to_json
+from sse_ref.errors import STATUSES, RequestError
+from sse_ref.model import MODELS
+from sse_ref.pieces import ModelFailure, Piece, Prompt
+from sse_ref.schema import SchemaError
+from sse_ref.server.delivery import (
+    CHUNKED,
+    DELIVERY,
+    UNTIL_CLOSE,
+    WHOLE,
+    CutAsAsked,
+    Delivery,
+    Fault,
+    Framing,
+    deliver,
+    write_event,
+)
+from sse_ref.server.journal import Journal, Record, log
+from sse_ref.server.loop import Stream
+from sse_ref.server.plain_events import EVENTS_QUERY, event_prompt, read_last_event_id, unknown_model, write_events
+from sse_ref.server.requests import (
+    PROBLEMS,
+    ClientGone,
+    Incoming,
+    body_size,
+    check_framing,
+    check_host,
+    check_names,
+    may_hold_a_head,
+    read_fields,
+    read_number,
+    split_target,
+)
+from sse_ref.server.settings import Settings
+
+__all__ = ["PAGE", "Connection", "Shared"]
+
+PAGE = {
+    "/": "index.html",
+    **{
+        f"/page/{name}": name
+        for name in ("style.css", "icon.svg", "page.mjs", "chat.mjs", "decoder.mjs", "partial.mjs", "wire.mjs")
+    },
+}
+PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
+MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
+SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its default, megabytes, would hide a slow reader
+KINDS = {status: kind for kind, status in STATUSES.items()}
+
+
+@dataclass
+class Shared:
+    """What all connections of one server have in common. ``show`` is told of bytes that were sent, None: nobody asks."""
+
+    settings: Settings
+    journal: Journal
+    slots: threading.BoundedSemaphore
+    show: Callable[[Connection, bytes], None] | None = None
+    on_loopback: bool = False
+
+
+class Connection(BaseHTTPRequestHandler):
+    """One connection. Each ``serve()`` reads one request and either answers it or sets ``stream``."""
+
+    protocol_version = default_request_version = "HTTP/1.1"
+    rfile: io.BytesIO
+    wfile: io.BytesIO
+
+    def __init__(self, sock: socket.socket, address: Any, shared: Shared) -> None:
+        # socketserver's own __init__ would serve the whole connection at once; this one rests between requests.
+        self.socket = self.request = self.connection = sock
+        self.client_address = address
+        self.shared = shared
+        self.settings = shared.settings
+        self.read_ahead = bytearray()
+        self.stream: Stream | None = None
+        self.close_connection = False
+        self.incoming = Incoming(sock, self.read_ahead)
+        self.sending = False
+        self.searched = 0  # bytes of what was read ahead that hold no end of a head
+        with contextlib.suppress(OSError):  # the client may be gone already
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # a token waits for no other
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
+
+    # ---- Reading a request -------------------------------------------------------------------------------------------
+
+    @property
+    def waits_for_client(self) -> bool:
+        """Whether the thread that serves this connection waits for the client to send, or to read."""
+        return self.sending or self.incoming.receiving
+
+    def may_serve(self) -> bool:
+        """Whether a head has come, or bytes that can be none."""
+        searched, self.searched = self.searched, len(self.read_ahead)
+        return may_hold_a_head(self.read_ahead, searched)
+
+    def serve(self) -> None:
+        """Read one request and answer it; never raises."""
+        self.request_version = self.protocol_version
+        self.command = self.path = self.requestline = ""
+        self.body_left = False  # a body may follow that nobody has read
+        self.close_connection = True  # until the whole request has been read: what follows would not begin with one
+        self.searched = 0
+        # A head that is not whole has had its time while the loop waited for it.
+        self.incoming.deadline = time.monotonic() + (self.settings.request_timeout if self.may_serve() else 0.0)
+        self.searched = 0
+        try:
+            self.answer_request()
+        except ClientGone:
+            self.body_left, self.close_connection = False, True
+        if self.body_left and self.close_connection:
+            self.linger()
+
+    def answer_request(self) -> None:
+        """Read one request and answer it. Raises ``ClientGone``, and nothing else."""
+        try:
+            self.read_and_route()
+        except TimeoutError:
+            self.refuse("timed_out")
+        except RequestError as error:
+            self.answer_error(error)
+        except (ClientGone, OSError):
+            raise ClientGone from None
+        except Exception as error:
+            log.error("internal error: %r", error)
+            self.refuse("failed")
+
+    def read_and_route(self) -> None:
+        self.body_left = True
+        self.raw_requestline = self.incoming.read_request_line()
+        self.path, _, _ = split_target(self.raw_requestline.split(b" ")[1].decode("latin-1"))  # for the words of errors
+        lines = self.incoming.read_header_lines()
+        self.rfile = io.BytesIO(b"".join([*lines, b"\r\n"]))  # where parse_request looks for the headers
+        if not self.parse_request():  # it has sent the error
+            self.close_connection = True
+            return
+        self.keep_open, self.close_connection = not self.close_connection, True
+        self.path, segment, self.query = split_target(self.path)
+        check_framing(self.headers, self.request_version)
+        if self.shared.on_loopback:
+            check_host(self.requestline.split(" ")[1], self.headers, self.settings.allow_hosts)
+        self.address_settings = read_fields(segment)
+        check_names(self.address_settings, DELIVERY)
+        Delivery.read(self.address_settings, self.settings)
+        if self.command == "POST" and self.takes_prompts():
+            self.answer_prompt()  # which looks at the key before it reads the body
+        else:
+            self.read_body()
+            self.route()()
+
+    def read_body(self) -> bytes:
+        """The request's body, by its length or its chunks. With it the whole request has been read."""
+        length = body_size(self.headers, self.settings.max_body)
+        chunked = "Transfer-Encoding" in self.headers
+        if self.headers.get("Expect", "").lower() == "100-continue" and (length or chunked):
+            self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
+        self.incoming.deadline = time.monotonic() + self.settings.request_timeout
+        try:
+            body = self.incoming.read_chunks(self.settings.max_body) if chunked else self.incoming.read(length)
+        except TimeoutError:
+            raise RequestError("timed_out", PROBLEMS["timed_out"]) from None
+        if "close" in re.split(r"[ \t,]+", self.headers.get("Connection", "").lower()):
+            self.keep_open = False
+        if self.request_version == "HTTP/1.0" and chunked:  # RFC 9112, 6.1: faulty
+            self.keep_open = False
+        self.body_left, self.close_connection = False, not self.keep_open
+        return body
+
+    def handle_expect_100(self) -> bool:
+        """Say nothing yet: ``read_body`` sends the 100 once it wants the body."""
+        return True
+
+    # ---- Routing -----------------------------------------------------------------------------------------------------
+
+    @property
+    def dialect(self) -> Dialect:
+        """The dialect at this path, or else the default: errors have its words."""
+        return dialect_at(self.path) or DIALECTS[DEFAULT]
+
+    def takes_prompts(self) -> bool:
+        """Whether a dialect answers prompts at this path."""
+        return (dialect := dialect_at(self.path)) is not None and dialect.model_at(self.path) is None
+
+    def route(self) -> Callable[[], None]:
+        """What answers this request, by path and method. Raises ``RequestError`` for an unknown path."""
+        path = self.path or "/"
+        routes: dict[str, Callable[[], None]] = {}
+        if self.takes_prompts():
+            routes["POST"] = self.answer_prompt
+        elif dialect_at(path) is not None:
+            routes["GET"] = routes["HEAD"] = self.answer_models
+        elif path == "/events":
+            routes["GET"] = self.answer_events
+        elif path == "/journal":
+            routes["GET"] = routes["HEAD"] = self.answer_journal
+        elif path in PAGE:
+            routes["GET"] = routes["HEAD"] = self.answer_page
+        elif path != "*":
+            raise RequestError("not_found", PROBLEMS["not_found"])
+        routes["OPTIONS"] = self.answer_preflight
+        return routes.get(self.command) or functools.partial(self.refuse_method, ", ".join(routes))
+
+    def as_http_request(self, body: bytes = b"") -> HTTPRequest:
+        """The request as dialects see it."""
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        return HTTPRequest(self.command, self.path, read_fields(self.query), headers, body)
+
+    def check_key(self) -> None:
+        """Raise ``RequestError`` unless the request has the server's key, if it has one."""
+        if self.settings.api_key is None:
+            return
+        key = self.dialect.read_key(self.as_http_request())
+        if key is None:
+            raise RequestError("no_key", "there is no API key")
+        if not hmac.compare_digest(key.encode("latin-1", "replace"), self.settings.api_key.encode()):
+            raise RequestError("wrong_key", "the API key is wrong")
+
+    # ---- Streams and answers -----------------------------------------------------------------------------------------
+
+    def answer_prompt(self) -> None:
+        """Answer in a dialect: with a stream, or with one object."""
+        dialect = self.dialect
+        with self.recorded() as record:
+            self.check_key()  # before the body: a client without a key sends nothing
+            body = self.read_body()
+            if "Content-Type" in self.headers and self.headers.get_content_type() != "application/json":
+                raise RequestError("wrong_type", "the body must be JSON: Content-Type: application/json")
+            record.note_request(body)
+            delivery, _ = self.read_delivery(record, ignored=dialect.query)
+            request = dialect.read_request(self.as_http_request(body))
+            if request.prompt.model not in MODELS:
+                raise unknown_model()
+            record.model, record.streamed = request.prompt.model, request.stream
+            if request.prompt.n * len(body) > self.settings.max_body:
+                problem = f"n times this request is more than {self.settings.max_body} bytes"
+                raise RequestError("bad_request", problem, param="n")
+            write = self.write_stream if request.stream else self.write_whole
+            with self.slot():
+                stream = deliver(
+                    request.prompt,
+                    delivery,
+                    functools.partial(write, dialect, request, record),
+                    self.framing if request.stream else WHOLE,
+                    heartbeat=dialect.heartbeat,
+                    farewell=lambda: write_event(dialect.write_error_event(self.stopping)),
+                    on_failure=record.note_failure,
+                )
+                self.begin(stream, record, head=request.stream)
+
+    stopping = RequestError("stopping", "the server is stopping")
+
+    def write_stream(
+        self, dialect: Dialect, request: Request, record: Record, pieces: Iterator[Piece]
+    ) -> Iterator[bytes]:
+        """The bytes of each event of a stream."""
+        return map(write_event, dialect.write_stream(request, pieces, id=record.id, created=int(record.at)))
+
+    def write_whole(
+        self, dialect: Dialect, request: Request, record: Record, pieces: Iterator[Piece]
+    ) -> Iterator[bytes]:
+        """The bytes of a response that holds the whole answer. A failure of the model is its error, told when it happens."""
+        status = HTTPStatus.OK
+        try:
+            pieces = self.while_it_is_wanted(request.prompt, pieces)
+            answer = dialect.write_answer(request, pieces, id=record.id, created=int(record.at))
+        except ModelFailure as failure:
+            record.status = status = HTTPStatus.INTERNAL_SERVER_ERROR
+            answer = dialect.write_error(RequestError("failed", str(failure)))
+        yield self.json_response(status, answer, {"X-Request-Id": record.id})
+
+    def while_it_is_wanted(self, prompt: Prompt, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Yield the pieces of a whole answer. Raises ``ClientGone`` if nobody waits for it any more."""
+        tokens = 0
+        for number, piece in enumerate(pieces):
+            tokens += piece.tokens
+            if prompt.top_logprobs is not None and tokens > MAX_LOGPROBS:
+                problem = (
+                    f"a whole answer holds the log probabilities of {MAX_LOGPROBS} tokens: stream it, or set a limit"
+                )
+                raise RequestError("bad_request", problem, param="logprobs")
+            if number % 1024 == 1023 and self.incoming.ended():
+                raise ClientGone
+            yield piece
+
+    def answer_events(self) -> None:
+        """Stream plain events, after the last that the client has."""
+        with self.recorded() as record:
+            delivery, fields = self.read_delivery(record, own=EVENTS_QUERY)
+            prompt = event_prompt(fields)
+            drop = read_number(fields, "drop", 0)
+            record.note_request(to_json({"prompt": prompt.last_text("user")}).encode())
+            record.model, record.streamed = prompt.model, True
+            after = read_last_event_id(self.headers.get("Last-Event-ID", ""))
+            with self.slot():
+                stream = deliver(
+                    prompt,
+                    delivery,
+                    lambda pieces: write_events(pieces, after, drop),
+                    self.framing,
+                    heartbeat=b": heartbeat\n",
+                    on_failure=record.note_failure,
+                    skip=after,
+                )
+                if stream.next is None or stream.next.last:
+                    record.status = 204
+                    record.end("complete")
+                    self.send(self.response(HTTPStatus.NO_CONTENT, {}))
+                else:
+                    self.close_connection = self.close_connection or drop > 0
+                    self.begin(stream, record)
+
+    def read_delivery(
+        self, record: Record, *, ignored: Collection[str] = (), own: Collection[str] = ()
+    ) -> tuple[Delivery, dict[str, str]]:
+        """How this answer is delivered, and all fields of its address; ``own`` are the names that the path itself knows."""
+        query = {name: value for name, value in read_fields(self.query).items() if name not in ignored}
+        check_names(query, (*own, *DELIVERY))
+        fields = {**self.address_settings, **query}
+        delivery = Delivery.read(fields, self.settings)
+        record.fault = delivery.fault or None
+        Fault(delivery.fault).refuse()
+        return delivery, fields
+
+    @contextlib.contextmanager
+    def recorded(self) -> Iterator[Record]:
+        """Add a journal record. If the request is refused, record the reason and send the error."""
+        record = self.shared.journal.begin(self.command, self.path)
+        try:
+            yield record
+        except RequestError as error:
+            record.status = error.status
+            record.end("refused")
+            self.answer_error(error)
+        except ClientGone:
+            record.end("client_left")
+            raise
+        except Exception:
+            record.status = 500
+            record.end("crashed")
+            raise
+
+    @contextlib.contextmanager
+    def slot(self) -> Iterator[None]:
+        """Reserve a stream slot. If a stream starts, it releases the slot when it ends; otherwise release it here.
+
+        What the making of the first event raises becomes a ``RequestError``.
+        """
+        if not self.shared.slots.acquire(blocking=False):
+            problem = f"{self.settings.max_streams} streams are open, which is the limit; try again soon"
+            raise RequestError("too_many", problem)
+        try:
+            yield
+        except ModelFailure as failure:
+            raise RequestError("failed", str(failure)) from None
+        except SchemaError as error:
+            raise RequestError("bad_request", str(error), param=error.path) from None
+        finally:
+            if self.stream is None:
+                self.shared.slots.release()
+
+    @property
+    def framing(self) -> Framing:
+        """How a stream is delimited: chunks are unknown to HTTP/1.0."""
+        return CHUNKED if self.request_version >= "HTTP/1.1" else UNTIL_CLOSE
+
+    def begin(self, stream: Stream, record: Record, *, head: bool = True) -> None:
+        """Send the head of a stream, and leave the rest to the loop. A whole answer has its own ``head`` in its bytes."""
+        if head:
+            headers = {
+                "Content-Type": "text/event-stream; charset=utf-8",
+                "Cache-Control": "no-cache, no-transform",
+                "X-Accel-Buffering": "no",  # nginx would collect events otherwise
+                "X-Request-Id": record.id,
+            }
+            if self.framing is CHUNKED:
+                headers["Transfer-Encoding"] = "chunked"
+            else:
+                self.close_connection = True
+            data = self.response(HTTPStatus.OK, headers)
+            if stream.next and stream.next.due <= 0:  # the first event travels with the head
+                data += stream.next.payload
+                stream.begun = True
+            self.send(data)
+
+        def on_end(outcome: str, error: Exception | None) -> None:
+            self.shared.slots.release()
+            if isinstance(error, CutAsAsked):
+                outcome = "cut"
+            elif error is not None:
+                log.error("internal error in the middle of a stream: %r", error)
+            record.end(outcome)
+
+        stream.on_end = on_end
+        record.stream = self.stream = stream
+
+    # ---- Short answers -----------------------------------------------------------------------------------------------
+
+    def answer_models(self) -> None:
+        """The list of models, or the one that the path names."""
+        self.check_key()
+        name = self.dialect.model_at(self.path)
+        if name and name not in MODELS:
+            raise unknown_model()
+        value = self.dialect.write_model(name) if name else self.dialect.write_models(list(MODELS))
+        self.send(self.json_response(HTTPStatus.OK, value))
+
+    def answer_journal(self) -> None:
+        """The journal, a record a line."""
+        self.check_key()
+        records = ",\n".join(to_json(record) for record in self.shared.journal.as_json())
+        body = f"[{records}]\n".encode()
+        self.send(self.whole_response(HTTPStatus.OK, body, {"Content-Type": "application/json"}))
+
+    def answer_page(self) -> None:
+        """A file of the page."""
+        name = PAGE[self.path or "/"]
+        headers = {
+            "Content-Type": f"{PAGE_TYPES[name.rpartition('.')[2]]}; charset=utf-8",
+            "Content-Security-Policy": "default-src 'self'",  # nothing is fetched from elsewhere
+        }
+        body = importlib.resources.files("sse_ref.page").joinpath(name).read_bytes()
+        self.send(self.whole_response(HTTPStatus.OK, body, headers))
+
+    def answer_preflight(self) -> None:
+        """What pages of other origins may send (Fetch standard, 3.3)."""
+        headers = {
+            "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
+            # "*" stands for every header but Authorization (Fetch standard, 4.8).
+            "Access-Control-Allow-Headers": "Authorization, Content-Type, Last-Event-ID, *",
+            "Access-Control-Max-Age": "600",
+        }
+        self.send(self.response(HTTPStatus.NO_CONTENT, headers))
+
+    # ---- Errors ------------------------------------------------------------------------------------------------------
+
+    def answer_error(self, error: RequestError, headers: Mapping[str, str] | None = None) -> None:
+        """Answer with an error, in the words of the dialect at this path."""
+        headers = dict(headers or {})
+        if error.status == 401:
+            headers["WWW-Authenticate"] = "Bearer"
+        if error.status == 429:
+            headers["Retry-After"] = "1"
+        self.send(self.json_response(error.status, self.dialect.write_error(error), headers))
+
+    def refuse_method(self, allowed: str) -> None:
+        """Answer that the path does not know the method, and which it knows."""
+        self.answer_error(RequestError("wrong_method", PROBLEMS["wrong_method"]), {"Allow": allowed})
+
+    def refuse(self, kind: str) -> None:
+        """Answer with an error whose text is ours alone, and close."""
+        self.close_connection = True
+        self.answer_error(RequestError(kind, PROBLEMS.get(kind, "the server failed")))
+
+    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
+        """Called by ``parse_request``. Its own pages would quote the request; this quotes nothing."""
+        self.refuse(KINDS.get(code, "failed"))
+
+    # ---- Responses ---------------------------------------------------------------------------------------------------
+
+    def response(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> bytes:
+        """Head and body as bytes, to be sent at once or later."""
+        self.wfile = io.BytesIO()  # where http.server writes
+        self.send_response(status)
+        for name, value in headers.items():
+            self.send_header(name, value)
+        if "X-Request-Id" not in headers:
+            self.send_header("X-Request-Id", secrets.token_hex(12))
+        if self.path != "/journal":
+            self.send_header("Access-Control-Allow-Origin", "*")
+            self.send_header("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+        self.send_header("X-Content-Type-Options", "nosniff")
+        if "Transfer-Encoding" not in headers:
+            if self.close_connection:
+                self.send_header("Connection", "close")
+            elif self.request_version == "HTTP/1.0":
+                self.send_header("Connection", "keep-alive")
+        self.end_headers()
+        return self.wfile.getvalue() + (b"" if self.command == "HEAD" else body)
+
+    def whole_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
+        """A response with its length."""
+        return self.response(status, {**headers, "Content-Length": str(len(body)), "Cache-Control": "no-store"}, body)
+
+    def json_response(self, status: int, value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:
+        """A response that is a JSON object."""
+        body = "".join(json_parts(value)).encode()
+        return self.whole_response(status, body, {"Content-Type": "application/json", **(headers or {})})
+
+    def send(self, data: bytes) -> None:
+        """Send from this request's thread. Raises ``ClientGone`` if the client has disconnected, or does not read."""
+        self.sending = True
+        try:
+            self.socket.settimeout(self.settings.stall_timeout)
+            self.socket.sendall(data)
+        except OSError:
+            raise ClientGone from None
+        finally:
+            self.sending = False
+        if self.shared.show:
+            self.shared.show(self, data)
+
+    def linger(self) -> None:
+        """Read on for a moment: closing with unread bytes would reset the connection, and destroy the answer."""
+        with contextlib.suppress(OSError):
+            self.socket.shutdown(socket.SHUT_WR)
+            self.incoming.discard(seconds=1.0)
+
+    def version_string(self) -> str:
+        """The ``Server`` header."""
+        return "sse_ref"
+
+    def log_message(self, format: str, *args: Any) -> None:
+        """``http.server`` would print a line for each request and each error of a client."""
+
+
+def json_parts(value: Any, depth: int = 5) -> Iterator[str]:
+    """The parts of ``to_json(value)``. Each is made quickly, so that other threads get their turn between them.
+
+    >>> list(json_parts({"a": [1, {"b": 2}]}, depth=1))
+    ['{', '"a":', '[1,{"b":2}]', '}']
+    """
+    if depth and isinstance(value, dict):
+        yield "{"
+        for number, (name, member) in enumerate(value.items()):
+            yield f"{',' if number else ''}{to_json(name)}:"
+            yield from json_parts(member, depth - 1)
+        yield "}"
+    elif depth and isinstance(value, list):
+        yield "["
+        for number, element in enumerate(value):
+            yield from [","] if number else []
+            yield from json_parts(element, depth - 1)
+        yield "]"
+    else:
+        yield to_json(value)

@@ -1,0 +1,273 @@
+"""Delivery: what a model says, as bytes with the time at which each is due.
+
+In:   a prompt, how its answer is to be delivered, and what writes pieces as bytes.
+Out:  a ``Stream`` for the loop: timed writes.
+
+There is one pipeline, ``deliver``, entered once and left once:
+
+    pieces    -->    events    -->    bytes    -->    timed writes
+    model,           dialect          framing         split, faults
+    pace
+
+Each stage is a generator that pulls from the one before it, so nothing is made before the loop wants its next write.
+
+Time travels beside the pieces, not in them: events and bytes have no room for it. ``Pace`` stands at the entry and sets
+``due`` for each piece that is pulled through it. The last stage pulls the bytes of one event, and then reads ``pace.due``.
+That is the due time of the newest piece that went into the event, because no stage between them pulls ahead. ``tokens``
+travels in the same way.
+
+A fault is something that goes wrong on purpose, at a token that the request names. Each acts at one place:
+
+    refuse              before the pipeline    an HTTP error in place of the stream
+    error               at its entry           the model fails
+    cut, end, stall     at its exit            the write that is due is not sent whole, or not at all
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import math
+import random
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from sse_ref.chunked import LAST_CHUNK, chunk
+from sse_ref.codec import ServerSentEvent, encode_event
+from sse_ref.errors import RequestError
+from sse_ref.model import generate
+from sse_ref.pieces import ModelFailure, Piece, Prompt, Silence
+from sse_ref.server.loop import Stream, Write
+from sse_ref.server.requests import read_decimal, read_number
+from sse_ref.server.settings import Settings
+
+__all__ = ["CHUNKED", "DELIVERY", "FAULTS", "UNTIL_CLOSE", "WHOLE", "CutAsAsked", "Delivery", "Fault", "deliver"]
+__all__ += ["write_event"]
+
+SPLIT_PAUSE = 0.002  # seconds between the parts of an event that is split, so that they do not travel together
+
+# ---- Faults ----------------------------------------------------------------------------------------------------------
+
+FAULTS = {
+    "refuse": "an error before the stream: 429 and Retry-After",
+    "error": "the model fails: an error inside the stream",
+    "cut": "the connection is closed in the middle of an event, which HTTP can tell",
+    "end": "the body ends before the answer does, which HTTP cannot tell",
+    "stall": "nothing comes any more, no heartbeat either, and the connection stays open",
+}
+
+
+class CutAsAsked(Exception):
+    """The request asked for a connection that breaks."""
+
+
+class Fault(NamedTuple):
+    """What goes wrong with one answer after ``at`` tokens: a name in ``FAULTS``, "" for nothing."""
+
+    name: str = ""
+    at: int = 5
+
+    def refuse(self) -> None:
+        """Raise the error before the stream, if this is the fault."""
+        if self.name == "refuse":
+            raise RequestError("too_many", "refused, as the request asked for")
+
+    def fail(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Yield the model's pieces; raise a ``ModelFailure`` after ``at`` tokens, if this is the fault."""
+        tokens = 0
+        for piece in pieces:
+            tokens += piece.tokens
+            if self.name == "error" and tokens > self.at:
+                raise ModelFailure("the model failed, as the request asked for")
+            yield piece
+
+    def is_due(self, tokens: int) -> bool:
+        """True if the event that brings the stream to so many tokens must not be sent."""
+        return self.name in ("cut", "end", "stall") and tokens > self.at
+
+    def write(self, write: Write, framing: Framing) -> Iterator[Write]:
+        """Yield what is sent in place of ``write``, which is due. Raises ``CutAsAsked`` where the connection must go."""
+        if self.name == "stall":
+            yield write._replace(due=math.inf)
+        elif self.name == "end" and not framing.whole:
+            yield write._replace(payload=framing.last)
+        else:  # the length of a whole answer is already sent, so ending early *is* a cut
+            yield write._replace(payload=write.payload[: len(write.payload) // 2])
+        raise CutAsAsked
+
+
+# ---- What a request asks for -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """How one answer is delivered: what its address asks for, and the server's settings for the rest.
+
+    ``ttft``, ``tps``, ``jitter`` and ``heartbeat`` as in ``Settings``. ``split``: at most so many bytes for each write of a
+    stream, 0 for an event at once. ``fault`` and ``at``: a ``Fault``.
+    """
+
+    ttft: float
+    tps: float
+    jitter: float
+    heartbeat: float
+    split: int = 0
+    fault: str = ""
+    at: int = 5
+
+    @classmethod
+    def read(cls, fields: Mapping[str, str], settings: Settings) -> Delivery:
+        """Raises ``RequestError`` naming the field that is wrong."""
+        fault = fields.get("fault", "")
+        if "fault" in fields and fault not in FAULTS:
+            raise RequestError("bad_request", f"fault must be one of {', '.join(FAULTS)}", param="fault")
+        heartbeat = read_decimal(fields, "heartbeat", settings.heartbeat)
+        if "heartbeat" in fields and 0 < heartbeat < 0.01:  # the loop would have nothing else to do
+            raise RequestError("bad_request", "heartbeat must be 0 (never) or at least 0.01", param="heartbeat")
+        return cls(
+            ttft=read_decimal(fields, "ttft", settings.ttft),
+            tps=read_decimal(fields, "tps", settings.tps),
+            jitter=read_decimal(fields, "jitter", settings.jitter, most=1),
+            heartbeat=heartbeat,
+            split=read_number(fields, "split", 0),
+            fault=fault,
+            at=read_number(fields, "at", 5),
+        )
+
+
+DELIVERY = tuple(field.name for field in dataclasses.fields(Delivery))
+"""The names that an address can set."""
+
+
+# ---- The stages ------------------------------------------------------------------------------------------------------
+
+
+class Pace:
+    """When each piece is due, in seconds after the stream began.
+
+    ``due`` is the due time of the newest piece that was pulled, ``tokens`` are all tokens so far, ``skipped`` those of them
+    that are not sent. ``on_failure`` is called if the model fails.
+    """
+
+    def __init__(self, delivery: Delivery, choices: int, on_failure: Callable[[], None]) -> None:
+        self.on_failure = on_failure
+        self.heartbeat = delivery.heartbeat
+        self.gap = 1 / (delivery.tps * choices) if delivery.tps else 0.0  # choices are made side by side
+        self.jitter = self.gap * delivery.jitter
+        self.start = delivery.ttft
+        self.random = random.Random(0)
+        self.due = 0.0
+        self.tokens = 0
+        self.skipped = 0
+
+    def timed(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
+        """Yield the pieces, and set ``due`` for each."""
+        try:
+            for piece in pieces:
+                if piece.tokens:
+                    if not self.tokens:
+                        self.start -= piece.tokens * self.gap  # the first token takes ttft, not ttft and a gap
+                    self.tokens += piece.tokens
+                elif isinstance(piece, Silence):
+                    self.start += self.heartbeat
+                self.due = self.start + self.tokens * self.gap
+                if self.jitter:
+                    self.due += self.jitter * (self.random.random() - 0.5)
+                yield piece
+        except ModelFailure:
+            self.on_failure()
+            raise
+
+    def restart(self) -> None:
+        """Restart the clock: the pieces so far are skipped, not sent."""
+        self.start -= self.due
+        self.due = 0.0
+        self.skipped = self.tokens
+
+
+class Framing(NamedTuple):
+    """How HTTP delimits a body: what the bytes of an event become, and what ends the body."""
+
+    wrap: Callable[[bytes], bytes]
+    last: bytes
+    whole: bool = False  # one answer with its length, head and all; no event stream
+
+
+CHUNKED = Framing(chunk, LAST_CHUNK)
+UNTIL_CLOSE = Framing(bytes, b"")
+WHOLE = Framing(bytes, b"", whole=True)
+
+
+def write_event(event: ServerSentEvent) -> bytes:
+    """The bytes of an event; its type is left out if it is "message"."""
+    return encode_event(event.data, event=None if event.event == "message" else event.event, id=event.id or None)
+
+
+def split_up(payload: bytes, size: int) -> list[bytes]:
+    """Parts of at most ``size`` bytes; all in one if that is 0."""
+    return [payload[at : at + size] for at in range(0, len(payload), size)] if size else [payload]
+
+
+def timed_writes(
+    payloads: Iterator[bytes], pace: Pace, delivery: Delivery, framing: Framing, skip: int
+) -> Iterator[Write]:
+    """The last stage: the bytes of each event, when they are due. The first ``skip`` events are not sent."""
+    fault = Fault(delivery.fault, delivery.at)
+    for _ in itertools.islice(payloads, skip):
+        pace.restart()
+    events = tokens = 0
+    due = 0.0
+    for payload in payloads:
+        due = max(due, pace.due)
+        if fault.is_due(pace.tokens - pace.skipped):
+            yield from fault.write(Write(due, tokens, events, framing.wrap(payload)), framing)
+        if framing.whole:
+            yield Write(due, pace.tokens, 0, payload)
+            continue
+        *parts, rest = split_up(payload, delivery.split)
+        for part in parts:
+            yield Write(due, tokens, events, framing.wrap(part), open=True)
+            due += SPLIT_PAUSE
+        tokens, events = pace.tokens, events + 1
+        yield Write(due, tokens, events, framing.wrap(rest))
+    if framing.last:
+        yield Write(due, tokens, events, framing.last, last=True)
+
+
+# ---- The pipeline ----------------------------------------------------------------------------------------------------
+
+
+def deliver(
+    prompt: Prompt,
+    delivery: Delivery,
+    write: Callable[[Iterator[Piece]], Iterator[bytes]],
+    framing: Framing,
+    *,
+    heartbeat: bytes = b"",
+    farewell: Callable[[], bytes] = bytes,
+    on_failure: Callable[[], None] = lambda: None,
+    skip: int = 0,
+) -> Stream:
+    """Return the answer to ``prompt`` as a stream for the loop; its first write is made already.
+
+    ``write`` turns pieces into the bytes of each event, or of one whole answer. ``heartbeat`` is sent in silences,
+    ``farewell()`` if the server stops in the middle; ``on_failure`` is called if the model fails. ``skip``: so many events
+    are made, and not sent.
+
+    Raises what the first write raises: ``ModelFailure``, ``SchemaError``, ``RequestError``.
+    """
+    pace = Pace(delivery, prompt.n, on_failure)
+    pieces = pace.timed(Fault(delivery.fault, delivery.at).fail(generate(prompt)))
+    writes = timed_writes(write(pieces), pace, delivery, framing, skip)
+    silent = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
+
+    def end() -> bytes:
+        return framing.wrap(last_words) + framing.last if (last_words := farewell()) else b""
+
+    return Stream(
+        writes,
+        heartbeat=b"" if silent else framing.wrap(heartbeat),
+        heartbeat_interval=delivery.heartbeat,
+        farewell=end,
+    )

@@ -1,0 +1,132 @@
+"""The journal: what was asked, what was sent, and how each stream ended.
+
+In:   a record for each request for a stream or an answer; what the loop notes of its stream.
+Out:  JSON at ``GET /journal``, oldest first; one line of the log for each stream that ends.
+
+``outcome`` is "open" while it lasts, and then one of
+
+    complete      all was sent
+    failed        the model failed; the error was sent
+    refused       no stream: an HTTP error
+    client_left   the client disconnected; ``left_at_token`` says after how many tokens
+    dropped       the client stopped reading
+    cut           a fault that the request asked for
+    stopped       the server was stopped
+    crashed       a defect of the server
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import secrets
+import time
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from sse_ref.dialects.strict_json import to_json
+from sse_ref.server.loop import Stream
+
+__all__ = ["Journal", "Record"]
+
+log = logging.getLogger("sse_ref.server")
+
+
+class Journal:
+    """The last ``size`` records. ``settle`` waits until the loop has noted all that has happened."""
+
+    def __init__(self, size: int, settle: Callable[[], None]) -> None:
+        self.records: deque[Record] = deque(maxlen=size)
+        self.settle = settle
+
+    def begin(self, method: str, path: str) -> Record:
+        """Add a record for a request."""
+        record = Record(method, path)
+        self.records.append(record)
+        return record
+
+    def as_json(self) -> list[dict[str, Any]]:
+        """The records, oldest first: request, tokens, events and bytes sent, times, and how each ended."""
+        self.settle()
+        return [record.as_json() for record in list(self.records)]
+
+
+class Record:
+    """What the journal keeps of one stream, or of one whole answer."""
+
+    def __init__(self, method: str, path: str) -> None:
+        self.id = secrets.token_hex(12)
+        self.at = time.time()
+        self.method = method
+        self.path = path
+        self.request: str | bytes = b""
+        self.model: str | None = None
+        self.streamed: bool | None = None
+        self.fault: str | None = None
+        self.status = 200
+        self.stream: Stream | None = None
+        self.outcome = "open"
+        self.duration: float | None = None
+
+    def note_request(self, body: bytes) -> None:
+        """Keep a request whole if it is short, else its beginning."""
+        self.request = body if len(body) <= 4096 else f"{body[:200].decode('utf-8', 'replace')}... ({len(body)} bytes)"
+
+    def note_failure(self) -> None:
+        """The model failed: a stream that ends well from here on only tells so."""
+        self.outcome = "failed"
+
+    def end(self, outcome: str) -> None:
+        """Note how it ended, and log it in one line."""
+        self.outcome = "failed" if outcome == "complete" and self.outcome == "failed" else outcome
+        self.duration = time.time() - self.at
+        log.info("%s", self)
+
+    def as_json(self) -> dict[str, Any]:
+        """Times in seconds, ``at`` in Unix seconds; ``left_at_token`` is the number of tokens sent when the client left."""
+        stream = self.stream
+        tokens = stream.sent.tokens if stream else 0
+        return {
+            "id": self.id,
+            "at": self.at,
+            "method": self.method,
+            "path": self.path,
+            "request": json_or_text(self.request),
+            "model": self.model,
+            "stream": self.streamed,
+            "fault": self.fault,
+            "status": self.status,
+            "outcome": self.outcome,
+            "tokens": tokens,
+            "events": stream.sent.events if stream else 0,
+            "bytes": stream.bytes_sent if stream else 0,
+            "first_byte_s": round(stream.first_sent, 4) if stream and stream.first_sent is not None else None,
+            "duration_s": round(self.duration, 4) if self.duration is not None else None,
+            "left_at_token": tokens if self.outcome == "client_left" else None,
+        }
+
+    def __str__(self) -> str:
+        tokens = self.stream.sent.tokens if self.stream else 0
+        how = {
+            "client_left": f"client left at token {tokens}",
+            "crashed": "the server failed",
+            "cut": "cut, as asked for",
+            "dropped": "dropped, the client does not read",
+            "failed": "model failed",
+            "refused": f"refused with {self.status}",
+            "stopped": "ended, the server stops",
+        }.get(self.outcome, self.outcome)
+        size = self.stream.bytes_sent if self.stream else 0
+        what = f"{self.method} {self.path} {self.model or '-'}{' whole' if self.streamed is False else ''}"
+        return f"{what}: {how}, {tokens} tokens, {size} bytes, {self.duration or 0:.2f} s"
+
+
+def json_or_text(body: str | bytes) -> Any:
+    """Parse JSON; return the text unchanged if it is not JSON or cannot be written again (NaN, 1e999)."""
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(body)
+        to_json(value).encode()
+        return value
+    return body if isinstance(body, str) else body.decode("utf-8", "replace")

@@ -1,0 +1,70 @@
+"""The plain event source at ``/events``: a token an event, numbered, so that a dropped stream resumes where it broke off.
+
+In:   the fields of a query, and ``Last-Event-ID``.
+Out:  events with ids, the last of them of the type ``done``, or ``failure`` if the model failed.
+
+    retry: 1000       once, in the block of the first event: alone in a block it would confuse some clients
+    id: 1
+    data: Long
+
+Nothing is kept for resuming. The model says the same again for the same prompt, so the events up to the last event ID are
+made again, and not sent. A client that has them all gets 204, which stops a browser from reconnecting (HTML standard 9.2.3).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
+
+from sse_ref.codec import ServerSentEvent
+from sse_ref.errors import RequestError
+from sse_ref.model import MODELS
+from sse_ref.pieces import Message, ModelFailure, Piece, Prompt, Text
+from sse_ref.server.delivery import write_event
+from sse_ref.server.requests import is_digits, read_number
+
+__all__ = ["EVENTS_QUERY", "event_prompt", "read_last_event_id", "unknown_model", "write_events"]
+
+EVENTS_QUERY = ("prompt", "model", "seed", "max_tokens", "drop")
+"""The names in the query of ``/events`` that are not settings of delivery."""
+
+
+def event_prompt(fields: Mapping[str, str]) -> Prompt:
+    """The prompt of a query."""
+    model = fields.get("model", "toy")
+    if model not in MODELS:
+        raise unknown_model()
+    text = fields.get("prompt", "Tell me a story")
+    max_tokens = read_number(fields, "max_tokens", 0) or None
+    return Prompt(model, (Message("user", text),), max_tokens=max_tokens, seed=read_number(fields, "seed", 0))
+
+
+def unknown_model() -> RequestError:
+    """The error for a model that the server does not have."""
+    return RequestError("no_model", f"the model does not exist; there are {', '.join(MODELS)}", param="model")
+
+
+def read_last_event_id(header: str) -> int:
+    """The number of the last event that the client has; 0 for an id that is none of ours."""
+    id = header.strip(" \t")
+    return int(id) if is_digits(id) and len(id) < 10 else 0
+
+
+def write_events(pieces: Iterable[Piece], after: int, drop: int) -> Iterator[bytes]:
+    """The bytes of the events; those up to number ``after`` are not to be sent. ``drop`` limits the others, 0 does not."""
+    for number, event in enumerate(itertools.islice(numbered_events(pieces), after + drop if drop else None), 1):
+        yield (b"retry: 1000\n" if number == after + 1 else b"") + write_event(event)
+
+
+def numbered_events(pieces: Iterable[Piece]) -> Iterator[ServerSentEvent]:
+    """Text as events with their number as id. The final event is named ``done``, or ``failure`` if the model failed."""
+    number = 0
+    try:
+        for piece in pieces:
+            if isinstance(piece, Text):
+                number += 1
+                yield ServerSentEvent(piece.text, id=str(number))
+    except ModelFailure as failure:
+        yield ServerSentEvent(str(failure), "failure", str(number + 1))
+    else:
+        yield ServerSentEvent("[DONE]", "done", str(number + 1))

@@ -1,0 +1,284 @@
+"""Requests: bytes of a connection to one HTTP request, and nothing that two readers could understand in two ways.
+
+In:   a socket, and the bytes that were read ahead of it.
+Out:  a head for ``http.server`` to parse, a body, the fields of the address; or a ``RequestError``.
+
+Follows RFC 9112, by the letter where a lenient reader would let a request be smuggled past a proxy:
+
+    request line   one space between its three parts; HTTP/1.0 or HTTP/1.1
+    header line    a name, a colon, a value without controls; never folded, never a CR in its middle
+    body           one Content-Length, or Transfer-Encoding: chunked, never both
+
+    address        /fault=cut&at=3  /v1/chat/completions  ?query
+                   settings         path
+
+A segment of the path with "=" in it holds settings: every SDK appends its own path to a base URL, and keeps it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ipaddress
+import re
+import socket
+import time
+import urllib.parse
+from collections.abc import Collection, Mapping
+from email.message import Message
+
+from sse_ref.chunked import ChunkedDecoder
+from sse_ref.errors import RequestError
+
+__all__ = ["MAX_LINE", "PROBLEMS", "ClientGone", "Incoming", "body_size", "check_framing", "check_host", "check_names"]
+__all__ += ["is_digits", "is_loopback", "may_hold_a_head", "read_decimal", "read_fields", "read_number", "split_target"]
+
+MAX_LINE = 65536  # bytes of a line of a head, as in http.server
+MAX_HEADERS = 100
+MAX_CHUNK_LINE = 1024  # bytes of a line of a chunked body: more than any chunk size needs
+REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e\x80-\xff]+ HTTP/([0-9])\.[0-9]\r?\n")
+HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r?\n")
+CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")  # never in a head
+
+# Error texts by kind. They never echo the request.
+PROBLEMS = {
+    "bad_request": "the request is not valid HTTP",
+    "not_found": "there is nothing at this path; the API is below /v1",
+    "wrong_method": "this path does not know that method",
+    "timed_out": "the request did not arrive in time",
+    "long_path": "the path is too long",
+    "wrong_host": "this server listens on this machine only, and the request is for another host; "
+    "--allow-host NAME lets one in",
+    "long_head": "the headers are too long or too many",
+    "unknown": "this server does not know that method",
+    "wrong_version": "this server speaks HTTP/1.0 and HTTP/1.1",
+}
+
+
+class ClientGone(Exception):
+    """The client closed the connection in the middle of its request, or of a whole answer."""
+
+
+# ---- Bytes -----------------------------------------------------------------------------------------------------------
+
+
+class Incoming:
+    """The bytes of the requests on a connection, read before ``deadline`` (by ``time.monotonic``).
+
+    Every read raises ``TimeoutError`` at the deadline, and ``ClientGone`` at the end of the connection.
+    """
+
+    def __init__(self, sock: socket.socket, read_ahead: bytearray) -> None:
+        self.socket = sock
+        self.buffer = read_ahead
+        self.deadline = 0.0
+        self.receiving = False
+
+    def read_request_line(self) -> bytes:
+        """The first line of a request (RFC 9112, 3)."""
+        line = self.readline()
+        for _ in range(3):  # RFC 9112, 2.2: ignore empty lines before a request
+            if line in (b"\r\n", b"\n"):
+                line = self.readline()
+        if len(line) > MAX_LINE:
+            raise RequestError("long_path", PROBLEMS["long_path"])
+        match = REQUEST_LINE.fullmatch(line)
+        if not match:
+            raise RequestError("bad_request", PROBLEMS["bad_request"])
+        if match[1] != b"1":
+            raise RequestError("wrong_version", PROBLEMS["wrong_version"])
+        return line
+
+    def read_header_lines(self) -> list[bytes]:
+        """The header lines, up to the blank line after them (RFC 9112, 5)."""
+        lines: list[bytes] = []
+        while (line := self.readline()) not in (b"\r\n", b"\n"):
+            if len(line) > MAX_LINE or len(lines) == MAX_HEADERS:
+                raise RequestError("long_head", PROBLEMS["long_head"])
+            if not HEADER_LINE.fullmatch(line):
+                raise RequestError("bad_request", PROBLEMS["bad_request"])
+            lines.append(line)
+        return lines
+
+    def readline(self, limit: int = MAX_LINE + 1) -> bytes:
+        """A line with its end, or ``limit`` bytes of it. Raises ``RequestError`` for a control or a CR inside."""
+        searched = 0
+        while True:
+            end = self.buffer.find(b"\n", searched) + 1
+            if end or len(self.buffer) >= limit:
+                line = self.take(min(end or limit, limit))
+                if b"\r" in line.removesuffix(b"\r\n"):  # RFC 9112, 2.2: other servers may see a line end in it
+                    raise RequestError("bad_request", PROBLEMS["bad_request"])
+                return line
+            if CONTROL.search(self.buffer, searched):
+                raise RequestError("bad_request", PROBLEMS["bad_request"])
+            searched = len(self.buffer)
+            if not self.receive():
+                raise ClientGone
+
+    def read(self, size: int) -> bytes:
+        """So many bytes."""
+        while len(self.buffer) < size:
+            if not self.receive():
+                raise ClientGone
+        return self.take(size)
+
+    def read_chunks(self, most: int) -> bytes:
+        """A chunked body. Raises ``RequestError`` if it is longer than ``most`` bytes, or is none."""
+        decoder = ChunkedDecoder(max_line=MAX_CHUNK_LINE)
+        body = bytearray()
+        while not decoder.finished:
+            if not self.buffer and not self.receive():
+                raise ClientGone
+            try:
+                for data in decoder.feed(self.take(len(self.buffer))):
+                    body += data
+            except ValueError:
+                raise RequestError("bad_request", "the body is no valid chunked coding") from None
+            if decoder.announced > most:
+                raise RequestError("too_large", f"the body is longer than {most} bytes")
+        self.buffer += decoder.rest
+        return bytes(body)
+
+    def discard(self, seconds: float) -> None:
+        """Read for so long, or to the end of the connection, and keep nothing."""
+        self.deadline = time.monotonic() + seconds
+        with contextlib.suppress(OSError):
+            while self.receive():
+                self.buffer.clear()
+
+    def take(self, size: int) -> bytes:
+        """The first bytes of the buffer, which loses them."""
+        taken = bytes(self.buffer[:size])
+        del self.buffer[:size]
+        return taken
+
+    def receive(self) -> bool:
+        """Wait for bytes and add them to the buffer; False at the end of the connection."""
+        left = self.deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError
+        self.receiving = True
+        try:
+            self.socket.settimeout(left)
+            received = self.socket.recv(65536)
+        finally:
+            self.receiving = False
+        self.buffer += received
+        return bool(received)
+
+    def ended(self) -> bool:
+        """Whether the client has closed the connection, as far as can be seen without waiting."""
+        try:
+            self.socket.setblocking(False)
+            return not self.socket.recv(1, socket.MSG_PEEK)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+
+
+def may_hold_a_head(data: bytearray, start: int) -> bool:
+    """Whether a whole head has come, or bytes that can be no head; ``data[:start]`` is known to hold no end of one."""
+    start = max(0, start - 3)
+    blank = max(data.find(b"\n\n", start), data.find(b"\n\r\n", start))
+    return blank >= 0 or len(data) > MAX_LINE or CONTROL.search(data, start) is not None
+
+
+# ---- Headers ---------------------------------------------------------------------------------------------------------
+
+
+def check_framing(headers: Message, version: str) -> None:
+    """Raise ``RequestError`` for headers that leave it open where the request ends (RFC 9112, 3.2 and 6)."""
+    lengths = [length.strip(" \t") for length in headers.get_all("Content-Length", [])]
+    codings = headers.get_all("Transfer-Encoding", [])
+    hosts = headers.get_all("Host", [])
+    if headers.defects or len(hosts) > 1 or (not hosts and version == "HTTP/1.1"):
+        raise RequestError("bad_request", PROBLEMS["bad_request"])
+    if len(lengths) > 1 or (lengths and codings) or not all(is_digits(length) for length in lengths):
+        raise RequestError("bad_request", "the request must say once how long its body is")
+    if codings and [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
+        raise RequestError("unknown", "the only transfer coding of request bodies is chunked")
+
+
+def check_host(target: str, headers: Message, allowed: Collection[str]) -> None:
+    """Raise ``RequestError`` unless the request is for this machine: a page whose host name was bound to 127.0.0.1 after it
+    was loaded would read the prompts."""
+    absolute = re.match("https?://([^/?]*)", target, re.IGNORECASE)
+    for host in [absolute[1]] if absolute else headers.get_all("Host", []):  # RFC 9112, 3.2.2
+        name = re.sub(r":[0-9]*$", "", host.strip(" \t").lower()).strip("[]")
+        if not is_loopback(name) and name not in map(str.lower, allowed):
+            raise RequestError("wrong_host", PROBLEMS["wrong_host"])
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a name or an address is this machine's own; RFC 6761, 6.3 reserves names that end in localhost."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return bool(re.fullmatch(r"([a-z0-9-]+\.)*localhost\.?", host))
+
+
+def body_size(headers: Message, most: int) -> int:
+    """The Content-Length in bytes, 0 if there is none. Raises ``RequestError`` if it is more than ``most``."""
+    digits = headers.get("Content-Length", "0").strip(" \t").lstrip("0") or "0"
+    if len(digits) > 18 or int(digits) > most:
+        raise RequestError("too_large", f"the body is longer than {most} bytes")
+    return int(digits)
+
+
+# ---- The address -----------------------------------------------------------------------------------------------------
+
+
+def split_target(target: str) -> tuple[str, str, str]:
+    """Path, settings segment and query of a request target. Proxies send the whole URL (RFC 9112, 3.2.2).
+
+    >>> split_target("/events?drop=3")
+    ('/events', '', 'drop=3')
+    >>> split_target("/fault=cut&at=3/v1/chat/completions")
+    ('/v1/chat/completions', 'fault=cut&at=3', '')
+    """
+    path, _, query = re.sub("^https?://[^/?]*", "", target, flags=re.IGNORECASE).partition("?")
+    match = re.match("/([^/]*(?:=|%3D)[^/]*)", path, re.IGNORECASE)
+    if not match:
+        return path, "", query
+    segment = match[1] if "=" in match[1] else urllib.parse.unquote(match[1])  # some clients escape it
+    return path[match.end() :], segment, query
+
+
+def read_fields(text: str) -> dict[str, str]:
+    """The fields of a query, or of a settings segment; of several with one name the last counts."""
+    try:
+        return dict(urllib.parse.parse_qsl(text, keep_blank_values=True, max_num_fields=20))
+    except ValueError:
+        raise RequestError("bad_request", "the query has too many fields") from None
+
+
+def check_names(fields: Mapping[str, str], known: Collection[str]) -> None:
+    """Raise ``RequestError`` for an unknown name: a test that asks for a fault must not run against a healthy server."""
+    for name in fields:
+        if name not in known:
+            problem = f"{name[:40]!r} is no setting; there are {', '.join(known)}"
+            raise RequestError("bad_request", problem, param=name[:40])
+
+
+def is_digits(text: str) -> bool:
+    """Whether the text is ASCII digits, and not empty."""
+    return text.isascii() and text.isdigit()
+
+
+def read_number(fields: Mapping[str, str], name: str, default: int) -> int:
+    """A whole number of at most nine digits. Raises ``RequestError`` for anything else."""
+    text = fields.get(name, str(default))
+    if not is_digits(text) or len(text) > 9:
+        raise RequestError("bad_request", f"{name} must be a whole number", param=name)
+    return int(text)
+
+
+def read_decimal(fields: Mapping[str, str], name: str, default: float, *, most: float = 1e6) -> float:
+    """A number from 0 to ``most``, perhaps with a fraction. Raises ``RequestError`` for anything else."""
+    if name not in fields:
+        return default
+    text = fields[name]
+    if not re.fullmatch(r"[0-9]{1,7}(\.[0-9]{1,9})?|\.[0-9]{1,9}", text, re.ASCII) or float(text) > most:
+        raise RequestError("bad_request", f"{name} must be a number from 0 to {most:.0f}", param=name)
+    return float(text)

@@ -1,0 +1,43 @@
+"""How a server behaves: every setting, with its unit and its default.
+
+In:   keyword arguments of ``running``, or the options of the command.
+Out:  one ``Settings`` object, which nothing changes.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Settings"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a server behaves. Times are in seconds, sizes in bytes.
+
+    The pace: ``ttft`` to the first token, then ``tps`` tokens per second (0: as fast as possible), each early or late by
+    up to half of ``jitter`` (0 to 1) of the time between two. ``heartbeat`` is the silence after which a comment is sent.
+
+    >>> Settings(tps=20).heartbeat
+    15.0
+    """
+
+    host: str = "127.0.0.1"
+    port: int = 0
+    ttft: float = 0.0
+    tps: float = 0.0
+    jitter: float = 0.0
+    # Proxies and clients time a silent stream out after 50 s (HAProxy), 60 s (nginx, ALB) and more; HTML standard 9.2.7
+    # advises a comment about every 15 s.
+    heartbeat: float = 15.0
+    api_key: str | None = None
+    max_streams: int = 2048
+    show_wire: bool = False
+    # Chat requests are a few KiB: enough for long conversations; uploads get a 413.
+    max_body: int = 4 * 2**20
+    request_timeout: float = 10.0  # for all headers, and again for the body
+    idle_timeout: float = 60.0  # between two requests on a connection
+    stall_timeout: float = 30.0  # for a reader that takes no byte
+    journal_size: int = 100
+    # Names that a request may be for, beside those of this machine, while the server listens on loopback only.
+    allow_hosts: tuple[str, ...] = ()
