@@ -59,9 +59,7 @@ class ChunkedDecoder:
     """Bytes after the end of the body: the beginning of the next message."""
 
     def __init__(self, *, max_line: int = 8192) -> None:
-        self.finished = False
-        self.announced = 0
-        self.rest = b""
+        self.finished, self.announced, self.rest = False, 0, b""
         self._max_line = max_line
         self._line = bytearray()  # the line whose end has not come
         self._owed = 0  # bytes of the current chunk that have not come
@@ -93,6 +91,7 @@ class ChunkedDecoder:
         self.rest = data[position:]
 
     def _take_line(self, line: bytes) -> None:
+        """Take a complete line, without its end, in the place where it stands."""
         if b"\r" in line:
             raise ValueError("a CR stands inside a line")
         if self._next == "size":

@@ -9,10 +9,31 @@ elsewhere. What it shares with a real model is the shape of its work:
     source  ->  tokens  ->  text layer  ->  pieces
                 bytes       whole characters, stop strings, the limit
 
-Tokens are bytes, not characters. Words carry their leading space, long words come in parts, and a character outside the
+**Tokens** are bytes, not characters. Words carry their leading space, long words come in parts, and a character outside the
 vocabulary (here: beyond Latin letters) is written as one token per byte of its UTF-8 form, as the byte fallback of
-SentencePiece tokenizers does. So a token can be a quarter of an emoji, and the text layer holds it back until the character
-is whole. It also holds back text that may be the beginning of a stop string.
+SentencePiece tokenizers does. So a token can be a quarter of an emoji:
+
+    b' caf\xc3\xa9'   b' '   b'\xf0'   b'\x9f'   b'\xa6'   b'\x8a'      the tokens of " café 🦊"
+    ' café'            ' '   held     held     held     '🦊'      what the text layer gives
+
+**Sampling.** Where the source has a choice between options, each has a score (a logit). At temperature T an option has the
+probability
+
+    exp(score / T)  /  sum of exp(score / T) over all options
+
+and one is drawn. A low T makes the highest score ever more certain, which at 0 is the only one drawn; a high T evens the
+options out. The log probability that a client may ask for is the natural logarithm of this probability. The scores depend on
+the prompt, the draw on prompt, seed and choice.
+
+With the scores 1.0, 0.5 and -1.0, for example, the probabilities are
+
+    T = 1      0.57   0.35   0.08
+    T = 0.2    0.92   0.08   0.00
+    T = 0      1      0      0
+
+**Stop strings** end the text before them, and may begin in one token and end in another. So text that may be the beginning
+of one is held back, until it is certain: for the stop string "END", of "the E" the text layer gives "the " and holds "E".
+How much is held is known at each character by the matching of Knuth, Morris and Pratt, which looks at each character once.
 """
 
 from __future__ import annotations
@@ -140,6 +161,7 @@ def _drawn(scores: dict[str, float], prompt: Prompt, random: Random) -> Iterator
 
 @functools.lru_cache(4096)  # the same few tokens come again and again
 def _certain(token: bytes) -> TokenLogprob:
+    """A token that has no alternative."""
     return TokenLogprob(token, 0.0, ((token, 0.0),))
 
 
@@ -204,6 +226,7 @@ def generate(prompt: Prompt) -> Iterator[Piece]:
 
 
 def _taking_turns(choices: list[Iterator[Piece]]) -> Iterator[Piece]:
+    """The pieces of all choices, one of each in turn."""
     if len(choices) == 1:
         return choices[0]
     turns = itertools.zip_longest(*choices)
@@ -211,6 +234,7 @@ def _taking_turns(choices: list[Iterator[Piece]]) -> Iterator[Piece]:
 
 
 def _choice(prompt: Prompt, choice: int, called: list[Tool]) -> Iterator[Piece]:
+    """The pieces of one choice: calls, or text."""
     if called:
         return _calls(prompt, choice, called)
     return _text(prompt, choice, MODELS[prompt.model](prompt, choice))
@@ -325,6 +349,7 @@ def _called_tools(prompt: Prompt) -> list[Tool]:
 
 
 def _calls(prompt: Prompt, choice: int, tools: list[Tool]) -> Iterator[Piece]:
+    """The calls of one choice, their arguments cut into tokens. All arguments are made first: a schema may be refused."""
     texts = [
         _arguments(prompt, tool, f"{_seed(prompt, choice)} {i} {tool.name}", len(tools)) for i, tool in enumerate(tools)
     ]
@@ -343,6 +368,7 @@ def _calls(prompt: Prompt, choice: int, tools: list[Tool]) -> Iterator[Piece]:
 
 
 def _arguments(prompt: Prompt, tool: Tool, seed: str, calls: int) -> str:
+    """The JSON text of a call's arguments."""
     try:
         return write_example(tool.parameters, seed, of=prompt.n * calls)
     except SchemaError as error:
@@ -356,4 +382,5 @@ def _seed(prompt: Prompt, choice: int) -> str:
 
 @functools.lru_cache(1)  # it is asked for once for each tool of each choice
 def _brief(text: str) -> str:
+    """A short text that stands for a long one."""
     return text if len(text) <= 1000 else f"{text[:1000]} {Random(text).random()}"

@@ -3,13 +3,30 @@
 In:   a JSON schema, and a seed.
 Out:  a JSON text that is valid for the schema.
 
-Follows RFC 8259 and JSON Schema 2020-12. These keywords are obeyed: type, enum, const, the limits of numbers, strings,
-arrays and objects, format, items, prefixItems, uniqueItems, properties, required, additionalProperties, anyOf, oneOf, allOf,
-$ref into the same document. A string for a pattern is refused. Other keywords (not, if, dependentSchemas) are ignored.
+Follows RFC 8259 and JSON Schema 2020-12. The value is made top down. One method for each type makes a value and asks for the
+values of its parts; ``value`` decides which type it is, in this order:
 
-The value is made top down: one method for each type, which asks for the values of its parts. A schema comes from a stranger,
-and a few kilobytes of one can ask for gigabytes: constants in long arrays, references to references. So two things are
-counted as they arise, and each has a limit: the size of the value, and the members of the schema that are looked at.
+    $ref                a pointer into the same document: the schema there
+    const, enum         a value that the schema itself holds
+    allOf               one schema that says what all of them say: properties together, of two limits the stricter
+    anyOf, oneOf        one of the options, merged with what stands beside them
+    type                that type, or one of several; without it, the type that the other keywords are about
+
+and then by type
+
+    object              properties, required, additionalProperties, minProperties, maxProperties
+    array               prefixItems, items, minItems, maxItems, uniqueItems
+    string              minLength, maxLength, format; a pattern is refused
+    number, integer     minimum, maximum, exclusive or not, multipleOf
+
+Other keywords (not, if, dependentSchemas) are ignored. A recursive schema ends because below a depth of four only required
+members are written, and of several options the last is taken.
+
+**What it may cost.** A schema comes from a stranger, and a few kilobytes of one can ask for gigabytes: an enum of long
+constants in an array of ten thousand elements; a reference to an object of references to an object of references. A limit
+for the depth or for the number of calls would not help, because a single step can copy a large part of the schema. So two
+things are counted as they arise, and each has a limit: the size of the value in characters and elements, and the members of
+the schema that are looked at or copied. All texts of one request share the second.
 """
 
 from __future__ import annotations
@@ -97,6 +114,7 @@ def write_example(schema: Schema, seed: str, *, of: int = 1) -> str:
 
 
 def _short(text: str) -> str:
+    """Text of the schema, fit for a message."""
     return text if len(text) <= 100 else text[:100] + "..."
 
 
@@ -111,6 +129,7 @@ class _Example:
         self.path = "#"
 
     def error(self, problem: str) -> SchemaError:
+        """The error for the schema in hand."""
         return SchemaError(problem, self.path)
 
     def count(self, size: int) -> None:
@@ -126,6 +145,7 @@ class _Example:
             raise self.error("the schema asks for more work than the toy model does for one request")
 
     def value(self, schema: Schema, depth: int, path: str) -> Any:
+        """A value that is valid for a schema, ``depth`` schemas below the root."""
         self.path = path
         if schema is True:
             schema = {}
@@ -216,6 +236,7 @@ class _Example:
         return result
 
     def guessed_type(self, schema: Mapping[str, Any]) -> str:
+        """The type that the keywords of a schema without a type are about; "string" if they are about none."""
         for name, keywords in {
             "object": ("properties", "required", "additionalProperties"),
             "array": ("items", "prefixItems", "minItems"),
@@ -226,6 +247,7 @@ class _Example:
         return "string"
 
     def object(self, schema: Mapping[str, Any], depth: int, path: str) -> dict[str, Any]:
+        """An object with all required members, and as many others as there is room for."""
         properties = schema.get("properties", {})
         self.spend(2 * (len(properties) + len(schema.get("required", ()))))
         required = dict.fromkeys(schema.get("required", ()))
@@ -247,6 +269,7 @@ class _Example:
         return result
 
     def array(self, schema: Mapping[str, Any], depth: int, path: str) -> list[Any]:
+        """An array of two elements, or as many as the schema wants. Equal ones are made again, twenty times at most."""
         first = schema.get("prefixItems", [])
         least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
         wanted = max(least, min(most, max(len(first), 2)) if depth < FULL_DEPTH else 0)
@@ -274,6 +297,7 @@ class _Example:
         return result
 
     def string(self, schema: Mapping[str, Any]) -> str:
+        """A string of the format, or a word, cut or lengthened to fit."""
         least, most = schema.get("minLength", 0), schema.get("maxLength", math.inf)
         if most < least or most < 0:
             raise self.error(f"no string has {least} to {most} characters")
@@ -287,6 +311,7 @@ class _Example:
         return text[: int(min(most, max(least, len(text))))]
 
     def number(self, schema: Mapping[str, Any], *, whole: bool) -> float | int:
+        """One of the first 22 multiples of the step from the lower limit on that fit, or the middle of a narrow range."""
         step = schema.get("multipleOf", 1 if whole else 0.5)
         low = schema.get("minimum", -math.inf)
         high = schema.get("maximum", math.inf)

@@ -56,7 +56,7 @@ LARGE = 100_000  # bytes
 @pytest.mark.parametrize(
     "row", [pytest.param(row, marks=[pytest.mark.once] * (len(row.stream) > LARGE)) for row in ROWS], ids=str
 )
-def test_row_in_every_cutting(row: Row) -> None:
+def test_row_in_every_split(row: Row) -> None:
     retry = decode([row.stream]).reconnection_time
     assert row.retry_agrees(retry)
     expected = Outcome([tuple(event) for event in row.events], row.last_event_id, retry)

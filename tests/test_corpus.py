@@ -83,18 +83,18 @@ def test_every_stream_is_cut_in_every_way() -> None:
         if "linear" in vector.body or "chunks" in vector.body or "chunk_size" in vector.body:
             continue
         stream = corpus.bytes_of(vector.body["input"])
-        made = decoders.cuttings(vector)
-        assert all(b"".join(cutting.chunks) == stream for cutting in made)
-        names = [cutting.name for cutting in made]
+        made = decoders.splits_of(vector)
+        assert all(b"".join(split.chunks) == stream for split in made)
+        names = [split.name for split in made]
         assert names[0] == "whole" and ("byte by byte" in names) == (1 < len(stream) <= 2048)
-        assert len({tuple(cutting.chunks) for cutting in made}) == len(made)
+        assert len({tuple(split.chunks) for split in made}) == len(made)
 
 
 def test_cuts_are_made_inside_crlf_characters_and_the_byte_order_mark() -> None:
     points = {
         id: {
             len(c.chunks[0])
-            for c in decoders.cuttings(next(corpus.matching(load("decoder"), [id])))
+            for c in decoders.splits_of(next(corpus.matching(load("decoder"), [id])))
             if len(c.chunks) == 2
         }
         for id in ("eol/crlf", "utf8/2-3-4-byte", "bom/stripped")
@@ -165,9 +165,9 @@ def test_export_is_plain_json_that_stands_alone(tmp_path: Path) -> None:
         assert whole["corpus"] == "2026.11" and len(whole["vectors"]) == len(load(target))
     decoder = json.loads((tmp_path / "decoder.json").read_text())["vectors"]
     vector = next(vector for vector in decoder if vector["id"] == "chunks/crlf-at-blank-line")
-    assert [bytes.fromhex("".join(cutting)) for cutting in vector["cuttings"]] == [
-        b"data: a\r\n\r\ndata: b\r\n\r\n"
-    ] * len(vector["cuttings"])
+    assert [bytes.fromhex("".join(split)) for split in vector["cuttings"]] == [b"data: a\r\n\r\ndata: b\r\n\r\n"] * len(
+        vector["cuttings"]
+    )
     assert vector["expect"]["events"][0] == {"event": "message", "data": "a", "id": ""}
     client = json.loads((tmp_path / "client.json").read_text())["vectors"]
     reset = next(vector for vector in client if vector["id"] == "end/reset")["connections"][0]

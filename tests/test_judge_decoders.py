@@ -19,7 +19,9 @@ from sse_ref.conformance.decoders import FEATURES, judge
 from sse_ref.conformance.verdicts import UsageError, count
 
 VECTORS = {vector.id: vector for vector in load("decoder")}
-SMALL = [v for v in VECTORS.values() if "linear" not in v.body and sum(map(len, decoders.cuttings(v)[0].chunks)) < 5000]
+SMALL = [
+    v for v in VECTORS.values() if "linear" not in v.body and sum(map(len, decoders.splits_of(v)[0].chunks)) < 5000
+]
 FAILED_BY = json.loads((Path(__file__).parent / "broken" / "decoders.json").read_text())
 ALL = set(FEATURES)
 
@@ -169,7 +171,7 @@ def test_refusing_a_huge_event_is_no_silent_loss() -> None:
     assert judge(VECTORS["size/line-1mib-plus-1"], refusing, ALL).verdict == "fail"
 
 
-def test_reason_names_the_cutting_that_failed() -> None:
+def test_reason_names_the_split_that_failed() -> None:
     result = judge(VECTORS["eol/crlf-empty-data-line-in-middle"], Program(FAULTS["ForgetsCrBetweenChunks"][0]), ALL)
     assert "byte by byte" in result.reason or "cut after byte" in result.reason
     assert len(result.input) > 1
@@ -216,7 +218,7 @@ def test_growth_decides_and_not_slowness(
 ) -> None:
     clock = Clock()
     monkeypatch.setattr(decoders, "time", clock)
-    large = sum(map(len, decoders.cuttings(vector, vector.body["linear"]["large"])[0].chunks))
+    large = sum(map(len, decoders.splits_of(vector, vector.body["linear"]["large"])[0].chunks))
     result = judge(vector, Timed(clock, lambda n: cost(n, large)), ALL)
     assert result.verdict == verdict, result.reason
 

@@ -21,7 +21,7 @@ from sse_ref.conformance import matrix, reports, verdicts
 from sse_ref.conformance.corpus import load, vector_of
 from sse_ref.conformance.reports import Run
 from sse_ref.conformance.runs import run_vectors
-from sse_ref.conformance.verdicts import Known, Result, UsageError, conformance, exit_status
+from sse_ref.conformance.verdicts import KnownFailure, Result, UsageError, conformance, exit_status
 
 ROOT = Path(__file__).parents[1]
 DECODERS = {vector.id: vector for vector in load("decoder")}
@@ -114,8 +114,8 @@ def test_what_a_vector_does_not_ask_for_is_no_difference() -> None:
 def test_known_failures_are_read_with_reason_and_flakiness() -> None:
     text = "# a list\n\neol/*  # CR is to be done\n~bom/stripped\n"
     assert verdicts.read_known(text, load("decoder")) == [
-        Known("eol/*", "CR is to be done"),
-        Known("bom/stripped", "", flaky=True),
+        KnownFailure("eol/*", "CR is to be done"),
+        KnownFailure("bom/stripped", "", flaky=True),
     ]
 
 
@@ -125,7 +125,7 @@ def test_pattern_without_a_match_is_an_error_of_use() -> None:
 
 
 def test_known_failures_turn_verdicts() -> None:
-    known = [Known("eol/*", "later"), Known("bom/*", flaky=True), Known("retry/empty")]
+    known = [KnownFailure("eol/*", "later"), KnownFailure("bom/*", flaky=True), KnownFailure("retry/empty")]
     results = [
         result("fail"),
         result("error", DECODERS["eol/cr"]),
@@ -144,7 +144,7 @@ def test_known_failures_turn_verdicts() -> None:
 def test_written_known_failures_can_be_read_again() -> None:
     results = [result("fail", reason="a\nb # c"), result("pass", DECODERS["id/basic"]), result("fail", MAY)]
     text = verdicts.write_known(results)
-    assert verdicts.read_known(text, load("decoder")) == [Known("eol/lf", "a b # c")]
+    assert verdicts.read_known(text, load("decoder")) == [KnownFailure("eol/lf", "a b # c")]
 
 
 # ---- Forms -----------------------------------------------------------------------------------------------------------

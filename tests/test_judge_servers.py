@@ -17,7 +17,7 @@ from sse_ref.conformance import corpus, servers, wire
 from sse_ref.conformance.corpus import load
 from sse_ref.conformance.servers import ROLES, Target, chats, judge, judge_patiently, streams
 from sse_ref.conformance.verdicts import Result
-from sse_ref.conformance.wire import Address, Connection
+from sse_ref.conformance.wire import Address, RawConnection
 from sse_ref.server import running
 
 VECTORS = {vector.id: vector for vector in load("server")}
@@ -147,7 +147,7 @@ def test_server_that_trickles_for_ever_is_not_waited_for_for_ever(forever: bytes
     thread.start()
     address = Address.parse(f"http://127.0.0.1:{listener.getsockname()[1]}")
     try:
-        with Connection(address, 5.0, limit=0.5) as connection:
+        with RawConnection(address, 5.0, limit=0.5) as connection:
             exchange = connection.answer()
     finally:
         stopping.set()
@@ -277,7 +277,7 @@ def exchange_of(raw: bytes) -> object:
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with Connection(Address.parse(f"http://127.0.0.1:{listener.getsockname()[1]}"), 2.0) as connection:
+    with RawConnection(Address.parse(f"http://127.0.0.1:{listener.getsockname()[1]}"), 2.0) as connection:
         connection.send(b"GET / HTTP/1.1\r\n\r\n")
         exchange = connection.answer()
     thread.join()
@@ -349,7 +349,7 @@ def test_source_that_never_ends_is_judged_by_its_beginning() -> None:
 def test_chunks_that_come_at_one_time_are_no_increments() -> None:
     chunks = b"1\r\na\r\n" * 20 + b"0\r\n\r\n"
     url, thread = serve(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + chunks)
-    with Connection(Address.parse(url), 3.0) as connection:
+    with RawConnection(Address.parse(url), 3.0) as connection:
         connection.send(b"GET / HTTP/1.1\r\n\r\n")
         assert len(connection.answer().arrivals) <= 2
     thread.join()

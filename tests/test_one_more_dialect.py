@@ -119,9 +119,11 @@ def test_error_inside_the_stream_is_its_own_event(server: Server) -> None:
 
 
 def test_farewell_of_a_server_that_stops_is_its_own_event() -> None:
-    with running(tps=1) as server, Wire(server) as wire:
-        wire.send(request("POST", SPEAK, BODY, JSON))
-        wire.until(b'"one"\n\n')
+    body = json.dumps({"say": [{"text": "word " * 1000}]}).encode()
+    with running(tps=20) as server, Wire(server) as wire:
+        wire.send(request("POST", SPEAK, body, JSON))
+        wire.until(b'"word"')
+        wire.until(b'" word"')  # which the loop sends
         server.shutdown()
         wire.until(b'event: sorry\ndata: {"sorry":"the server is stopping","kind":"stopping"}\n\n')
 

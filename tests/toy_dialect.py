@@ -43,6 +43,7 @@ class Reader:
 
 class ToyDialect:
     name = "toy"
+    last_event = "over"
     query = frozenset({"key"})
     heartbeat = encode_event("0", event="wait")
 

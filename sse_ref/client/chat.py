@@ -14,10 +14,34 @@ A stream goes through these states, and each arrow to the right is an outcome:
       |           -->  protocol_error   an event is not what the dialect allows
     ended         -->  complete         every choice has its finish reason
 
-``timeout`` and ``cancelled`` are possible in all of them. Two things end a stream: the dialect's last event, and the end of
-the body. Neither proves that the answer is whole; only the finish reason of every choice does. All outcomes but ``complete``
-and ``cancelled`` are exceptions, and each keeps the text that had come. A request is sent again only before the first byte
-of an answer has come, and never after.
+``timeout`` and ``cancelled`` are possible in all of them. All outcomes but ``complete`` and ``cancelled`` are exceptions,
+and each keeps the text that had come.
+
+**When is an answer whole?** Two things end a stream, the dialect's last event and the end of the body; neither proves it.
+A proxy may end a body in order after the server behind it failed; some services send the last event after a failure, too.
+Only the finish reason of every choice that began proves it:
+
+    finish reasons    last event    end of the body       outcome
+    all               came          not waited for        complete
+    all               missing       in order              complete, with a warning
+    all               missing       cut, so HTTP says     truncated
+    some missing      came          not waited for        truncated
+    some missing      missing       any                   truncated
+
+The second row is there because services exist that never send a last event. In the third row HTTP contradicts: a usage, or
+another choice, may have been on its way.
+
+**When is a request sent again?** Only before the first byte of an answer has come, because a model that has begun to speak
+has begun to cost. After a connection that failed, and after 408, 409, 429 and 5xx, as the providers' own SDKs do, unless the
+server says ``X-Should-Retry: false`` or asks for a wait of more than a minute. The wait is what the server asks for, or half
+a second that doubles with each attempt, shortened at random so that clients do not come back all at once.
+
+**What is timed.** The time to first token counts from sending the request to the first piece with something in it: the
+chunk that gives the role comes as soon as the server has accepted the request, and says nothing of the model. The gaps are
+the times between pieces. Pieces that came in one read have no gap: that is how a proxy that collects events shows.
+
+**What is held** while reading is a small multiple of the largest event: texts and arguments are kept as lists of pieces, and
+joined when somebody reads them, because joining at each piece would take time in the square of the answer's length.
 """
 
 from __future__ import annotations
@@ -64,13 +88,17 @@ ENDING = 4096  # bytes of the end of a body that are searched for an error outsi
 
 
 class _Growing:
-    """A text that grows: pieces are collected, and joined when somebody reads it, or when they are many small ones."""
+    """A text that grows: pieces are collected, and joined when somebody reads it, or when there are a thousand of them.
+
+    A piece is an object of some fifty bytes beside its text, so that many small ones are joined now and then.
+    """
 
     def __init__(self) -> None:
         self.pieces: list[str] = []
         self._joined = 0  # pieces at the beginning that are joined ones
 
     def add(self, text: str) -> None:
+        """Append a piece."""
         self.pieces.append(text)
         if len(self.pieces) - self._joined >= 1024:
             self.pieces[self._joined :] = ["".join(self.pieces[self._joined :])]
@@ -84,7 +112,7 @@ class _Growing:
 
 
 class ToolCall:
-    """A tool call as far as it has come."""
+    """A tool call as far as it has come: ``name`` and ``id`` as text, "" while they are missing."""
 
     def __init__(self, name: str, id: str) -> None:
         self.name = name
@@ -98,12 +126,12 @@ class ToolCall:
 
     @property
     def partial_arguments(self) -> Any:
-        """The value of the arguments so far (``structured.read_partial``): it can be shown before it is complete."""
+        """The value of the arguments so far (``read_partial``): it can be shown before it is complete."""
         return read_partial(self.arguments)
 
 
 class Choice:
-    """One of the answers, as far as it has come."""
+    """One of the answers, as far as it has come; ``finish_reason`` is None until it ends."""
 
     def __init__(self) -> None:
         self._texts = {kind: _Growing() for kind in (Text, Reasoning, Refusal)}
@@ -112,6 +140,7 @@ class Choice:
 
     @property
     def text(self) -> str:
+        """The text of the answer."""
         return str(self._texts[Text])
 
     @property
@@ -129,9 +158,10 @@ class ChatStream:
     """One answer, streamed: iterate it for its pieces, and read it afterwards, or in between.
 
     ``request`` is a prompt as text, a ``Prompt``, or the JSON object of a request in the dialect's own form. ``url`` is the
-    base URL; a query in it goes along with the request. ``timeout`` is the silence in seconds after which to give up (any
-    byte ends a silence, comments too; a head must be whole by then), ``total_timeout`` a limit for the whole. ``retries``
-    are made only before the first byte of an answer. ``max_event_size`` is in bytes; about four times as much is held.
+    base URL; a query in it goes along with the request. ``timeout`` is the longest silence in seconds (any byte ends a
+    silence, a comment too; a head must be whole by then), ``total_timeout`` the limit for the whole stream. ``retries`` are
+    attempts after the first. ``max_event_size`` is in bytes; about four times as much is held. ``on_event`` is called with
+    each event before its pieces come, ``watcher`` is told of heads, reads and chunks.
 
     Raises ``Truncated``, ``ApiError``, ``ProtocolError``, ``HTTPStatusError`` or ``StreamTimeout`` while it is iterated;
     all of them are ``StreamError``, with ``outcome`` and the ``text`` that had come. Raises ``ValueError`` at once for a
@@ -286,6 +316,7 @@ class ChatStream:
             self.outcome = "cancelled"
 
     def _run(self) -> Generator[Piece, None, None]:
+        """Read the stream, and set the outcome, whichever way it ends."""
         try:
             if not self._call.closing.is_set():
                 yield from self._read()
@@ -304,6 +335,7 @@ class ChatStream:
             self._call.release()
 
     def _read(self) -> Iterator[Piece]:
+        """Connect and read. An error that stands outside of events explains a stream that seems cut or broken."""
         self.asked = time.monotonic()
         response = self._connect(self._call)
         self.status = response.status
@@ -317,6 +349,7 @@ class ChatStream:
             raise error from None
 
     def _read_events(self, response: Response) -> Iterator[Piece]:
+        """Decode the body, and read each event as soon as it is dispatched. Returns only if the answer is whole."""
         decoder = SSEDecoder(max_event_size=self.max_event_size)
         body = read_body(response, self.watcher, bytes_at_once(self.max_event_size))
         for data in body:
@@ -339,7 +372,7 @@ class ChatStream:
         self._check_end(decoder)
 
     def _watch_rest(self, body: Iterator[bytes]) -> None:
-        """For somebody who watches the wire: what comes after ``[DONE]``, for half a second at most."""
+        """Read on after the last event, for half a second at most, if a watcher wants to see the end of the wire."""
         if type(self.watcher) is not Watcher:
             self._call.total = time.monotonic() - self._call.began + 0.5
             with contextlib.suppress(StreamError):
@@ -347,6 +380,7 @@ class ChatStream:
                     pass
 
     def _take(self, event: ServerSentEvent) -> Iterator[Piece]:
+        """The pieces of one event, each noted before it is given."""
         self._events += 1
         if self.on_event:
             self.on_event(event)
@@ -355,6 +389,7 @@ class ChatStream:
             yield piece
 
     def _note(self, piece: Piece) -> None:
+        """Add a piece to what has come, and the time of its arrival."""
         if isinstance(piece, Usage):
             self.usage = piece  # the last one counts: some servers send one with each chunk
             return
@@ -375,6 +410,7 @@ class ChatStream:
                 choice.tool_calls[piece.index]._arguments.add(piece.arguments)
 
     def _check_type(self, response: Response) -> None:
+        """Raise ``ProtocolError`` unless the response is an event stream, with what it is instead."""
         kind = response.headers.get_content_type() if "Content-Type" in response.headers else "nothing"
         if response.status != 204 and kind == "text/event-stream":
             return
@@ -389,18 +425,18 @@ class ChatStream:
         raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{said}")
 
     def _check_end(self, decoder: SSEDecoder) -> None:
-        """The body has ended, or the last event has come: was that the whole answer?"""
+        """Raise ``Truncated`` or ``ProtocolError`` unless the answer is whole, now that nothing more will be read."""
         if len(self.choices) > self.choices_asked_for:
             self._notes.append(f"{len(self.choices)} choices came, where {self.choices_asked_for} was asked for")
         ended = sum(choice.finish_reason is not None for choice in self.choices.values())
         if self._reader.finished and (self._reader.done or ended >= self.choices_asked_for):
             if not self._reader.done:
-                self._notes.append("[DONE] did not come")
+                self._notes.append(f"{self.dialect.last_event} did not come")
             if message := self._error_outside_events():
                 self._notes.append(f"an error came outside of events, although the answer is whole: {message}")
             return
         if self._reader.done:
-            raise Truncated("[DONE] came before a finish reason")
+            raise Truncated(f"{self.dialect.last_event} came before a finish reason")
         if not self._events and not decoder.pending:
             begins = self._beginning.decode("utf-8", "replace")
             said = f": {fit(begins)}" if begins.strip() else ""
@@ -408,9 +444,10 @@ class ChatStream:
         raise Truncated(f"the stream ended {'inside an event' if decoder.pending else 'before a finish reason'}")
 
     def _error_outside_events(self) -> str:
-        """The message of an error that a server wrote into the stream as no event: as a bare line, or as a field of its own.
+        """The message of an error that a server wrote into the stream outside of events; "" if there is none.
 
-        To the decoder it is a field that nobody knows.
+        Some servers write a bare line of JSON, some a field named ``error``: to a decoder both are unknown fields, and
+        ignored. So the end of the body is searched for them.
         """
         for line in reversed(re.findall(rb"(?:^|[\r\n])(?:error: ?)?(\{[^\r\n]*)", self._ending)):
             if message := self.dialect.read_error(line):

@@ -2,6 +2,16 @@
 
 In:   arguments.
 Out:  the answer on standard output, how it went on standard error, and the exit status.
+
+Two streams, so that a pipe gets the answer and nothing else:
+
+    standard output    the text; with --json, --events or --wire, what they show
+    standard error     reasoning, one line for what went wrong, the times, the warnings
+
+    exit status    0 complete    1 any other outcome    2 nothing could be sent    130 Ctrl-C    141 the reader has gone
+
+An API key comes from an environment variable, not from an option: options can be read by every user of the machine. It is
+never printed, and neither is a password in a URL, which is why such a URL is refused.
 """
 
 from __future__ import annotations
@@ -41,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     if sys.stdout is None:
         parser.error("standard output is closed")
-    show = _shown(options)
+    show = _form_of(options)
     try:
         stream = ChatStream(
             _prompt(options),
@@ -96,12 +106,14 @@ def _stream(stream: ChatStream, show: Show) -> tuple[str, int]:
 
 
 def _prompt(options: argparse.Namespace) -> Prompt:
+    """The prompt that the options describe. Reads standard input if they say so."""
     text = sys.stdin.read() if options.prompt == "-" else options.prompt
     wanted = {name: value for name in ("seed", "temperature") if (value := getattr(options, name)) is not None}
     return Prompt(options.model, (Message("user", text),), max_tokens=options.max_tokens, **wanted)
 
 
 def _summary(stream: ChatStream, *, details: bool) -> str:
+    """The times and counts of a stream in one line; with ``details``, a second line on the gaps between pieces."""
     parts = [f"{stream.time_to_first_token:.2f} s to the first token"]
     if stream.tokens_per_second:
         parts.append(f"{stream.tokens_per_second:.1f} tokens/s")
@@ -119,7 +131,8 @@ def _summary(stream: ChatStream, *, details: bool) -> str:
     return "\n".join(lines)
 
 
-def _shown(options: argparse.Namespace) -> Show:
+def _form_of(options: argparse.Namespace) -> Show:
+    """What is shown of the stream."""
     if options.wire:
         return ShowWire(colour=sys.stdout.isatty() and not os.environ.get("NO_COLOR"))
     if options.events:
@@ -128,6 +141,7 @@ def _shown(options: argparse.Namespace) -> Show:
 
 
 def _checked_url(parser: argparse.ArgumentParser, url: str) -> str:
+    """The base URL, if a request can be sent to it."""
     try:
         parts = urllib.parse.urlsplit(url)
         (parts.hostname or "").encode("idna")
@@ -153,6 +167,7 @@ def _key(parser: argparse.ArgumentParser, name: str | None) -> str | None:
 
 
 def _parser() -> argparse.ArgumentParser:
+    """The options of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m sse_ref.client",
         description="Stream one answer: the text on standard output, how it went on standard error.",

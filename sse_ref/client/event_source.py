@@ -14,7 +14,29 @@ Follows HTML standard 9.2.2 and 9.2.3. A source is in one of three states:
     CONNECTING -> CONNECTING   no connection, or it breaks before the head is whole
     any -> CLOSED              204, any other status or content type, an event that is too large, ``close``
 
-What can go right with the next connection is a network error, and it reconnects; what cannot is a failure for good.
+The standard tells two kinds of trouble apart. A *network error* may go right with the next connection, so the source
+reconnects: a refused connection, a cut, a body that ends, a head that is not HTTP. A *failure* will not, so it is raised:
+the server answered, and what it answered is no event stream.
+
+Three things outlive a connection: the URL that the last redirect led to, the reconnection time, and the last event ID. The
+ID is sent as ``Last-Event-ID``, and it is that of the last complete block: the standard discards an event whose blank line
+never came, and its id with it, so the server sends that event again. Nothing is lost and nothing comes twice, if the server
+keeps its side.
+
+So a cut in the middle of an event looks like this, where the second connection gets what the first did not finish:
+
+    GET /events                              GET /events
+                                             Last-Event-ID: 1
+    id: 1                                    id: 2
+    data: one                                data: two
+    (blank line: dispatched)                 (blank line: dispatched)
+    id: 2
+    da                  <- cut
+
+Between two connections the source waits for the reconnection time, never less than a tenth of a second: a server that ends
+every body at once must not be asked without pause. After several failures in a row the wait doubles, up to a minute or the
+reconnection time, whichever is longer (9.2.3 leaves this to the client). An event, or a body that ends in order, ends the
+row.
 """
 
 from __future__ import annotations
@@ -165,6 +187,7 @@ class EventSource:
         return response
 
     def _events(self, response: Response) -> Iterator[ServerSentEvent]:
+        """The events of one connection. Raises ``ConnectionLost`` when it breaks, ``ProtocolError`` for one too large."""
         decoder = SSEDecoder(max_event_size=self.max_event_size, last_event_id=self.last_event_id)
         try:
             for data in read_body(response, Watcher(), bytes_at_once(self.max_event_size)):

@@ -8,6 +8,17 @@ something before the last fragment has come needs the value so far. The text is 
 remembered: which arrays and objects are open, and up to where the text is *certain*, which means that closing what is open
 there makes it valid JSON whose value can only grow. What may still change is left out: a name without its value, a number or
 a literal that may go on, half an escape sequence.
+
+    the text so far                  certain up to                   its value
+    {                                {                               {}
+    {"ci                             {                               {}
+    {"city": "Os                     {"city": "Os                    {"city": "Os"}
+    {"city": "Oslo", "days": 1       {"city": "Oslo"                 {"city": "Oslo"}
+    {"city": "Oslo", "days": 12}     all of it                       {"city": "Oslo", "days": 12}
+
+A number is certain only when something follows it: 1 may become 12. A string is certain as far as it goes, because a string
+that grows keeps its beginning; the end of a word may be missing, but no word is wrong. Reading takes time in proportion to
+the text, so that showing the value at each fragment takes time in its square: for a few kilobytes nobody notices.
 """
 
 from __future__ import annotations

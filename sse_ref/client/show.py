@@ -3,7 +3,26 @@
 In:   what a ``ChatStream`` reports while it reads.
 Out:  standard output; the model's reasoning on standard error.
 
-What a server says may hold anything: a terminal gets printable characters only.
+There is one class for each form. A stream calls its methods in this order, and each form overrides those it needs:
+
+    head(response)      once
+    read(bytes)         for each read of the socket
+    piece(bytes)        for each chunk in it
+    event(event)        for each event that is complete
+    token(piece)        for each piece in that
+    end()               if the body is complete
+    finish(stream)      once, also after an error
+
+With ``--wire`` all of it can be seen, with the time since the request and since the last read:
+
+       0.326 s  +0.033  read 205 bytes
+      chunk, 197 bytes
+        data: {"id":"chatcmpl-...","choices":[{"index":0,"delta":{"content":"Long"}, ...}]}\n
+        \n
+        = event: message, 189 characters of data
+
+What a server says may hold anything: a terminal gets printable characters only, and an encoding that lacks one gets "?". An
+output that takes no more, because it is full or its reader has gone, ends the stream, and so the model's work.
 """
 
 from __future__ import annotations
@@ -21,6 +40,8 @@ from sse_ref.pieces import Piece, Reasoning, Refusal, Text
 
 __all__ = ["OutputFailed", "Show", "ShowEvents", "ShowJson", "ShowWire", "printable"]
 
+SHORT = 8  # characters of data that are shown themselves, in place of their number
+
 
 class OutputFailed(Exception):
     """Standard output takes no more."""
@@ -36,9 +57,11 @@ class Show(Watcher):
 
     reasons = False  # the last that was printed is reasoning
 
-    def event(self, event: ServerSentEvent) -> None: ...
+    def event(self, event: ServerSentEvent) -> None:
+        """An event is complete."""
 
     def token(self, piece: Piece) -> None:
+        """A piece of the first choice has come."""
         match piece:
             case Reasoning():
                 print(
@@ -55,6 +78,7 @@ class Show(Watcher):
                 self.write(piece.text)
 
     def end_reasoning(self) -> None:
+        """End the line of reasoning, if there is one."""
         if self.reasons:
             print(file=sys.stderr, flush=True)
         self.reasons = False
@@ -64,6 +88,7 @@ class Show(Watcher):
         self.put(printable(text) if sys.stdout.isatty() else text)
 
     def put(self, text: str) -> None:
+        """Write text as it is. Raises ``OutputFailed``."""
         encoding = sys.stdout.encoding or "utf-8"
         try:
             sys.stdout.write(text.encode(encoding, "replace").decode(encoding))
@@ -72,6 +97,7 @@ class Show(Watcher):
             raise OutputFailed(error) from None
 
     def finish(self, stream: ChatStream) -> None:
+        """The stream has ended, in whichever way."""
         self.end_reasoning()
         if stream.text or stream.refusal:
             self.write("\n")
@@ -153,6 +179,7 @@ class ShowWire(ShowEvents):
             self.line(line)
 
     def line(self, line: bytes) -> None:
+        """Show a line of the stream, or a part of one, and the event that it completes."""
         text = line.decode("utf-8", "backslashreplace")
         shown = re.sub(UNPRINTABLE, lambda control: ascii(control[0])[1:-1], text)
         ended = line[-1:] in b"\r\n"
@@ -161,7 +188,8 @@ class ShowWire(ShowEvents):
         self.put(f"    {before}{self.paint(kind, shown)}{after}\n")
         self.open = not ended
         for event in self.decoder.feed(line):
-            name = "[DONE]" if event.data == "[DONE]" else f"{event.event}, {len(event.data)} characters of data"
+            size = f"{event.event}, {len(event.data)} characters of data"
+            name = event.data if 0 < len(event.data) <= SHORT else size
             self.put("    " + self.paint("32", f"= event: {name}") + "\n")
 
     def end(self) -> None:
@@ -170,9 +198,11 @@ class ShowWire(ShowEvents):
     def event(self, event: ServerSentEvent) -> None: ...
 
     def stamp(self, what: str) -> None:
+        """Show the time since the request, since the last of these lines, and what happened."""
         now = time.monotonic()
         self.put(self.paint("1", f"{now - self.began:8.3f} s  +{now - self.last:.3f}  {what}") + "\n")
         self.last = now
 
     def paint(self, code: str, text: str) -> str:
+        """The text in a colour (ECMA-48, 8.3.117), if the terminal has any."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text

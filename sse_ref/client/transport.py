@@ -15,8 +15,33 @@ Bytes go through three stages, each a generator, so that a token is handed on as
 
     socket  --read1-->  framing undone  --ChunkedDecoder-->  coding undone  --zlib-->  body
 
-An ``HTTPCall`` goes with all of it: how long each step may take, and what is being waited for, so that another thread can
-end it. Redirects, 1xx responses and timeouts are handled here, too. Retrying, and the meaning of the bytes, are not.
+``read1`` returns what there is, however little; a read of a fixed size would wait until so much has come. A coding is undone
+in pieces of a bounded size: a kilobyte of gzip may hold a megabyte of body.
+
+Why it is not left to ``http.client``: this body is cut, its last chunk never came, and
+
+    b"5\\r\\nhello\\r\\n"   and the connection closes
+
+    for line in response    yields b"hello", and ends: a whole answer, it seems
+    response.read()         raises IncompleteRead, after all has come
+    read_body(response)     yields b"hello" at once, and then raises Truncated
+
+**How long to wait.** An ``HTTPCall`` goes with all of it. Three limits bound each read, and the nearest counts:
+
+    idle     no byte for so long: any byte starts it anew
+    step     a head, or the body of an error, must be whole within ``idle``, however slowly it trickles
+    total    the whole call, from its beginning
+
+The call also knows the connection in use or being made, so that another thread can end the wait in any state.
+
+**Redirects** (RFC 9110, 15.4) are followed where nothing is changed by it:
+
+    GET     301, 302, 303, 307, 308     headers that may hold a key stay behind if the origin changes
+    POST    307, 308                    within one origin only; 301 to 303 would turn it into a GET without a body
+
+**Codings** (RFC 9110, 8.4): none is asked for, but some servers compress all the same. gzip and deflate are undone, in the
+reverse of the order in which they were applied. An unknown coding leaves the bytes as they are, as the Fetch standard says.
+Responses with a status of 1xx are skipped. Retrying, and the meaning of the bytes, are the caller's business.
 """
 
 from __future__ import annotations
@@ -101,6 +126,7 @@ class HTTPCall:
         raise failure
 
     def _connect(self, sock: socket.socket, where: Any, timeout: float | None) -> None:
+        """Connect without blocking, so that ``cancel`` can end the wait. Raises ``OSError``."""
         sock.setblocking(False)
         status = sock.connect_ex(where)
         self.hold(sock)
@@ -164,6 +190,7 @@ class HTTPCall:
         return left if self.idle is None else min(left, self.idle)
 
     def passed(self) -> StreamTimeout:
+        """The error that says which limit passed."""
         if self.total is not None and time.monotonic() >= self.began + self.total - 0.01:
             return StreamTimeout(f"the answer took longer than {self.total:g} s")
         if self.idle is None:
@@ -224,11 +251,13 @@ class Response(http.client.HTTPResponse):
         self.interim = 0
 
     def begin(self) -> None:
+        """Read the head, within the time for one step."""
         self.call.begin_step()
         super().begin()
         self.call.until = None
 
     def _read_status(self) -> tuple[str, int, str]:
+        """The status line of the response, after those of 1xx responses, of which there may be a hundred."""
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]
             if not 100 <= status < 200:
@@ -243,6 +272,8 @@ class Response(http.client.HTTPResponse):
 
 
 class _Request(urllib.request.Request):
+    """A request that knows its call, also after a redirect."""
+
     def __init__(self, *args: Any, call: HTTPCall, **options: Any) -> None:
         super().__init__(*args, **options)
         self.call = call
@@ -262,11 +293,15 @@ def _connections(kind: Any, call: HTTPCall) -> Callable[..., Any]:
 
 
 class _Handler(urllib.request.HTTPHandler):
+    """Opens ``http`` URLs with connections that can be cancelled."""
+
     def http_open(self, request: Any) -> Any:
         return self.do_open(_connections(http.client.HTTPConnection, request.call), request)
 
 
 class _SecureHandler(urllib.request.HTTPSHandler):
+    """Opens ``https`` URLs in the same way."""
+
     def https_open(self, request: Any) -> Any:
         connections = _connections(http.client.HTTPSConnection, request.call)
         return self.do_open(connections, request, context=self._context)  # type: ignore[attr-defined]
@@ -356,15 +391,19 @@ def open_response(data: bytes | None, headers: Mapping[str, str], call: HTTPCall
 
 
 class Watcher:
-    """What the body's reading tells those who want to see the wire; this one looks away."""
+    """Is told what comes over the wire; this one ignores it. Override what you want to see."""
 
-    def head(self, response: Response) -> None: ...
+    def head(self, response: Response) -> None:
+        """The head of the response has come."""
 
-    def read(self, data: bytes) -> None: ...
+    def read(self, data: bytes) -> None:
+        """These bytes came in one read, with their framing."""
 
-    def piece(self, data: bytes) -> None: ...
+    def piece(self, data: bytes) -> None:
+        """These bytes of the body came: a chunk, or the part of one that a read held."""
 
-    def end(self) -> None: ...
+    def end(self) -> None:
+        """The body is complete."""
 
 
 def bytes_at_once(max_event_size: int | None) -> int:
@@ -403,6 +442,7 @@ def read_body(response: Response, watcher: Watcher, most: int = READ_SIZE) -> It
 
 
 def _unchunked(chunks: ChunkedDecoder, data: bytes) -> Iterator[bytes]:
+    """The data of the chunks in these bytes. What is no chunk is the server's fault."""
     try:
         yield from chunks.feed(data)
     except ValueError as error:
@@ -459,6 +499,7 @@ def _inflaters(response: Response, most: int) -> list[_Inflater]:
 
 
 def _decoded(inflaters: list[_Inflater], data: bytes) -> Iterator[bytes]:
+    """The bytes with all codings undone."""
     if not inflaters:
         yield data
         return
@@ -481,6 +522,7 @@ class _Inflater:
         return not self.between and not self.inflate.eof
 
     def feed(self, data: bytes) -> Iterator[bytes]:
+        """Yield what these bytes inflate to. Raises ``ProtocolError`` for bytes that are not deflated."""
         while not self.inflate.eof:  # what follows the end of a body without members is passed over
             if self.between:
                 data = data.lstrip(b"\0") if self.members else data

@@ -25,6 +25,7 @@ from sse_ref.conformance.corpus import Vector, document, text_of
 from sse_ref.conformance.hostile import HOLD_SECONDS, HostileServer, SeenRequest, Session
 from sse_ref.conformance.programs import KEPT_STDERR, kill, start
 from sse_ref.conformance.verdicts import Result
+from sse_ref.errors import fit
 
 __all__ = ["ENDS", "Printed", "Started", "judge"]
 
@@ -324,18 +325,18 @@ def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> s
         return f"the client says {end.get('end')}{text}{told}, not {' or '.join(expect['end'])}"
     if "text" in expect:
         texts = [text_of(text) for text in (expect["text"] if isinstance(expect["text"], list) else [expect["text"]])]
-        wanted = " or ".join(map(_brief, texts))
+        wanted = " or ".join(map(_in_json, texts))
         if _joined(printed.text) not in texts:
-            return f"the text is {_brief(printed.text)}, not {wanted}"
+            return f"the text is {_in_json(printed.text)}, not {wanted}"
         if printed.deltas and _joined("".join(printed.deltas)) not in texts:
-            return f"the deltas together are {_brief(''.join(printed.deltas))}, not {wanted}"
+            return f"the deltas together are {_in_json(''.join(printed.deltas))}, not {wanted}"
     for member in ("finish_reason", "status"):
         if member in expect and member in end and end[member] != expect[member]:
             return f"the {member} is {end[member]!r}, not {expect[member]!r}"
     if "usage" in expect and "usage" in end:
         usage = end["usage"] if isinstance(end["usage"], dict) else {}
         if {name: usage.get(name) for name in expect["usage"]} != expect["usage"]:
-            return f"the usage is {_brief(end['usage'])}, not {_brief(expect['usage'])}"
+            return f"the usage is {_in_json(end['usage'])}, not {_in_json(expect['usage'])}"
     if (
         "tool_calls" in expect
         and end.get("tool_calls") is not None
@@ -343,7 +344,7 @@ def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> s
     ):
         return reason
     if end.get("error") is not None and expect.get("error_contains", "") not in str(end["error"]):
-        return f"the error is {_brief(end.get('error'))} and does not tell {expect['error_contains']!r}"
+        return f"the error is {_in_json(end.get('error'))} and does not tell {expect['error_contains']!r}"
     if "events" in expect and (reason := _events_differ(printed.events, expect["events"])):
         return reason
     if expect.get("closes") and not printed.closed:
@@ -364,11 +365,11 @@ def _calls_differ(got: Any, expect: Mapping[str, Any]) -> str:
     ]
     wanted = [{name: call[name] for name in ("name", "arguments")} for call in expect["tool_calls"]]
     if [_parsed(call) for call in calls] != [_parsed(call) for call in wanted]:
-        return f"the tool calls are {_brief(calls)}, not {_brief(wanted)}"
+        return f"the tool calls are {_in_json(calls)}, not {_in_json(wanted)}"
     ids = [call["id"] for call in expect["tool_calls"] if "id" in call]
     told = [call.get("id") for call in got if isinstance(call, dict)]
     if ids and told != ids:
-        return f"the ids of the tool calls are {_brief(told)}, not {_brief(ids)}"
+        return f"the ids of the tool calls are {_in_json(told)}, not {_in_json(ids)}"
     return ""
 
 
@@ -388,7 +389,7 @@ def _events_differ(got: list[dict[str, Any]], want: list[dict[str, Any]]) -> str
             other["id"] = one["id"] if one["id"] in other["id"] else other["id"][0]
     if got == wanted:
         return ""
-    return f"the events are {_brief(got)}, not {_brief(wanted)}"
+    return f"the events are {_in_json(got)}, not {_in_json(wanted)}"
 
 
 def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at: float) -> str:
@@ -438,10 +439,10 @@ def _request_differs(request: SeenRequest, want: Mapping[str, Any]) -> str:
             return f"the body is not JSON: {request.body[:60]!r}"
         for name, value in want["body"].items():
             if not isinstance(body, dict) or body.get(name) != value:
-                return f"the body's {name} is not {_brief(value)}"
+                return f"the body's {name} is not {_in_json(value)}"
     return ""
 
 
-def _brief(value: Any) -> str:
-    text = json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 200 else f"{text[:150]}... ({len(text)} characters)"
+def _in_json(value: Any) -> str:
+    """A value as JSON, fit for a reason."""
+    return fit(json.dumps(value, ensure_ascii=False))

@@ -20,6 +20,7 @@ from sse_ref.conformance import looking, programs, reference, runs, servers
 from sse_ref.conformance.corpus import DEFAULT_PROFILE, LEVELS, PROFILES, TARGETS
 from sse_ref.conformance.reports import COMMAND
 from sse_ref.conformance.verdicts import UsageError
+from sse_ref.options import between
 
 __all__ = ["main"]
 
@@ -112,23 +113,8 @@ def judge_ourselves(options: argparse.Namespace) -> int:
 # ---- Arguments --------------------------------------------------------------------------------------------------------
 
 
-def _positive(text: str) -> float:
-    value = float(text)
-    if not 0 < value < 1e6:
-        raise argparse.ArgumentTypeError("must be more than 0")
-    return value
-
-
-def _count(text: str) -> int:
-    if not 1 <= int(text) <= 1000:
-        raise argparse.ArgumentTypeError("must be from 1 to 1000")
-    return int(text)
-
-
-def _port(text: str) -> int:
-    if not 0 <= int(text) <= 65535:
-        raise argparse.ArgumentTypeError("must be from 0 to 65535")
-    return int(text)
+SECONDS = between(float, 0.001, 1e6)
+JOBS = between(int, 1, 1000)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -194,7 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     server.set_defaults(do=runs.judge_server)
 
     serve = command("serve", looking.serve_cases, "play the client cases, for curl or a browser")
-    serve.add_argument("--port", type=_port, default=0)
+    serve.add_argument("--port", type=between(int, 0, 65535), default=0)
 
     report = command("report", looking.show_reports, "put several --json reports side by side")
     report.add_argument("reports", nargs="+", metavar="REPORT.json")
@@ -202,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     report.add_argument("--md", metavar="FILE")
 
     own = command("self", judge_ourselves, "judge this package's own decoder, encoder, client and server")
-    own.add_argument("--jobs", type=_count, metavar="N")
+    own.add_argument("--jobs", type=JOBS, metavar="N")
     own.add_argument("--brief", action="store_true")
     return parser
 
@@ -225,8 +211,8 @@ def _common(parser: argparse.ArgumentParser, timeout: float) -> None:
     for form in runs.REPORTS:
         written.add_argument(f"--{form}", metavar="FILE")
     parser.add_argument("--name", metavar="NAME", help="what to call the program in reports")
-    parser.add_argument("--timeout", type=_positive, default=timeout, metavar="S", help="default: %(default)s seconds")
-    parser.add_argument("--timeout-scale", type=_positive, default=1.0, metavar="F", help="for slow machines")
-    parser.add_argument("--jobs", type=_count, metavar="N", help="vectors at once")
+    parser.add_argument("--timeout", type=SECONDS, default=timeout, metavar="S", help="default: %(default)s seconds")
+    parser.add_argument("--timeout-scale", type=SECONDS, default=1.0, metavar="F", help="for slow machines")
+    parser.add_argument("--jobs", type=JOBS, metavar="N", help="vectors at once")
     parser.add_argument("--brief", action="store_true", help="one line for each failure")
     parser.add_argument("-v", "--verbose", action="store_true", help="show every vector, also those that pass")

@@ -1,9 +1,9 @@
-"""Judges decoders: bytes in several cuttings to them, events back.
+"""Judges decoders: bytes in several splits to them, events back.
 
 In:   a vector of the decoder corpus, and a program that answers ``{"op": "decode", "chunks": [hex, …]}``.
-Out:  a result: whether the events, their ids and the reconnection time are those of the standard, in every cutting.
+Out:  a result: whether the events, their ids and the reconnection time are those of the standard, in every split.
 
-The cuttings are made here: the whole stream, every byte alone, and two parts at every interesting place (around line ends,
+The splits are made here: the whole stream, every byte alone, and two parts at every interesting place (around line ends,
 inside characters and the byte order mark, around the colon and the space after it). How a stream is cut has no meaning in
 the standard, so each must give the same events.
 """
@@ -17,10 +17,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sse_ref.conformance.corpus import Vector, bytes_of, text_of
-from sse_ref.conformance.programs import Died, UnderTest, run_raw
+from sse_ref.conformance.programs import NoReply, UnderTest, run_raw
 from sse_ref.conformance.verdicts import Result
 
-__all__ = ["FEATURES", "PROBE", "Expected", "cuttings", "expected_of", "judge", "judge_raw"]
+__all__ = ["FEATURES", "PROBE", "Expected", "expected_of", "judge", "judge_raw", "splits_of"]
 
 FEATURES = ("event", "id", "retry", "last_event_id")
 """What a decoder is taken to have, unless its ``hello`` or ``--without`` says otherwise.
@@ -45,7 +45,7 @@ class Expected:
 
 
 @dataclass
-class Cutting:
+class Split:
     """One way to cut a stream."""
 
     name: str
@@ -81,25 +81,25 @@ def expected_of(vector: Vector, n: int = 1) -> Expected:
     return Expected(events, last, expect.get("retry"), expect.get("or_error", False))
 
 
-def cuttings(vector: Vector, n: int = 1) -> list[Cutting]:
+def splits_of(vector: Vector, n: int = 1) -> list[Split]:
     """Every way in which the stream of the vector is cut, each once: the fewest cuts first, as they are easiest to read."""
     body = vector.body
     if "chunks" in body:
-        return [Cutting("as given", [bytes_of(parts) for parts in body["chunks"]])]
+        return [Split("as given", [bytes_of(parts) for parts in body["chunks"]])]
     stream = bytes_of(body["input"], n)
     if "chunk_size" in body:
         size = body["chunk_size"]
         chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
-        return [Cutting(f"in chunks of {size} bytes", chunks)]
-    made = [Cutting("whole", [stream])]
+        return [Split(f"in chunks of {size} bytes", chunks)]
+    made = [Split("whole", [stream])]
     if body.get("whole"):
         return made
-    made += [Cutting(f"cut after byte {at}", [stream[:at], stream[at:]]) for at in _cut_points(stream)]
-    made += [Cutting("cut as listed", list(_parts(stream, lengths))) for lengths in body.get("cuts", [])]
+    made += [Split(f"cut after byte {at}", [stream[:at], stream[at:]]) for at in _cut_points(stream)]
+    made += [Split("cut as listed", list(_parts(stream, lengths))) for lengths in body.get("cuts", [])]
     if 1 < len(stream) <= WHOLE_CUTS:
-        made.append(Cutting("byte by byte", [stream[at : at + 1] for at in range(len(stream))]))
-    unique = {tuple(cutting.chunks): cutting for cutting in reversed(made)}
-    return [cutting for cutting in made if unique[tuple(cutting.chunks)] is cutting]
+        made.append(Split("byte by byte", [stream[at : at + 1] for at in range(len(stream))]))
+    unique = {tuple(split.chunks): split for split in reversed(made)}
+    return [split for split in made if unique[tuple(split.chunks)] is split]
 
 
 def _parts(stream: bytes, lengths: Sequence[int]) -> Iterator[bytes]:
@@ -127,7 +127,7 @@ def _cut_points(stream: bytes) -> list[int]:
 
 
 def judge(vector: Vector, program: UnderTest, features: set[str]) -> Result:
-    """Put every cutting of the vector to the program, and compare."""
+    """Put every split of the vector to the program, and compare."""
     lacking = [name for name in vector.needs if name not in features and name != "chunk"]
     if lacking:
         return Result(vector, "skip", f"the decoder has no {' and no '.join(lacking)}")
@@ -137,20 +137,20 @@ def judge(vector: Vector, program: UnderTest, features: set[str]) -> Result:
         return _judge_linear(vector, program, features)
     expected = expected_of(vector)
     began = time.perf_counter()
-    wanted = cuttings(vector)
-    for cutting in wanted:
-        cutting.request["id"] = vector.id
+    wanted = splits_of(vector)
+    for split in wanted:
+        split.request["id"] = vector.id
     try:
-        replies = program.ask([cutting.request for cutting in wanted])
-    except Died as error:
+        replies = program.ask([split.request for split in wanted])
+    except NoReply as error:
         result = _result(vector, "error", str(error), wanted[0], expected, None, program, began)
         result.expired = error.expired
         return result
-    for cutting, reply in zip(wanted, replies, strict=True):
+    for split, reply in zip(wanted, replies, strict=True):
         verdict, reason = compare(vector, expected, reply, features, program.default_retry)
         if verdict != "pass":
-            reason = reason if cutting.name in ("whole", "as given") else f"{reason} ({cutting.name})"
-            return _result(vector, verdict, reason, cutting, expected, reply, program, began)
+            reason = reason if split.name in ("whole", "as given") else f"{reason} ({split.name})"
+            return _result(vector, verdict, reason, split, expected, reply, program, began)
     return _result(vector, "pass", "", wanted[0], expected, replies[0], program, began)
 
 
@@ -290,12 +290,12 @@ def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Res
     """
     sizes = vector.body["linear"]
     began = time.perf_counter()
-    cutting = cuttings(vector, sizes["large"])[0]
+    split = splits_of(vector, sizes["large"])[0]
     expected = expected_of(vector, sizes["large"])
-    shown = Cutting(cutting.name, [b"".join(cutting.chunks)[:64] + b"..."])
+    shown = Split(split.name, [b"".join(split.chunks)[:64] + b"..."])
 
     def timed(n: int) -> tuple[float, dict[str, Any] | None]:
-        return _timed(vector, program, cutting if n == sizes["large"] else cuttings(vector, n)[0])
+        return _timed(vector, program, split if n == sizes["large"] else splits_of(vector, n)[0])
 
     try:
         large, reply = timed(sizes["large"])
@@ -310,7 +310,7 @@ def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Res
         small = min(timed(sizes["small"])[0] for _ in range(3))
         if reply is not None and large >= GROWTH * small:
             large = min(large, *(timed(sizes["large"])[0] for _ in range(2)))
-    except Died as error:
+    except NoReply as error:
         result = _result(vector, "error", str(error), shown, None, None, program, began)
         result.expired = error.expired
         return result
@@ -326,14 +326,14 @@ def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Res
     return _result(vector, "pass", "", shown, None, None, program, began)
 
 
-def _timed(vector: Vector, program: UnderTest, cutting: Cutting) -> tuple[float, dict[str, Any] | None]:
+def _timed(vector: Vector, program: UnderTest, split: Split) -> tuple[float, dict[str, Any] | None]:
     """Seconds that a program takes for a stream, and its reply; None if the limit passed."""
-    request = {**cutting.request, "id": vector.id}
+    request = {**split.request, "id": vector.id}
     program.warm_up(PROBE)
     start = time.perf_counter()
     try:
         reply = program.ask([request], timeout=LINEAR_TIMEOUT)[0]
-    except Died as error:
+    except NoReply as error:
         if error.expired:
             return LINEAR_TIMEOUT, None
         raise
@@ -353,15 +353,15 @@ def judge_raw(vector: Vector, command: Sequence[str], features: set[str], timeou
         return Result(vector, "skip", f"the decoder has no {' and no '.join(sorted(missing))}")
     expected = expected_of(vector)
     began = time.perf_counter()
-    cutting = Cutting("whole", [bytes_of(vector.body["input"])])
+    split = Split("whole", [bytes_of(vector.body["input"])])
     try:
-        events, stderr = run_raw(command, cutting.chunks[0], timeout)
-    except Died as error:
-        result = _result(vector, "error", str(error), cutting, expected, None, None, began)
+        events, stderr = run_raw(command, split.chunks[0], timeout)
+    except NoReply as error:
+        result = _result(vector, "error", str(error), split, expected, None, None, began)
         result.expired = error.expired
         return result
     verdict, reason = compare(vector, expected, {"events": events}, features)
-    result = _result(vector, verdict, reason, cutting, expected, {"events": events}, None, began)
+    result = _result(vector, verdict, reason, split, expected, {"events": events}, None, began)
     result.stderr = stderr
     return result
 
@@ -370,7 +370,7 @@ def _result(
     vector: Vector,
     verdict: str,
     reason: str,
-    cutting: Cutting,
+    split: Split,
     expected: Expected | None,
     reply: Mapping[str, Any] | None,
     program: UnderTest | None,
@@ -381,7 +381,7 @@ def _result(
         vector,
         verdict,
         reason,
-        input=[chunk.hex() for chunk in cutting.chunks],
+        input=[chunk.hex() for chunk in split.chunks],
         expected=wanted,
         actual=None if reply is None else {name: value for name, value in reply.items() if name != "id"},
         stderr=program.stderr if program else "",

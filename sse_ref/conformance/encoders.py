@@ -17,8 +17,9 @@ from typing import Any
 
 from sse_ref.codec import SSEDecoder
 from sse_ref.conformance.corpus import Vector, text_of
-from sse_ref.conformance.programs import Died, UnderTest
+from sse_ref.conformance.programs import NoReply, UnderTest
 from sse_ref.conformance.verdicts import Result
+from sse_ref.errors import fit
 
 __all__ = ["FEATURES", "PROBE", "judge", "outcomes", "read_back", "request_of"]
 
@@ -80,7 +81,7 @@ def judge(vector: Vector, program: UnderTest, features: set[str]) -> Result:
     try:
         (reply,) = program.ask([request])
         result.verdict, result.reason, result.actual = _compare(vector, reply, features)
-    except Died as error:
+    except NoReply as error:
         result.verdict, result.reason, result.expired = "error", str(error), error.expired
     result.ms = 1000 * (time.perf_counter() - began)
     result.stderr = program.stderr
@@ -142,7 +143,7 @@ def _differs(outcome: Mapping[str, Any], stream: bytes, twice: bool, features: s
     for number, (one, other) in enumerate(zip(events, expected, strict=True), 1):
         for name in ("data", "event", "id"):
             if name not in ignoring and one[name] != other[name]:
-                return f"the {name} of event {number} reads as {_brief(one[name])}, not {_brief(other[name])}"
+                return f"the {name} of event {number} reads as {fit(repr(one[name]), 60)}, not {fit(repr(other[name]), 60)}"
     if "retry" not in ignoring and got["retry"] != outcome.get("retry"):
         return f"the reconnection time reads as {got['retry']}, not {outcome.get('retry')}"
     return ""
@@ -176,7 +177,3 @@ def outcomes(vector: Vector) -> list[Any]:
     return [
         outcome if outcome == "error" else {**outcome, "events": _events(outcome)} for outcome in vector.body["accept"]
     ]
-
-
-def _brief(value: str) -> str:
-    return repr(value) if len(value) <= 60 else f"{value[:40]!r}... ({len(value)} characters)"

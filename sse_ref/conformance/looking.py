@@ -86,14 +86,14 @@ def show_vector(options: argparse.Namespace) -> int:
 def _stream(vector: Vector) -> bytes:
     if vector.target == "decoder":
         n = vector.body.get("linear", {}).get("large", 1)
-        return b"".join(decoders.cuttings(vector, n)[0].chunks)
+        return b"".join(decoders.splits_of(vector, n)[0].chunks)
     if vector.target == "client":
         return b"".join(step.data for step in hostile.steps_of(vector, "http://127.0.0.1:8090")[0] if step.data)
     raise UsageError(f"a vector of a {vector.target} has no bytes; show it without --bytes")
 
 
 def _shown_input(vector: Vector, n: int) -> Iterator[str]:
-    result = Result(vector, "pass", input=[chunk.hex() for chunk in decoders.cuttings(vector, n)[0].chunks])
+    result = Result(vector, "pass", input=[chunk.hex() for chunk in decoders.splits_of(vector, n)[0].chunks])
     for number, line in enumerate(reports.input_lines(result)):
         yield f"{'bytes' if number == 0 else '':<9}{line}"
 
@@ -115,12 +115,12 @@ def export_corpus(options: argparse.Namespace) -> int:
 
 
 def _expanded(vector: Vector) -> dict[str, Any]:
-    """The vector for other runners: bytes as hex, cuttings made, texts written out."""
+    """The vector for other runners: bytes as hex, splits made, texts written out."""
     whole = vector.as_json()
     if vector.target == "decoder":
         n = vector.body.get("linear", {}).get("large", 1)
         expected = decoders.expected_of(vector, n)
-        whole["cuttings"] = [[chunk.hex() for chunk in cutting.chunks] for cutting in decoders.cuttings(vector, n)]
+        whole["cuttings"] = [[chunk.hex() for chunk in split.chunks] for split in decoders.splits_of(vector, n)]
         whole["expect"] = {
             "events": expected.events,
             "last_event_id": expected.last_event_id,

@@ -25,11 +25,12 @@ from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
 from sse_ref.conformance.verdicts import UsageError
+from sse_ref.errors import fit
 
 __all__ = [
     "GLANCE",
-    "Died",
     "Measured",
+    "NoReply",
     "Program",
     "UnderTest",
     "ask_features",
@@ -52,7 +53,7 @@ _LIVE: set[subprocess.Popen[bytes]] = set()
 _ENDING = threading.Event()
 
 
-class Died(Exception):
+class NoReply(Exception):
     """The program gave no usable reply; the message says what it did instead. ``expired``: the limit for it has passed."""
 
     def __init__(self, problem: str, *, expired: bool = False) -> None:
@@ -218,7 +219,7 @@ class _Running:
             self.unwritten.put(None)
 
     def line(self, seconds: float) -> bytes:
-        """The next line of output; raises ``Died`` if there is none in time, or ever."""
+        """The next line of output; raises ``NoReply`` if there is none in time, or ever."""
         end = time.monotonic() + seconds
         while True:
             try:
@@ -227,9 +228,9 @@ class _Running:
                 break
             except queue.Empty:
                 if time.monotonic() >= end:
-                    raise Died(f"timeout: no reply within {seconds:g} s", expired=True) from None
+                    raise NoReply(f"timeout: no reply within {seconds:g} s", expired=True) from None
         if line is None:
-            raise Died(self.why())
+            raise NoReply(self.why())
         return line
 
     def why(self) -> str:
@@ -264,7 +265,7 @@ class UnderTest(Protocol):
         """See to it that a process that is kept is there and replies."""
 
     def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
-        """Put several requests at once, and return the reply to each. Raises ``Died`` if one does not come."""
+        """Put several requests at once, and return the reply to each. Raises ``NoReply`` if one does not come."""
 
 
 STARTING = 12  # times the limit for a reply that a program may take to start
@@ -321,7 +322,7 @@ class Program:
             self.ask([probe])
 
     def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
-        """Put several requests at once, and return the reply to each. Raises ``Died`` if one does not come."""
+        """Put several requests at once, and return the reply to each. Raises ``NoReply`` if one does not come."""
         lines = [json.dumps(request, separators=(",", ":")).encode() + b"\n" for request in requests]
         replies: list[dict[str, Any]] = []
         while len(replies) < len(lines):
@@ -329,7 +330,7 @@ class Program:
             several = len(lines) - had > 1 and not self.persistent and not self._one_by_one
             try:
                 self._exchange(requests, lines, replies, timeout or self.timeout)
-            except Died as error:
+            except NoReply as error:
                 badly = self._ended_badly()
                 self.stop()
                 if several and len(replies) == had and not error.expired:
@@ -370,13 +371,13 @@ class Program:
             self.stderr = running.errors.decode("utf-8", "replace")
 
     def _still_there(self, running: _Running) -> bool:
-        """False if it has ended. Raises ``Died`` if it printed a line after its last reply: that belongs to nothing."""
+        """False if it has ended. Raises ``NoReply`` if it printed a line after its last reply: that belongs to nothing."""
         while not running.lines.empty():
             line = running.lines.get()
             if line is None:
                 return False
             if line.strip():
-                raise Died(f"it printed a line that nobody asked for: {_shown(line)}")
+                raise NoReply(f"it printed a line that nobody asked for: {_quoted(line)}")
         return True
 
     def _reply(self, running: _Running, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
@@ -387,16 +388,16 @@ class Program:
         while True:
             try:
                 line = running.line(deadline - time.monotonic())
-            except Died as error:
+            except NoReply as error:
                 if error.expired:
                     self._hangs += 1
-                    raise Died(f"timeout: no reply within {timeout:g} s", expired=True) from None
+                    raise NoReply(f"timeout: no reply within {timeout:g} s", expired=True) from None
                 raise
             if line.strip():
                 break
         reply = _parsed(line)
         if reply.get("id") != request["id"]:
-            raise Died(f"the reply is to another request: id {reply.get('id')!r} instead of {request['id']!r}")
+            raise NoReply(f"the reply is to another request: id {reply.get('id')!r} instead of {request['id']!r}")
         self.measured.answered = True
         self._hangs = 0
         self._longest = max(self._longest, time.monotonic() - began)
@@ -432,7 +433,7 @@ class Program:
             self.measured.default_retry = reply.get("retry")
             if self.persistent:
                 return said
-        except Died:
+        except NoReply:
             pass
         self.stop()
         return said
@@ -456,14 +457,15 @@ def _parsed(line: bytes) -> dict[str, Any]:
     try:
         reply = json.loads(line, parse_int=_whole_number)
     except (ValueError, RecursionError):
-        raise Died(f"it printed a line that is not JSON: {_shown(line)}") from None
+        raise NoReply(f"it printed a line that is not JSON: {_quoted(line)}") from None
     if not isinstance(reply, dict):
-        raise Died(f"it printed a line that is no JSON object: {_shown(line)}")
+        raise NoReply(f"it printed a line that is no JSON object: {_quoted(line)}")
     return reply
 
 
-def _shown(line: bytes) -> str:
-    return repr(line[:60].decode("utf-8", "replace").rstrip("\n")) + ("..." if len(line) > 60 else "")
+def _quoted(line: bytes) -> str:
+    """A line of output in quotation marks, fit for a reason."""
+    return fit(repr(line[:200].decode("utf-8", "replace").rstrip()), 60)
 
 
 def ask_features(program: Program, probe: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
@@ -486,7 +488,7 @@ def ask_features(program: Program, probe: Mapping[str, Any], known: Sequence[str
 def run_raw(command: Sequence[str], data: bytes, timeout: float) -> tuple[list[Any], str]:
     """Give a program bytes, then the end of its input; returns the JSON lines it printed, and its standard error.
 
-    Raises ``Died`` if it does not end in time, ends with another status than 0, or prints something else.
+    Raises ``NoReply`` if it does not end in time, ends with another status than 0, or prints something else.
     """
     running = _Running(command)
     running.send([data], last=True)
@@ -497,9 +499,9 @@ def run_raw(command: Sequence[str], data: bytes, timeout: float) -> tuple[list[A
             if line.strip():
                 values.append(_parsed(line))
         if running.flooded or running.process.wait(timeout=max(deadline - time.monotonic(), 0.1)) != 0:
-            raise Died(running.why().replace(" before it replied", ""))
+            raise NoReply(running.why().replace(" before it replied", ""))
     except (queue.Empty, subprocess.TimeoutExpired):
-        raise Died(f"timeout: it did not end within {timeout:g} s", expired=True) from None
+        raise NoReply(f"timeout: it did not end within {timeout:g} s", expired=True) from None
     finally:
         running.stop()
     return values, running.errors.decode("utf-8", "replace")

@@ -411,7 +411,7 @@ def _run(
     )
 
 
-def _known_failures(options: argparse.Namespace, target: str) -> list[verdicts.Known]:
+def _known_failures(options: argparse.Namespace, target: str) -> list[verdicts.KnownFailure]:
     if not options.known:
         return []
     try:

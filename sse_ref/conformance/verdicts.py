@@ -24,7 +24,7 @@ from sse_ref.conformance.corpus import Vector
 
 __all__ = [
     "VERDICTS",
-    "Known",
+    "KnownFailure",
     "Result",
     "UsageError",
     "conformance",
@@ -70,7 +70,7 @@ class Result:
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownFailure:
     """One line of a known-failure file: a glob, why, and whether it fails only sometimes."""
 
     pattern: str
@@ -78,14 +78,14 @@ class Known:
     flaky: bool = False
 
 
-def read_known(text: str, vectors: Sequence[Vector]) -> list[Known]:
+def read_known(text: str, vectors: Sequence[Vector]) -> list[KnownFailure]:
     """Read a known-failure file: one glob a line, a reason after ``#``, ``~`` before what fails only sometimes.
 
     Raises ``UsageError`` for a pattern that matches no id of ``vectors``: a list that is never cleaned up hides failures.
 
     >>> from sse_ref.conformance.corpus import load
     >>> read_known("~bom/*  # to be fixed in 2.0", load("decoder"))
-    [Known(pattern='bom/*', reason='to be fixed in 2.0', flaky=True)]
+    [KnownFailure(pattern='bom/*', reason='to be fixed in 2.0', flaky=True)]
     """
     known = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -97,11 +97,11 @@ def read_known(text: str, vectors: Sequence[Vector]) -> list[Known]:
         pattern = pattern.removeprefix("~").strip()
         if not any(fnmatch.fnmatchcase(vector.id, pattern) for vector in vectors):
             raise UsageError(f"known failures, line {number}: no vector matches {pattern!r}")
-        known.append(Known(pattern, reason.strip(), flaky))
+        known.append(KnownFailure(pattern, reason.strip(), flaky))
     return known
 
 
-def apply_known(results: Iterable[Result], known: Sequence[Known]) -> None:
+def apply_known(results: Iterable[Result], known: Sequence[KnownFailure]) -> None:
     """Turn the failures that are known into ``xfail``, and unexpected passes into ``xpass``."""
     for result in results:
         entry = next((k for k in known if fnmatch.fnmatchcase(result.vector.id, k.pattern)), None)

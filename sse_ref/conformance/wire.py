@@ -23,7 +23,7 @@ from sse_ref.codec import ServerSentEvent, SSEDecoder
 from sse_ref.conformance.programs import GLANCE
 from sse_ref.conformance.verdicts import UsageError
 
-__all__ = ["Address", "Connection", "Exchange", "request_bytes"]
+__all__ = ["Address", "Exchange", "RawConnection", "request_bytes"]
 
 MAX_BODY = 64 * 2**20  # bytes, whatever the framing
 TOO_LARGE = f"the body is larger than {MAX_BODY} bytes"
@@ -129,7 +129,7 @@ class Exchange:
         return next((seconds for seconds, size in self.arrivals if size > offset), self.end_s)
 
 
-class Connection:
+class RawConnection:
     """One connection to a server; ``timeout`` is for each silence, ``limit`` for a whole response, in seconds."""
 
     def __init__(
@@ -157,7 +157,7 @@ class Connection:
             raise UsageError(f"nothing answers at {address.authority}: {error}") from None
         self.socket = raw
 
-    def __enter__(self) -> Connection:
+    def __enter__(self) -> RawConnection:
         return self
 
     def __exit__(self, *exception: object) -> None:

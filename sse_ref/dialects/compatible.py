@@ -3,22 +3,34 @@
 In:   the events of any service that calls itself compatible.
 Out:  the same pieces that ``openai.py`` reads from the vendor's own chunks.
 
-Each chunk is rewritten as the vendor would have sent it, and then read by ``ChunkReader``. What is rewritten:
+Each chunk is rewritten as the vendor would have sent it, and then read by ``ChunkReader``. So there are two files for one
+wire: the vendor's, which can be read as a lesson, and this one, which is what it takes to be fooled by nobody. Rewritten are
 
-    text        under ``reasoning``, in ``message`` or ``text``, as a list of parts, with half a surrogate pair at its end
-    tool calls  without index or id, with the same index for all, as ``function_call``, with a name in parts or at each
-                fragment, without arguments
-    errors      in any shape, under any name, as plain text in an event of the type "error", inside a choice
-    usage       under ``x_groq``, as 3.0
+    "delta":{"reasoning":"..."}                               text under another name; also in "message", in "text"
+    "delta":{"content":[{"type":"text","text":"..."}]}        text as a list of parts, some of them thoughts
+    "delta":{"content":"\\ud83e"}                             half a character: the other half comes in the next chunk
+    "tool_calls":[{"id":"a",...}] [{"id":"b",...}]            calls without an index, or all with the same
+    "tool_calls":[{"index":0,"function":{"name":"f"...        a name in parts, or again at each fragment
+    "function_call":{"name":"f","arguments":"{}"}             the only call of its choice, as it was before 2023
+    "x_groq":{"usage":{...}}   "usage":{...: 3.0}             usage in another place, or with a fraction
+    "error":"..."   "errors":[...]   "detail":"..."           errors under every name, and as a string
+    "base_resp":{"status_code":1002,...}                      an error that is a status in a chunk
+    event: error                                              an error that is one by its type, perhaps as plain text
+    "finish_reason":"error"                                   an error that is one by its finish reason
+    data: [DONE] with white space around it                   once all choices have ended
 
-and ``[DONE]`` may have white space around it once all is said. Nothing is lost in silence: what is ignored is a warning, and
-what can be understood in two ways is an error. So two tool calls that cannot be told apart are never merged.
+**Nothing is lost in silence.** What is ignored is a warning; what can be understood in two ways is an error. Tool calls
+show why: two of them merged into one would be a call that no model made. A fragment belongs to the call with its index;
+where services send no index, or the same for all, to the call with its id; without an id, to the call that is open. If the
+arguments of a call turn out to be two JSON values, two calls were merged, and the stream is a ``ProtocolError``.
+
+An answer must not end open either: a call without a name is an error, and a call whose arguments never came has none, which
+is written ``{}``.
 """
 
 from __future__ import annotations
 
 import codecs
-import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -28,7 +40,7 @@ from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects.openai import DONE, ChunkReader, OpenAIChat
 from sse_ref.dialects.strict_json import read_json
 from sse_ref.errors import ApiError, ProtocolError, fit
-from sse_ref.pieces import Piece
+from sse_ref.pieces import Piece, Usage
 
 __all__ = ["CompatibleReader", "OpenAICompatible"]
 
@@ -80,9 +92,13 @@ class CompatibleReader(ChunkReader):
             if self.id not in (None, chunk["id"]):
                 self.warn("the id changed from one chunk to another")
             self.id = chunk["id"]
-        choices = (rewritten for choice in _objects(chunk, "choices") for rewritten in self.rewritten(choice))
-        yield from self.read_chunk({"choices": choices, "error": {"message": error} if error else None})
-        yield from self.read_chunk({"usage": self.usage_of(chunk)})
+        for choice in _objects(chunk, "choices"):
+            for rewritten in self.rewritten(choice):
+                yield from self.read_choice(rewritten)
+        if error:
+            raise ApiError(error)
+        if counts := self.usage_of(chunk):
+            yield Usage(*counts)
 
     def chunk_of(self, event: ServerSentEvent) -> dict[str, Any] | None:
         """The JSON object of an event; None for what is ignored: text under a foreign type, or ``[DONE]`` with white space
@@ -106,18 +122,18 @@ class CompatibleReader(ChunkReader):
             raise ApiError(_message_in(chunk) or fit(event.data))
         raise ProtocolError(f"an event is no JSON object: {fit(event.data)}")
 
-    def usage_of(self, chunk: Mapping[str, Any]) -> dict[str, Any] | None:
-        """The usage of a chunk as the vendor writes it; None if there is none."""
+    def usage_of(self, chunk: Mapping[str, Any]) -> tuple[int | None, int | None] | None:
+        """The tokens of the prompt and of the answer that a chunk tells; None if it tells neither."""
         usage = chunk.get("usage")
         if usage is None and isinstance(chunk.get("x_groq"), dict):
             usage = chunk["x_groq"].get("usage")
         if not isinstance(usage, dict):
             return None
-        given = {name: usage.get(name) for name in ("prompt_tokens", "completion_tokens")}
-        counts = {name: _token_count(value) for name, value in given.items()}
-        if any(given[name] is not None and counts[name] is None for name in given):
+        values = usage.get("prompt_tokens"), usage.get("completion_tokens")
+        counts = _token_count(values[0]), _token_count(values[1])
+        if any(value is not None and _token_count(value) is None for value in values):
             self.warn("a number of the usage was ignored: it is no whole number")
-        return counts if any(count is not None for count in counts.values()) else None
+        return None if counts == (None, None) else counts
 
     def rewritten(self, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A choice of a chunk as choices of the vendor's: for each text, each tool call, and the finish reason."""
@@ -130,8 +146,13 @@ class CompatibleReader(ChunkReader):
         choice = self.choices.setdefault(number, _Choice(self))
         if delta.get("role"):
             yield {"index": number, "delta": {}}
-        for rewritten in itertools.chain(self.texts(choice, values, delta), self.calls(choice, delta)):
-            yield {"index": number, "delta": rewritten}
+        for name, text in self.texts(values, delta):
+            if choice.ended:
+                self.warn("content came after the finish reason")
+            yield {"index": number, "delta": {name: choice.whole_characters(name, text)}}
+        for fragment in self.fragments(delta):
+            for rewritten in choice.call_deltas(fragment):
+                yield {"index": number, "delta": rewritten}
         reason = values.get("finish_reason")
         if not reason or reason == "error":  # an error ends the stream, not the choice
             return
@@ -149,14 +170,8 @@ class CompatibleReader(ChunkReader):
 
     # ---- Texts -------------------------------------------------------------------------------------------------------
 
-    def texts(self, choice: _Choice, values: Mapping[str, Any], delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """The texts of a delta, each as a delta of its own."""
-        for name, text in self.named_texts(values, delta):
-            if choice.ended:
-                self.warn("content came after the finish reason")
-            yield {name: choice.whole_characters(name, text)}
-
-    def named_texts(self, values: Mapping[str, Any], delta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    def texts(self, values: Mapping[str, Any], delta: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """The texts of a delta, each with the name that the vendor has for it."""
         for name in ("reasoning_content", "reasoning"):  # two names for one thing; some services send both
             if isinstance(delta.get(name), str) and delta[name]:
                 yield "reasoning_content", delta[name]
@@ -192,12 +207,12 @@ class CompatibleReader(ChunkReader):
 
     # ---- Tool calls --------------------------------------------------------------------------------------------------
 
-    def calls(self, choice: _Choice, delta: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
-        """The fragments of tool calls in a delta, each as a delta of its own."""
-        for fragment in _objects(delta, "tool_calls"):
-            yield from choice.call_deltas(fragment)
+    def fragments(self, delta: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The fragments of tool calls in a delta."""
+        fragments = _objects(delta, "tool_calls")
         if delta.get("function_call") is not None:  # the older way: the only call of its choice
-            yield from choice.call_deltas({"index": "function_call", "function": delta["function_call"]})
+            fragments = [*fragments, {"index": "function_call", "function": delta["function_call"]}]
+        return fragments
 
 
 class _Call:
@@ -268,6 +283,7 @@ class _Choice:
         return same_index
 
     def begin_call(self, index: int | str | None) -> _Call:
+        """A new call, found by this index from now on."""
         call = _Call(len(self.calls))
         self.calls.append(call)
         if index is not None:
@@ -363,10 +379,12 @@ def _message_in(shape: Any, depth: int = 6) -> str:
 
 
 def _members(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
+    """The members of an object, or the elements of an array."""
     return value.values() if isinstance(value, dict) else value
 
 
 def _is_sign_of_life(chunk: dict[str, Any]) -> bool:
+    """Whether an object only says that the connection is open."""
     return any(re.search("ping|alive|heartbeat", str(chunk.get(name))) for name in ("object", "type"))
 
 
@@ -381,6 +399,7 @@ def _token_count(value: Any) -> int | None:
 
 
 def _text(value: Any, what: str) -> str:
+    """A string. Raises ``ProtocolError`` for any other value, which ``what`` names."""
     if not isinstance(value, str):
         raise ProtocolError(f"{what} is no string: {fit(_as_json(value))}")
     return value

@@ -64,6 +64,9 @@ class Dialect(Protocol):
     """One provider's wire."""
 
     name: str
+    last_event: str
+    """What the event is called that ends a stream, in messages to people."""
+
     query: frozenset[str]
     """The names that the provider's own queries have; all others in a query are the server's settings."""
 

@@ -17,9 +17,20 @@ and a delta holds one of
     {"tool_calls":[{"index":0,"id":"...","function":{"name":"...","arguments":""}}]}        a call begins
     {"tool_calls":[{"index":0,"function":{"arguments":"..."}}]}                             a fragment of its arguments
 
+where "..." at the beginning stands for what is the same in every chunk: ``id``, ``object``, ``created``, ``model``. So a
+token of four letters travels in some two hundred bytes. A reader keeps, for each choice, the texts and the calls so far, and
+adds what each delta brings: texts by their member, fragments by their ``index``. Choices of one stream take turns, and are
+told apart by *their* ``index``. A choice is over when its finish reason comes:
+
+    stop            the model ended, or came to a stop string
+    length          it came to ``max_tokens``: the text, or the JSON of the arguments, is cut
+    tool_calls      it wants the calls made, and their results in the next request
+    content_filter  the service withheld the rest
+
 There are nothing but data fields: a widely used SDK fails on blocks that have an id or a reconnection time and no data. An
-error in the middle is one event, ``data: {"error":{"message":...}}``, and the end. ``[DONE]`` is no part of the event stream
-format: it is the data of an event, compared for equality.
+error before the stream is an HTTP status with ``{"error":{"message":...,"type":...,"param":...,"code":...}}``. Inside the
+stream the status is already sent, so the same object is the data of an event, and the end. ``[DONE]`` is no part of the
+event stream format: it is the data of an event, compared for equality.
 
 The stream comes first below, read and written; then the whole answer, requests, models, errors. What other services make of
 this wire is read in ``compatible.py``.
@@ -58,7 +69,12 @@ TEXTS = {"reasoning_content": Reasoning, "content": Text, "refusal": Refusal}  #
 
 
 class ChunkReader:
-    """Reads chunks into pieces."""
+    """Reads chunks into pieces.
+
+    >>> reader = ChunkReader()
+    >>> list(reader.read(ServerSentEvent('{"choices":[{"index":0,"delta":{"content":"Hel"},"finish_reason":null}]}')))
+    [Text(text='Hel', choice=0, tokens=1, logprobs=())]
+    """
 
     def __init__(self) -> None:
         self.done = False
@@ -81,6 +97,7 @@ class ChunkReader:
             raise ProtocolError(f"an event is no chunk: {fit(event.data)}") from None
 
     def read_chunk(self, chunk: Mapping[str, Any]) -> Iterator[Piece]:
+        """Yield the pieces in a chunk. Its error, if it has one, comes after them."""
         for choice in chunk.get("choices", ()):
             yield from self.read_choice(choice)
         if error := chunk.get("error"):
@@ -89,6 +106,7 @@ class ChunkReader:
             yield Usage(usage["prompt_tokens"], usage["completion_tokens"])
 
     def read_choice(self, choice: Mapping[str, Any]) -> Iterator[Piece]:
+        """Yield the pieces in one of the choices: texts, calls, the end."""
         index, delta = choice["index"], choice["delta"]
         self.ended.setdefault(index, False)
         for name, kind in TEXTS.items():
@@ -114,7 +132,7 @@ class ChunkWriter:
     def __init__(self, head: Mapping[str, Any], *, usage: bool) -> None:
         self.head = head
         self.usage = usage  # was asked for: then it stands in every chunk, null in all but one
-        self.around: dict[int, tuple[str, str]] = {}  # for each choice, what stands around the text in its chunks
+        self.around: dict[int, list[str]] = {}  # for each choice, what stands before and after the text in its chunks
 
     def write(self, pieces: Iterable[Piece]) -> Iterator[ServerSentEvent]:
         """Yield the events of the pieces. A ``ModelFailure`` is passed on."""
@@ -124,8 +142,7 @@ class ChunkWriter:
                 yield ServerSentEvent(f"{before}{to_json(piece.text)}{after}")
             elif isinstance(piece, (Text, Call, Fragment, End)):
                 if piece.choice not in self.around:
-                    before, _, after = self.chunk(Text("\0", piece.choice)).data.rpartition('"\\u0000"')
-                    self.around[piece.choice] = before, after
+                    self.around[piece.choice] = self.chunk(Text("\0", piece.choice)).data.rsplit('"\\u0000"', 1)
                     yield from self.first(piece)
                 yield self.chunk(piece)
             elif isinstance(piece, Usage) and self.usage:
@@ -137,6 +154,7 @@ class ChunkWriter:
         yield self.event(piece.choice, {"delta": {"role": "assistant", "content": content}})
 
     def chunk(self, piece: Text | Call | Fragment | End) -> ServerSentEvent:
+        """The chunk of one piece."""
         match piece:
             case Text():
                 return self.event(piece.choice, {"delta": {"content": piece.text}}, texts=[piece])
@@ -150,6 +168,7 @@ class ChunkWriter:
                 return self.event(piece.choice, {"delta": {}}, reason=piece.reason)
 
     def event(self, index: int, content: dict[str, Any], **more: Any) -> ServerSentEvent:
+        """A chunk with one choice; ``more`` as for ``choice_object``."""
         choice = choice_object(index, content, **more)
         return ServerSentEvent(to_json({**self.head, "choices": [choice], **({"usage": None} if self.usage else {})}))
 
@@ -158,7 +177,7 @@ class ChunkWriter:
 
 
 def choice_object(index: int, content: Any, texts: Iterable[Text] = (), reason: str | None = None) -> dict[str, Any]:
-    """One of ``choices``, with the log probabilities of its ``texts`` and its finish ``reason``."""
+    """One of ``choices``: its ``delta`` or ``message``, the log probabilities of its ``texts``, its finish ``reason``."""
     return {"index": index, **content, "logprobs": logprobs_object(texts), "finish_reason": reason}
 
 
@@ -220,6 +239,7 @@ class Whole:
         self.calls: dict[int, list[dict[str, Any]]] = {}
 
     def add(self, piece: Piece) -> None:
+        """Take the next piece."""
         match piece:
             case Text():
                 self.texts.setdefault(piece.choice, []).append(piece)
@@ -233,6 +253,7 @@ class Whole:
                 self.answer["usage"] = usage_object(piece)
 
     def end(self, piece: End) -> None:
+        """A choice is over: put it together."""
         texts = self.texts.pop(piece.choice, [])
         content = self.message("".join(text.text for text in texts), self.calls.pop(piece.choice, []))
         self.answer["choices"].append(choice_object(piece.choice, content, texts=texts, reason=piece.reason))
@@ -251,7 +272,7 @@ JSON_OBJECT: dict[str, Any] = {
 
 
 def read_messages(fields: Fields) -> Iterator[Message]:
-    """The conversation."""
+    """Yield the messages of the conversation, each role by its neutral name."""
     for message in fields.objects("messages", required=True):
         role = message.text("role")
         if role not in ROLES:
@@ -354,6 +375,7 @@ class OpenAIChat:
     """Chat completions: ``POST /v1/chat/completions``, and ``GET /v1/models``."""
 
     name = "openai"
+    last_event = DONE
     query = frozenset({"api-version"})
     heartbeat = (
         b": heartbeat\n\n"  # with the blank line it is a block, which clients that split at blank lines drop whole
@@ -494,9 +516,11 @@ class OpenAIChat:
         return {**body, **self.write_logprobs(prompt)}
 
     def write_messages(self, prompt: Prompt) -> dict[str, Any]:
+        """The members of a request that hold the conversation."""
         return {"messages": [{"role": message.role, "content": message.text} for message in prompt.messages]}
 
     def write_logprobs(self, prompt: Prompt) -> dict[str, Any]:
+        """The members of a request that ask for log probabilities."""
         return {} if prompt.top_logprobs is None else {"logprobs": True, "top_logprobs": prompt.top_logprobs}
 
     def count_choices(self, body: Mapping[str, Any]) -> int:

@@ -37,19 +37,29 @@ def to_json(value: Any) -> str:
     return text if text.isascii() else text.translate(_LINE_BREAKERS)
 
 
-def read_json(text: str, **options: Any) -> Any:
+def _whole_number(digits: str) -> int | float:
+    """Reading a number takes time in the square of its digits, and Python has a limit of its own."""
+    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+
+
+def _refuse_constant(name: str) -> None:
+    """NaN, Infinity and -Infinity are Python's, not JSON's."""
+    raise ValueError(f"{name} is no JSON number")
+
+
+_lenient = json.JSONDecoder(parse_int=_whole_number)
+_strict = json.JSONDecoder(parse_int=_whole_number, parse_constant=_refuse_constant)
+
+
+def read_json(text: str, *, strict: bool = False) -> Any:
     """Return the value of a JSON text. A whole number of more than 4,000 digits is read as a float: JSON knows no limit.
 
-    Raises ``ValueError`` or ``RecursionError`` for what is not JSON.
+    NaN and Infinity are read unless ``strict``. Raises ``ValueError`` or ``RecursionError`` for what is not JSON.
 
     >>> read_json("[1, 2.5]")
     [1, 2.5]
     """
-    return json.loads(text, parse_int=_whole_number, **options)
-
-
-def _whole_number(digits: str) -> int | float:
-    return int(digits) if len(digits) <= MAX_DIGITS else float(digits)
+    return (_strict if strict else _lenient).decode(text)
 
 
 class Fields:
@@ -120,7 +130,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
     if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
         raise RequestError("bad_request", f"the body holds more than {MAX_CONTAINERS} arrays and objects")
     try:
-        values = read_json(body.decode(), parse_constant=_refuse_constant)
+        values = read_json(body.decode(), strict=True)
     except (ValueError, RecursionError) as error:
         problem = "nested too deeply" if isinstance(error, RecursionError) else str(error)
         raise RequestError("bad_request", f"the body is not valid JSON: {problem}") from None
@@ -133,7 +143,3 @@ def _read_object(body: bytes) -> dict[str, Any]:
             except UnicodeEncodeError:
                 raise RequestError("bad_request", "a string holds half of a surrogate pair", param=name) from None
     return values
-
-
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON number")

@@ -2,6 +2,14 @@
 
 In:   arguments.
 Out:  a server on its port until Ctrl-C or SIGTERM, and the exit status.
+
+Started by hand it paces its answers, so that they can be read along; a server in a process answers as fast as it can. The
+first signal stops it in order: every open stream gets an error and its end. The second ends it at once.
+
+What it prints goes to two places. Standard output has the address, for a person to paste and for a program to read: with
+``--port 0`` it is the only way to learn the port. Standard error has a line for each stream that ends, and with
+``--show-wire`` every byte. A thousand streams need a thousand sockets, and the usual limit is 1,024 open files, so the limit
+is raised first.
 """
 
 from __future__ import annotations
@@ -63,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def stop(server: Server, number: int) -> None:
+    """Stop in order at the first signal."""
     signal.signal(number, signal.SIG_DFL)  # the second time, at once
     server.shutdown()
 
@@ -95,6 +104,7 @@ def allow_many_files(streams: int) -> None:
 
 
 def read_options(arguments: list[str] | None) -> argparse.Namespace:
+    """The options of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m sse_ref.server",
         description="Serve the toy model: streamed chat completions, a plain event source, and a page.",

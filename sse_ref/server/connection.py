@@ -12,9 +12,46 @@ Out:  responses; or ``stream``, with the head of its response already sent.
     GET   /                           the page, and /page/FILE what it is made of
     OPTIONS on any of them            CORS: pages of any origin may use the API, but not read the journal
 
-A stream is chunked or, for HTTP/1.0, ended by closing. It never says ``Connection: close``: with it, several clients take a
-cut stream for a finished one. An error has the words of the dialect whose path it is, also before the body has been read. If
-the server itself fails in the middle, the last chunk is left out, so that the client's HTTP layer sees the cut.
+One request goes through these steps, and each may end it with an error:
+
+    request line    the path is known from here on: errors have the words of the dialect that serves it
+    headers         framing that could be understood in two ways; on loopback, a host that is not this machine
+    address         unknown settings
+    key             before the body is read: a client without a key sends nothing
+    body            too long, too late, not as long as it says
+    request         the dialect's own reading: a field that is missing or wrong, an unknown model
+    slot            too many streams
+    first event     made before the head is sent, so that a schema that nothing fits is still an HTTP error
+    head            from here on an error is an event inside the stream
+
+On the wire, the answer to a prompt for a stream is
+
+    HTTP/1.1 200 OK
+    Content-Type: text/event-stream; charset=utf-8
+    Cache-Control: no-cache, no-transform
+    X-Accel-Buffering: no
+    X-Request-Id: 5f2a8c...
+    Transfer-Encoding: chunked
+
+    bd                                       the size of the chunk, in hexadecimal
+    data: {"id":"chatcmpl-5f2a8c...",...}    one event, one chunk, one send
+    ...
+    0                                        the last chunk
+
+**Keeping and closing.** A connection is closed after a request that was not read to its end: what follows would not begin
+with a request. It is closed in order, by reading on for a moment, because closing with unread bytes makes the kernel reset
+the connection, and the client would lose the answer that says what was wrong.
+
+**A stream** is chunked or, for HTTP/1.0, ended by closing. It never says ``Connection: close``: with it, several clients
+take a cut stream for a finished one. Its first event travels with the head, in one send. If the server itself fails in the
+middle, the last chunk is left out, so that the client's HTTP layer sees the cut.
+
+**Two headers** keep proxies from collecting events: ``Cache-Control: no-transform`` forbids compression, and nginx obeys
+``X-Accel-Buffering: no``. Error texts are ours alone: an error that quotes the request can carry a script to a browser.
+
+**Other origins.** A page of any origin may use the API: it learns nothing that it did not send itself. The journal holds
+what others sent, so it has no ``Access-Control-Allow-Origin``. On loopback the ``Host`` is looked at, too: a page whose host
+name was bound to 127.0.0.1 after it was loaded would be of the same origin, and read everything.
 """
 
 from __future__ import annotations
@@ -137,6 +174,7 @@ class Connection(BaseHTTPRequestHandler):
         """Read one request and answer it; never raises."""
         self.request_version = self.protocol_version
         self.command = self.path = self.requestline = ""
+        self.dialect, self.serves_dialect, self.takes_prompts = DIALECTS[DEFAULT], False, False
         self.body_left = False  # a body may follow that nobody has read
         self.close_connection = True  # until the whole request has been read: what follows would not begin with one
         self.searched = 0
@@ -165,9 +203,10 @@ class Connection(BaseHTTPRequestHandler):
             self.refuse("failed")
 
     def read_and_route(self) -> None:
+        """Read the head, check what can be checked of it, and let the route answer."""
         self.body_left = True
         self.raw_requestline = self.incoming.read_request_line()
-        self.path, _, _ = split_target(self.raw_requestline.split(b" ")[1].decode("latin-1"))  # for the words of errors
+        self.find_dialect(self.raw_requestline.split(b" ")[1].decode("latin-1"))
         lines = self.incoming.read_header_lines()
         self.rfile = io.BytesIO(b"".join([*lines, b"\r\n"]))  # where parse_request looks for the headers
         if not self.parse_request():  # it has sent the error
@@ -181,7 +220,7 @@ class Connection(BaseHTTPRequestHandler):
         self.address_settings = read_fields(segment)
         check_names(self.address_settings, DELIVERY)
         Delivery.read(self.address_settings, self.settings)
-        if self.command == "POST" and self.takes_prompts():
+        if self.command == "POST" and self.takes_prompts:
             self.answer_prompt()  # which looks at the key before it reads the body
         else:
             self.read_body()
@@ -211,22 +250,20 @@ class Connection(BaseHTTPRequestHandler):
 
     # ---- Routing -----------------------------------------------------------------------------------------------------
 
-    @property
-    def dialect(self) -> Dialect:
-        """The dialect at this path, or else the default: errors have its words."""
-        return dialect_at(self.path) or DIALECTS[DEFAULT]
-
-    def takes_prompts(self) -> bool:
-        """Whether a dialect answers prompts at this path."""
-        return (dialect := dialect_at(self.path)) is not None and dialect.model_at(self.path) is None
+    def find_dialect(self, target: str) -> None:
+        """Find the dialect that serves the path of a target; if none does, errors have the words of the default."""
+        self.path, _, _ = split_target(target)
+        if (dialect := dialect_at(self.path)) is not None:
+            self.dialect, self.serves_dialect = dialect, True
+            self.takes_prompts = dialect.model_at(self.path) is None
 
     def route(self) -> Callable[[], None]:
         """What answers this request, by path and method. Raises ``RequestError`` for an unknown path."""
         path = self.path or "/"
         routes: dict[str, Callable[[], None]] = {}
-        if self.takes_prompts():
+        if self.takes_prompts:
             routes["POST"] = self.answer_prompt
-        elif dialect_at(path) is not None:
+        elif self.serves_dialect:
             routes["GET"] = routes["HEAD"] = self.answer_models
         elif path == "/events":
             routes["GET"] = self.answer_events
@@ -422,6 +459,7 @@ class Connection(BaseHTTPRequestHandler):
             self.send(data)
 
         def on_end(outcome: str, error: Exception | None) -> None:
+            """Called by the loop: give the slot back, and note how the stream ended."""
             self.shared.slots.release()
             if isinstance(error, CutAsAsked):
                 outcome = "cut"

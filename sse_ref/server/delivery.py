@@ -16,11 +16,30 @@ Time travels beside the pieces, not in them: events and bytes have no room for i
 That is the due time of the newest piece that went into the event, because no stage between them pulls ahead. ``tokens``
 travels in the same way.
 
+With ``ttft`` 2 and ``tps`` 4, "a b c" is due at these seconds after the stream began. The event with the role is made of no
+piece of its own: it comes with the first. What follows the last token is due with it:
+
+    pieces         Text("a")    Text(" b")   Text(" c")   End
+    due            2.00         2.25         2.50         2.50
+    events         role, "a"    " b"         " c"         finish, [DONE]
+    writes at      2.00 2.00    2.25         2.50         2.50 2.50, and the last chunk
+
+A silence of the model moves all that follows it. ``jitter`` moves single tokens, and not the pace. Choices are made side by
+side, so ``tps`` counts the tokens of each.
+
 A fault is something that goes wrong on purpose, at a token that the request names. Each acts at one place:
 
     refuse              before the pipeline    an HTTP error in place of the stream
     error               at its entry           the model fails
     cut, end, stall     at its exit            the write that is due is not sent whole, or not at all
+
+and they differ in who can know:
+
+    refuse    everybody: the status says it
+    error     whoever reads the event; HTTP sees a whole body
+    cut       HTTP: the connection closes in the middle of an event, and the last chunk is missing
+    end       only who counts finish reasons: the last chunk comes, and the answer is not whole
+    stall     nobody: it looks like a slow model, until a timeout, because no heartbeat comes either
 """
 
 from __future__ import annotations

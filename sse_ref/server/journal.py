@@ -3,16 +3,33 @@
 In:   a record for each request for a stream or an answer; what the loop notes of its stream.
 Out:  JSON at ``GET /journal``, oldest first; one line of the log for each stream that ends.
 
-``outcome`` is "open" while it lasts, and then one of
+What a server generates cannot be seen from outside. The journal tells, so that a test can ask whether a client that
+disconnected has really saved work:
 
-    complete      all was sent
-    failed        the model failed; the error was sent
-    refused       no stream: an HTTP error
-    client_left   the client disconnected; ``left_at_token`` says after how many tokens
-    dropped       the client stopped reading
-    cut           a fault that the request asked for
-    stopped       the server was stopped
-    crashed       a defect of the server
+    tokens, events, bytes    what was sent in all, without heartbeats
+    first_byte_s             seconds from the beginning of the stream to the first byte
+    duration_s               seconds from the request to the end, None while it lasts
+    left_at_token            how many tokens had been sent when the client disconnected
+    outcome                  "open" while it lasts, and then one of
+
+        complete      all was sent
+        failed        the model failed; the error was sent
+        refused       no stream: an HTTP error, whose status is in ``status``
+        client_left   the client disconnected
+        dropped       the client stopped reading
+        cut           a fault that the request asked for
+        stopped       the server was stopped
+        crashed       a defect of the server
+
+One record, of a client that disconnected while the answer was paced:
+
+    {"id": "0f3c...", "at": 1795777200.1, "method": "POST", "path": "/v1/chat/completions",
+     "request": {"model": "toy", "stream": true, "messages": [...]}, "model": "toy", "stream": true, "fault": null,
+     "status": 200, "outcome": "client_left", "tokens": 7, "events": 8, "bytes": 1702, "first_byte_s": 0.3012,
+     "duration_s": 0.5034, "left_at_token": 7}
+
+It is written when the request's head has been read, and changes until the stream ends. A request that is longer than 4 KiB
+is kept by its beginning.
 """
 
 from __future__ import annotations
@@ -108,6 +125,7 @@ class Record:
         }
 
     def __str__(self) -> str:
+        """The line of the log."""
         tokens = self.stream.sent.tokens if self.stream else 0
         how = {
             "client_left": f"client left at token {tokens}",

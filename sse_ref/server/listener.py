@@ -2,6 +2,14 @@
 
 In:   ``Settings``.
 Out:  a ``Server`` that serves until it is shut down; ``running``, which does so for the length of a ``with`` block.
+
+``HTTPServer`` of the standard library binds the port, and nothing more: its own loop would read one request after the other.
+In its place runs ours. Life and end of a server:
+
+    Server(settings)    the port is bound, and connections queue up; nothing answers yet
+    serve_forever()     the loop turns
+    shutdown()          from any thread, or a signal handler: every stream gets an error and its end, every socket is closed
+    server_close()      the port is free again
 """
 
 from __future__ import annotations

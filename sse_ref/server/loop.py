@@ -3,27 +3,48 @@
 In:   connections that wait for a request, and streams: writes of bytes, each with the time it is due.
 Out:  the writes on their sockets, one send for each; a thread for each request that arrives; how each stream ended.
 
-A connection in the loop's care is in one of three states:
+A connection in the loop's care is in one of three states, and leaves it for a thread in between:
 
     resting      it waits for its next request; the first bytes of one wake it
     reading      some of a head has come, and the rest must come in time
-    streaming    its stream has a next write, which is due at some time
+      serve      a thread reads the request and answers it, or sets ``stream``, and hands the connection back
+    streaming    its stream has a next write, which is due at some time; after the last it rests again, or is closed
 
-and leaves it for a thread when its head is whole: the thread reads the request and answers it, or sets ``stream``, and hands
-the connection back. So a slow head costs no thread, and a stream costs none at all. A thread for each stream would be the
-shortest program, and was measured: with a thousand streams the interpreter spends its time on handing its lock around, and
-tokens come seconds late. One turn of the loop does this:
+So a slow head costs no thread, and a stream costs none at all. A thread for each stream would be the shortest program, and
+was measured: with a thousand streams the interpreter spends its time on handing its lock around, and tokens come seconds
+late. One turn of the loop does this:
 
     select       sleep until a socket is ready, or until the earliest due time
-    sockets      a new connection; bytes of a head; room to continue a write; or the end of a connection: a client that
-                 disconnects makes its socket readable, also while the model is silent
+    sockets      a new connection; bytes of a head; room to continue a write; or the end of a connection
     due times    send one write of each stream whose time has come, then ask for its next
 
-Streams are paced by due times counted from their beginning, so one late write does not delay the rest. A peer that does not
-read is not waited for: its bytes stay here, its model is not asked for more, and after ``stall_timeout`` it is dropped.
-Where threads or file descriptors run out, the connection that has waited longest for its client is ended.
+**Time.** A due time counts from the beginning of its stream, so one late write does not delay the rest. Each connection has
+one timer, in a heap. A new timer does not search for the old one in the heap: it gets a number, and the old number is void.
+A stream's timer is the nearer of two times: its next write is due, or it has been silent for as long as a heartbeat waits.
 
-This file knows sockets and clocks, and nothing of HTTP: the connections do.
+Two streams at two tokens a second, the second asked for 0.2 s later, and a heartbeat after 0.4 s of silence:
+
+    0.0    first stream taken over: its write is due, sent; the next is due at 0.5, a heartbeat at 0.4: timer 0.4
+    0.2    second stream: sent; timer 0.6
+    0.4    first: heartbeat sent; its write is nearer than the next heartbeat: timer 0.5
+    0.5    first: sent; timer 0.9
+    0.6    second: heartbeat; timer 0.7, and so on
+
+Between these times the loop sleeps in one ``select``, however many streams there are.
+
+**Room.** ``send`` takes what the socket has room for. The rest stays here, and the socket is watched until it can be written
+again; meanwhile the model is not asked for more, and after ``stall_timeout`` without room the stream is dropped. So a peer
+that does not read costs the bytes of one write, and holds nobody else up.
+
+**Disconnects.** A streaming socket is watched for reading, too. A client has nothing to send then, so it becomes readable
+when the client disconnects, also while the model is silent, or when the client sends its next request early, which is kept.
+
+**Scarcity.** Where threads run out, the thread that has waited longest for its client is ended, and where file descriptors
+run out, the connection that has rested longest: a slow client must not keep others out.
+
+**Threads.** All of it runs in the thread of ``run``. ``hand_over``, ``settle``, ``stop`` and ``wake`` may be called from any
+other: they leave a note in a deque, and a byte in a socket pair that wakes the loop. This file knows sockets and clocks, and
+nothing of HTTP: the connections do.
 """
 
 from __future__ import annotations
@@ -193,12 +214,14 @@ class Loop:
         self.wake()
 
     def wake(self) -> None:
+        """End the sleep of the loop."""
         with contextlib.suppress(OSError):  # full: the loop will wake anyway; closed: there is no loop any more
             self.waker.send(b"\0")
 
     # ---- The loop ----------------------------------------------------------------------------------------------------
 
     def run(self) -> None:
+        """Turn until ``stop`` is called; then everything but the listener is closed."""
         self.selector.register(self.listener, selectors.EVENT_READ)
         self.selector.register(self.alarm, selectors.EVENT_READ)
         self.running = True
@@ -210,6 +233,7 @@ class Loop:
             self.close()
 
     def turn(self) -> None:
+        """One turn: sleep, sockets, due times."""
         timeout: float | None = 0.0
         if not self.ready:
             # At most an hour: select takes no time-out of a month and more.
@@ -240,6 +264,7 @@ class Loop:
                 self.time_has_come(entry, now)
 
     def accept_all(self) -> None:
+        """Accept the connections that wait, up to 64 at once."""
         for _ in range(64):  # then the streams have their turn again
             try:
                 sock, address = self.listener.accept()
@@ -262,6 +287,7 @@ class Loop:
         return True
 
     def take_over(self, connection: LoopConnection) -> None:
+        """Take a connection into the loop's care, in the state that it is in."""
         self.serving.pop(connection, None)
         entry = self.entries[connection] = _Entry(connection)
         if connection.stream is not None:
@@ -324,6 +350,7 @@ class Loop:
             self.serve(connection)
 
     def socket_event(self, entry: _Entry, events: int) -> None:
+        """A socket has room, or something to read."""
         connection = entry.connection
         if connection not in self.entries:
             return
@@ -346,6 +373,7 @@ class Loop:
             connection.close_connection = True
 
     def time_has_come(self, entry: _Entry, now: float) -> None:
+        """The timer of a connection has run out: something is due, or has not come in time."""
         stream = entry.connection.stream
         if stream is None and entry.connection.read_ahead:  # the rest of a head did not come in time: it is told so
             self.let_go(entry)
@@ -449,15 +477,18 @@ class Loop:
             self.shut(connection.socket)
 
     def hang_up(self, entry: _Entry) -> None:
+        """Close a connection that has no stream."""
         self.let_go(entry)
         self.shut(entry.connection.socket)
 
     def shut(self, sock: socket.socket) -> None:
+        """Close a socket so that the peer sees it at once."""
         with contextlib.suppress(OSError):  # the peer has closed it
             sock.shutdown(socket.SHUT_WR)  # also where a child process that was started meanwhile holds a copy
         sock.close()
 
     def let_go(self, entry: _Entry) -> None:
+        """A connection is no longer in the loop's care."""
         self.watch(entry, 0)
         entry.timer = 0
         del self.entries[entry.connection]
@@ -483,6 +514,7 @@ class Loop:
         self.waker.close()
 
     def close_handed_over(self) -> None:
+        """Close the connections that the loop has not taken over and never will."""
         with contextlib.suppress(IndexError):  # two threads may empty it at once
             while True:
                 connection = self.handed_over.popleft()
@@ -493,6 +525,7 @@ class Loop:
     # ---- Selector and timers -----------------------------------------------------------------------------------------
 
     def watch(self, entry: _Entry, events: int) -> None:
+        """Watch a socket for these events, 0 for none."""
         if events == entry.events:
             return
         sock = entry.connection.socket

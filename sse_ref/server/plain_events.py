@@ -7,6 +7,13 @@ Out:  events with ids, the last of them of the type ``done``, or ``failure`` if 
     id: 1
     data: Long
 
+A client that reconnects says which event it has, and gets those after it:
+
+    GET /events HTTP/1.1                     GET /events HTTP/1.1
+    Host: 127.0.0.1:8000                     Host: 127.0.0.1:8000
+                                             Last-Event-ID: 2
+    id: 1, id: 2, connection lost            id: 3, id: 4, ...
+
 Nothing is kept for resuming. The model says the same again for the same prompt, so the events up to the last event ID are
 made again, and not sent. A client that has them all gets 204, which stops a browser from reconnecting (HTML standard 9.2.3).
 """

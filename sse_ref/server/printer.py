@@ -3,8 +3,15 @@
 In:   lines of the log; bytes that were sent.
 Out:  text on standard error.
 
-A terminal that is stopped, or a pipe that nobody reads, blocks whoever writes to it. The loop must never wait for one, so a
-thread of its own prints, and what nobody reads is dropped and counted.
+A terminal that is stopped with Ctrl-S, or a pipe that nobody reads, blocks whoever writes to it. The loop must never wait
+for one: a thousand streams would stand still because somebody scrolls. So three rules hold here:
+
+    who prints      puts the text into a queue, and never waits
+    one thread      takes it from there, and waits as long as the reader likes
+    a full queue    drops what comes, and says later how much it dropped
+
+The thread writes to the file descriptor itself. Python's own buffer has a lock, and a write that waits would hold it until
+the process ends.
 """
 
 from __future__ import annotations
@@ -54,6 +61,7 @@ class Printer:
             self.changed.notify()
 
     def run(self) -> None:
+        """Write what is in the queue until it is closed and empty."""
         while True:
             with self.changed:
                 self.changed.wait_for(lambda: self.texts or self.closing)
@@ -66,6 +74,7 @@ class Printer:
                 self.size -= len(text)
 
     def write(self, text: str) -> None:
+        """Write text, however long that takes."""
         with contextlib.suppress(OSError, ValueError):  # nobody watches any more: the streams go on
             try:
                 number = self.stream.fileno()
@@ -95,6 +104,7 @@ class PrintingHandler(logging.Handler):
         self.setFormatter(logging.Formatter("%(asctime)s %(message)s", "%H:%M:%S"))
 
     def emit(self, record: logging.LogRecord) -> None:
+        """Print a line of the log."""
         self.printer.put(self.format(record) + "\n")
 
 

@@ -3,16 +3,39 @@
 In:   a socket, and the bytes that were read ahead of it.
 Out:  a head for ``http.server`` to parse, a body, the fields of the address; or a ``RequestError``.
 
-Follows RFC 9112, by the letter where a lenient reader would let a request be smuggled past a proxy:
+Follows RFC 9112, by the letter where a lenient reader would let a request be smuggled past a proxy: if proxy and server do
+not agree where a request ends, what one takes for a body is the next request to the other. So these are refused:
 
-    request line   one space between its three parts; HTTP/1.0 or HTTP/1.1
-    header line    a name, a colon, a value without controls; never folded, never a CR in its middle
-    body           one Content-Length, or Transfer-Encoding: chunked, never both
+    request line    more than one space between its parts, a control, another version than HTTP/1.x
+    header line     a space before the colon, a folded line, a CR in its middle, a control in its value
+    body            Content-Length twice, or beside Transfer-Encoding, or not all digits; a coding that is not chunked
+    chunks          a size that is no hexadecimal number, data that is longer or shorter than its size
+    Host            none in HTTP/1.1, or two (RFC 9112, 3.2)
 
-    address        /fault=cut&at=3  /v1/chat/completions  ?query
-                   settings         path
+and these are tolerated, because the standard says so and real clients need it: LF alone as a line end, empty lines before a
+request, spaces around a length, an absolute URL as the target.
 
-A segment of the path with "=" in it holds settings: every SDK appends its own path to a base URL, and keeps it.
+The address of a request has three parts:
+
+    /fault=cut&at=3  /v1/chat/completions  ?query
+    settings         path
+
+What smuggling looks like: a proxy that obeys Content-Length forwards these bytes as one request, with a body of 47 bytes. A
+server that obeys Transfer-Encoding reads an empty body, and takes the rest for a second request, which no proxy has checked:
+
+    POST /v1/chat/completions HTTP/1.1
+    Host: localhost
+    Content-Length: 47
+    Transfer-Encoding: chunked
+
+    0
+
+    GET /journal HTTP/1.1
+    Host: localhost
+    (blank line)
+
+A segment of the path with "=" in it holds settings: every SDK appends its own path to a base URL, and keeps it. A query in a
+base URL is mangled by SDKs in at least four ways. Where both say something, the query counts.
 """
 
 from __future__ import annotations

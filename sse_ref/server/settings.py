@@ -15,8 +15,16 @@ __all__ = ["Settings"]
 class Settings:
     """How a server behaves. Times are in seconds, sizes in bytes.
 
-    The pace: ``ttft`` to the first token, then ``tps`` tokens per second (0: as fast as possible), each early or late by
-    up to half of ``jitter`` (0 to 1) of the time between two. ``heartbeat`` is the silence after which a comment is sent.
+    Where:      ``host`` is the address to bind to, ``port`` 0 any free one. ``api_key`` is the only key that is let in, None
+                any. ``allow_hosts`` are names that a request may be for, beside those of this machine, while the server
+                listens on loopback only.
+    Pace:       ``ttft`` to the first token, then ``tps`` tokens per second (0: as fast as possible), each early or late by
+                up to half of ``jitter`` (0 to 1) of the time between two. ``heartbeat`` is the silence after which one is
+                sent, 0 for never.
+    Limits:     ``max_streams`` at once, more get 429; ``max_body`` of a request, more gets 413.
+    Patience:   ``request_timeout`` for all headers of a request, and again for its body, then 408; ``idle_timeout`` between
+                two requests on a connection; ``stall_timeout`` for a reader that takes no byte.
+    Records:    ``journal_size`` streams are kept in the journal; ``show_wire`` prints every byte that is sent.
 
     >>> Settings(tps=20).heartbeat
     15.0
@@ -35,9 +43,8 @@ class Settings:
     show_wire: bool = False
     # Chat requests are a few KiB: enough for long conversations; uploads get a 413.
     max_body: int = 4 * 2**20
-    request_timeout: float = 10.0  # for all headers, and again for the body
-    idle_timeout: float = 60.0  # between two requests on a connection
-    stall_timeout: float = 30.0  # for a reader that takes no byte
+    request_timeout: float = 10.0
+    idle_timeout: float = 60.0
+    stall_timeout: float = 30.0
     journal_size: int = 100
-    # Names that a request may be for, beside those of this machine, while the server listens on loopback only.
     allow_hosts: tuple[str, ...] = ()

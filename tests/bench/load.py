@@ -18,9 +18,7 @@ def request(path: str, tokens: int) -> bytes:
     body = json.dumps(
         {"model": "toy-echo", "stream": True, "max_tokens": tokens, "messages": [{"role": "user", "content": text}]}
     ).encode()
-    head = (
-        f"POST {path} HTTP/1.1\r\nHost: bench\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    )
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -108,14 +106,21 @@ def one_by_one(port: int, count: int) -> float:
         sock = socket.create_connection(("127.0.0.1", port))
         asked = time.perf_counter()
         sock.sendall(message)
-        received = b""
+        received = sock.recv(65536)
         while b"data: " not in received:
-            received += sock.recv(65536)
+            received += some(sock)
         times.append(1000 * (time.perf_counter() - asked))
         while b"data: [DONE]" not in received:
-            received += sock.recv(65536)
+            received += some(sock)
         sock.close()
     return statistics.median(times)
+
+
+def some(sock: socket.socket) -> bytes:
+    """What has come; a server that ends a stream early ends the run."""
+    data = sock.recv(65536)
+    assert data, "the stream ended early"
+    return data
 
 
 def lateness(clients: list[Client], tps: float) -> tuple[float, float]:

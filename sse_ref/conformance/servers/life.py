@@ -16,7 +16,7 @@ import urllib.request
 from typing import Any
 
 from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect, whole
-from sse_ref.conformance.wire import Connection, Exchange
+from sse_ref.conformance.wire import Exchange, RawConnection
 
 __all__: list[str] = []  # each check is found in CHECKS, by the id of its vector
 
@@ -141,7 +141,7 @@ def answers_in_turn(target: Target) -> bool:
         return has_come_whole(one) or has_come_whole(other)
 
 
-def has_come_whole(connection: Connection) -> bool:
+def has_come_whole(connection: RawConnection) -> bool:
     """Whether all of a response has come by now, without waiting for more."""
     connection.socket.setblocking(False)
     closed = False

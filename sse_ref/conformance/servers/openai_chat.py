@@ -19,7 +19,7 @@ from os.path import commonpath
 from sse_ref.conformance.servers import chats
 from sse_ref.conformance.servers.streams import slow_stream, stream_of
 from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, error_message, expect, json_object, whole
-from sse_ref.conformance.wire import Connection, Exchange
+from sse_ref.conformance.wire import Exchange, RawConnection
 
 __all__: list[str] = []  # each check is found in CHECKS, by the id of its vector
 
@@ -99,7 +99,7 @@ def frame_unicode_round_trips(target: Target) -> None:
 def frame_head_before_first_token(target: Target) -> None:
     """While the model thinks, the head and perhaps comments must come: not only when the first token does."""
     exchange = slow_stream(target)
-    with Connection(target.address, 2 * target.long_silence) as connection:
+    with RawConnection(target.address, 2 * target.long_silence) as connection:
         connection.send(target.ask("Say one", role="slow", tokens=1))
         look = Exchange(began=time.monotonic())
         while b"\r\n\r\n" not in connection.buffer and connection.more(look):
@@ -638,7 +638,7 @@ def life_fifty_at_once(target: Target) -> None:
         for connection, text in zip(connections, texts, strict=True):
             connection.send(target.ask(text, role="echo", tokens=48))
         with concurrent.futures.ThreadPoolExecutor(50) as pool:
-            exchanges = [whole(exchange) for exchange in pool.map(Connection.answer, connections)]
+            exchanges = [whole(exchange) for exchange in pool.map(RawConnection.answer, connections)]
     busy = [exchange for exchange in exchanges if exchange.status == 429]
     target.sent.update({f"busy-{number}": exchange for number, exchange in enumerate(busy)})
     expect(len(busy) < 50, "every stream was refused")

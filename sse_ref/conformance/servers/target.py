@@ -21,7 +21,7 @@ from functools import cached_property
 from typing import Any
 
 from sse_ref.conformance.corpus import DEFAULT_PROFILE, bytes_of, document
-from sse_ref.conformance.wire import Address, Connection, Exchange, request_bytes
+from sse_ref.conformance.wire import Address, Exchange, RawConnection, request_bytes
 
 __all__ = ["CHECKS", "ROLES", "Expired", "Failed", "Skipped", "Target", "check", "error_message", "expect", "filled"]
 __all__ += ["in_brackets", "json_object", "whole"]
@@ -135,7 +135,7 @@ class Target:
         some = {"stop_after": 1, "seconds": limit} if self.file.get("endless") else {}
         for _ in range(2):
             began = time.monotonic()
-            with contextlib.suppress(Skipped), Connection(self.address, limit) as connection:
+            with contextlib.suppress(Skipped), RawConnection(self.address, limit) as connection:
                 connection.send(self.ask("Say hello", tokens=48))
                 connection.answer(**some)  # type: ignore[arg-type]
             self.takes = time.monotonic() - began
@@ -151,7 +151,7 @@ class Target:
             silence = max(self.silence, 2 * self.long_silence if spec.get("role") == "slow" else 0.0)
             # An event source may go on for ever: some of its events are enough.
             events, seconds = (50, self.timeout) if self.file.get("endless") else (None, None)
-            with Connection(self.address, silence) as connection:
+            with RawConnection(self.address, silence) as connection:
                 connection.send(data)
                 bodiless = spec["method"] == "HEAD"
                 self.sent[name] = connection.answer(bodiless=bodiless, stop_after=events, seconds=seconds)
@@ -160,10 +160,10 @@ class Target:
         last = self.file.get("last_data")
         return exchange if last and any(event.data == last for event in exchange.events) else whole(exchange)
 
-    def connect(self, *, before: int = 0, receive_buffer: int = 0) -> Connection:
+    def connect(self, *, before: int = 0, receive_buffer: int = 0) -> RawConnection:
         """Open a connection of its own, behind so many others that a server may answer first."""
         silence = self.silence + self.patience * 1.5 * before * self.takes
-        return Connection(self.address, silence, receive_buffer=receive_buffer)
+        return RawConnection(self.address, silence, receive_buffer=receive_buffer)
 
 
 def filled(value: Any, values: Mapping[str, Any]) -> Any:
