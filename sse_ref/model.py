@@ -342,10 +342,12 @@ def _called_tools(prompt: Prompt) -> list[Tool]:
         return []  # it has its results: now it answers
     question = prompt.last_text("user")[:LOOKED_THROUGH]
     places = [(re.search(rf"(?<!\w){re.escape(tool.name)}(?!\w)", question), tool) for tool in prompt.tools]
-    named = [tool for _, tool in sorted(((place.start(), tool) for place, tool in places if place), key=lambda p: p[0])]
-    if not named and prompt.tool_choice == "required":
-        named = [prompt.tools[0]]
-    return named if prompt.parallel_tool_calls else named[:1]
+    called = [
+        tool for _, tool in sorted(((place.start(), tool) for place, tool in places if place), key=lambda p: p[0])
+    ]
+    if not called and prompt.tool_choice == "required":
+        called = [prompt.tools[0]]
+    return called if prompt.parallel_tool_calls else called[:1]
 
 
 def _calls(prompt: Prompt, choice: int, tools: list[Tool]) -> Iterator[Piece]:

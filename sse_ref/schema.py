@@ -272,12 +272,12 @@ class _Example:
         """An array of two elements, or as many as the schema wants. Equal ones are made again, twenty times at most."""
         first = schema.get("prefixItems", [])
         least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
-        wanted = max(least, min(most, max(len(first), 2)) if depth < FULL_DEPTH else 0)
+        length = max(least, min(most, max(len(first), 2)) if depth < FULL_DEPTH else 0)
         result: list[Any] = []
         seen: set[str] = set()
-        for _ in range(wanted * 20):
+        for _ in range(length * 20):
             at = len(result)
-            if at == wanted:
+            if at == length:
                 break
             part = first[at] if at < len(first) else schema.get("items", True)
             if part is False:

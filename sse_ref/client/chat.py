@@ -421,8 +421,8 @@ class ChatStream:
         if self.choices:
             raise ProtocolError(f"the server does not stream: it sent the whole answer, with {kind}")
         message = self.dialect.read_error(body)
-        said = f": {fit(message)}" if message else ""
-        raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{said}")
+        in_its_words = f": {fit(message)}" if message else ""
+        raise ProtocolError(f"status {response.status} with {kind} in place of an event stream{in_its_words}")
 
     def _check_end(self, decoder: SSEDecoder) -> None:
         """Raise ``Truncated`` or ``ProtocolError`` unless the answer is whole, now that nothing more will be read."""
@@ -439,8 +439,8 @@ class ChatStream:
             raise Truncated(f"{self.dialect.last_event} came before a finish reason")
         if not self._events and not decoder.pending:
             begins = self._beginning.decode("utf-8", "replace")
-            said = f": {fit(begins)}" if begins.strip() else ""
-            raise ProtocolError(f"the event stream held no event{said}")
+            beginning = f": {fit(begins)}" if begins.strip() else ""
+            raise ProtocolError(f"the event stream held no event{beginning}")
         raise Truncated(f"the stream ended {'inside an event' if decoder.pending else 'before a finish reason'}")
 
     def _error_outside_events(self) -> str:

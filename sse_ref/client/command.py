@@ -108,8 +108,8 @@ def _stream(stream: ChatStream, show: Show) -> tuple[str, int]:
 def _prompt(options: argparse.Namespace) -> Prompt:
     """The prompt that the options describe. Reads standard input if they say so."""
     text = sys.stdin.read() if options.prompt == "-" else options.prompt
-    wanted = {name: value for name in ("seed", "temperature") if (value := getattr(options, name)) is not None}
-    return Prompt(options.model, (Message("user", text),), max_tokens=options.max_tokens, **wanted)
+    options_given = {name: value for name in ("seed", "temperature") if (value := getattr(options, name)) is not None}
+    return Prompt(options.model, (Message("user", text),), max_tokens=options.max_tokens, **options_given)
 
 
 def _summary(stream: ChatStream, *, details: bool) -> str:

@@ -161,8 +161,8 @@ class EventSource:
 
     def _connect(self) -> Response | None:
         """One attempt: the response of an event stream, None for 204. Raises ``ConnectionLost`` if another may succeed."""
-        own = self.headers if origin(self._call.url) == origin(self.url) else harmless(self.headers)
-        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **own}
+        headers_of_ours = self.headers if origin(self._call.url) == origin(self.url) else harmless(self.headers)
+        headers = {"Accept": "text/event-stream", "Cache-Control": "no-cache", **headers_of_ours}
         if self.last_event_id:
             # The header carries the id as UTF-8, and http.client writes strings as Latin-1.
             headers["Last-Event-ID"] = self.last_event_id.encode("utf-8", "replace").decode("latin-1")
@@ -213,8 +213,8 @@ class EventSource:
 
     def _wait(self, failures: int) -> float:
         """Seconds until the next attempt: never fewer than asked for, more after several failures."""
-        asked = (
+        seconds = (
             min(self.reconnection_time, 10**15) / 1000
         )  # milliseconds of any number of digits; these are 30,000 years
-        longer = min(MAX_BACKOFF, max(asked, 0.1) * 2 ** min(failures - 1, 16)) if failures > 1 else 0.0
-        return min(max(asked, longer, MIN_WAIT), threading.TIMEOUT_MAX)
+        longer = min(MAX_BACKOFF, max(seconds, 0.1) * 2 ** min(failures - 1, 16)) if failures > 1 else 0.0
+        return min(max(seconds, longer, MIN_WAIT), threading.TIMEOUT_MAX)

@@ -56,8 +56,8 @@ class Printed:
     @property
     def text(self) -> str:
         """The text of the last line, else the deltas put together."""
-        told = self.end.get("text") if self.end else None
-        return told if isinstance(told, str) else "".join(self.deltas)
+        text = self.end.get("text") if self.end else None
+        return text if isinstance(text, str) else "".join(self.deltas)
 
 
 @dataclass
@@ -230,25 +230,25 @@ def _take(line: bytes, printed: Printed, session: Session) -> None:
         return
     printed.lines.append(line.decode("utf-8", "replace").rstrip())
     try:
-        said = json.loads(line)
+        value = json.loads(line)
     except (ValueError, RecursionError):
-        said = None
-    if not isinstance(said, dict):
+        value = None
+    if not isinstance(value, dict):
         printed.trouble = f"it printed a line that is no JSON object: {line[:60]!r}"
-    elif said.get("end") is not None:
-        printed.end = said
+    elif value.get("end") is not None:
+        printed.end = value
         printed.ended_at = time.monotonic()
-        if said["end"] not in ENDS:
-            printed.trouble = f"its end {said['end']!r} is none of {', '.join(ENDS)}"
-    elif said.get("skip") is not None:
-        printed.skip = str(said["skip"])
-    elif isinstance(said.get("delta"), str):
-        if said["delta"]:
-            printed.deltas.append(said["delta"])
+        if value["end"] not in ENDS:
+            printed.trouble = f"its end {value['end']!r} is none of {', '.join(ENDS)}"
+    elif value.get("skip") is not None:
+        printed.skip = str(value["skip"])
+    elif isinstance(value.get("delta"), str):
+        if value["delta"]:
+            printed.deltas.append(value["delta"])
             session.delta_seen.set()
-            session.note(f"the client printed {said['delta'][:40]!r}")
-    elif isinstance(said.get("data"), str):
-        event = {"event": said.get("event") or "message", "data": said["data"], "id": said.get("id") or ""}
+            session.note(f"the client printed {value['delta'][:40]!r}")
+    elif isinstance(value.get("data"), str):
+        event = {"event": value.get("event") or "message", "data": value["data"], "id": value.get("id") or ""}
         printed.events.append(event)
         session.delta_seen.set()
         session.note(f"the client printed {event}")
@@ -293,9 +293,9 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
     if printed.trouble:
         return "error", printed.trouble
     expect = vector.body["expect"]
-    wanted = expect if isinstance(expect, list) else [expect]
+    alternatives = expect if isinstance(expect, list) else [expect]
     reasons = []
-    for alternative in wanted:
+    for alternative in alternatives:
         for member in vector.needs:
             if _untold(printed.end or {}, member) and (printed.end or {}).get("end") in alternative.get("end", ()):
                 return "skip", f"its end does not tell {member}"
@@ -321,15 +321,15 @@ def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> s
     end = printed.end or {}
     if "end" in expect and end.get("end") not in expect["end"]:
         text = f" with {printed.text[:40]!r}" if printed.text else ""
-        told = f" ({str(end['error'])[:80]})" if end.get("error") else ""
-        return f"the client says {end.get('end')}{text}{told}, not {' or '.join(expect['end'])}"
+        error = f" ({str(end['error'])[:80]})" if end.get("error") else ""
+        return f"the client says {end.get('end')}{text}{error}, not {' or '.join(expect['end'])}"
     if "text" in expect:
         texts = [text_of(text) for text in (expect["text"] if isinstance(expect["text"], list) else [expect["text"]])]
-        wanted = " or ".join(map(_in_json, texts))
+        expected = " or ".join(map(_in_json, texts))
         if _joined(printed.text) not in texts:
-            return f"the text is {_in_json(printed.text)}, not {wanted}"
+            return f"the text is {_in_json(printed.text)}, not {expected}"
         if printed.deltas and _joined("".join(printed.deltas)) not in texts:
-            return f"the deltas together are {_in_json(''.join(printed.deltas))}, not {wanted}"
+            return f"the deltas together are {_in_json(''.join(printed.deltas))}, not {expected}"
     for member in ("finish_reason", "status"):
         if member in expect and member in end and end[member] != expect[member]:
             return f"the {member} is {end[member]!r}, not {expect[member]!r}"
@@ -363,13 +363,13 @@ def _calls_differ(got: Any, expect: Mapping[str, Any]) -> str:
         for call in (got if isinstance(got, list) else [])
         if isinstance(call, dict)
     ]
-    wanted = [{name: call[name] for name in ("name", "arguments")} for call in expect["tool_calls"]]
-    if [_parsed(call) for call in calls] != [_parsed(call) for call in wanted]:
-        return f"the tool calls are {_in_json(calls)}, not {_in_json(wanted)}"
+    expected = [{name: call[name] for name in ("name", "arguments")} for call in expect["tool_calls"]]
+    if [_parsed(call) for call in calls] != [_parsed(call) for call in expected]:
+        return f"the tool calls are {_in_json(calls)}, not {_in_json(expected)}"
     ids = [call["id"] for call in expect["tool_calls"] if "id" in call]
-    told = [call.get("id") for call in got if isinstance(call, dict)]
-    if ids and told != ids:
-        return f"the ids of the tool calls are {_in_json(told)}, not {_in_json(ids)}"
+    ids_got = [call.get("id") for call in got if isinstance(call, dict)]
+    if ids and ids_got != ids:
+        return f"the ids of the tool calls are {_in_json(ids_got)}, not {_in_json(ids)}"
     return ""
 
 
@@ -382,14 +382,14 @@ def _parsed(call: dict[str, Any]) -> dict[str, Any]:
 
 
 def _events_differ(got: list[dict[str, Any]], want: list[dict[str, Any]]) -> str:
-    wanted = [{"event": "message", "id": "", **event} for event in want]
+    expected = [{"event": "message", "id": "", **event} for event in want]
     # Where a vector is about something else, an id may be one of several.
-    for one, other in zip(got, wanted, strict=False):
+    for one, other in zip(got, expected, strict=False):
         if isinstance(other["id"], list):
             other["id"] = one["id"] if one["id"] in other["id"] else other["id"][0]
-    if got == wanted:
+    if got == expected:
         return ""
-    return f"the events are {_in_json(got)}, not {_in_json(wanted)}"
+    return f"the events are {_in_json(got)}, not {_in_json(expected)}"
 
 
 def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at: float) -> str:

@@ -42,21 +42,21 @@ Each explains itself with --help. The protocol is one page: sse_ref/conformance/
 
 def main(arguments: list[str] | None = None) -> int:
     """``python -m sse_ref.conformance``: do what the arguments say, and return the exit status."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if not given:
+    words = sys.argv[1:] if arguments is None else list(arguments)
+    if not words:
         print(f"usage: {HELP}", end="", file=sys.stderr)
         return 2
     command: list[str] = []
-    if "--" in given:
-        at = given.index("--")
-        given, command = given[:at], given[at + 1 :]
+    if "--" in words:
+        at = words.index("--")
+        words, command = words[:at], words[at + 1 :]
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     handlers = _catch_signals()
     try:
         parser = _parser()
-        options, rest = parser.parse_known_args(given)
+        options, rest = parser.parse_known_args(words)
         if any(word.startswith("-") for word in rest) or (rest and not hasattr(options, "globs")):
             parser.error(f"unrecognized arguments: {' '.join(rest)}")
         options.globs = [*getattr(options, "globs", ()), *rest]  # globs may stand before and after options
@@ -86,9 +86,9 @@ def _catch_signals() -> dict[int, Any]:
     if threading.current_thread() is not threading.main_thread():
         return {}
     numbers = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    wanted = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    handled = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
     programs.begin_run()
-    return {number: signal.signal(number, lambda number, frame: programs.interrupt(number)) for number in wanted}
+    return {number: signal.signal(number, lambda number, frame: programs.interrupt(number)) for number in handled}
 
 
 def judge_ourselves(options: argparse.Namespace) -> int:

@@ -75,8 +75,8 @@ class Vector:
 
     def as_json(self) -> dict[str, Any]:
         """The vector as it stands in the file, with its target and profile."""
-        named = {"id": self.id, "target": self.target, "title": self.title, "level": self.level}
-        return {**named, "basis": self.basis, "since": self.since, **self.body}
+        members = {"id": self.id, "target": self.target, "title": self.title, "level": self.level}
+        return {**members, "basis": self.basis, "since": self.since, **self.body}
 
 
 @cache
@@ -100,9 +100,9 @@ def load(target: str) -> tuple[Vector, ...]:
 
 def vector_of(target: str, entry: dict[str, Any], profile: str | None = None) -> Vector:
     """Make a vector of its JSON object."""
-    named = {name: entry[name] for name in ("id", "title", "level", "basis", "since")}
-    body = {name: value for name, value in entry.items() if name not in named}
-    return Vector(target=target, **named, body={"profile": profile, **body} if profile else body)
+    members = {name: entry[name] for name in ("id", "title", "level", "basis", "since")}
+    body = {name: value for name, value in entry.items() if name not in members}
+    return Vector(target=target, **members, body={"profile": profile, **body} if profile else body)
 
 
 def versions() -> list[str]:

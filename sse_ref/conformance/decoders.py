@@ -137,21 +137,21 @@ def judge(vector: Vector, program: UnderTest, features: set[str]) -> Result:
         return _judge_linear(vector, program, features)
     expected = expected_of(vector)
     began = time.perf_counter()
-    wanted = splits_of(vector)
-    for split in wanted:
+    splits = splits_of(vector)
+    for split in splits:
         split.request["id"] = vector.id
     try:
-        replies = program.ask([split.request for split in wanted])
+        replies = program.ask([split.request for split in splits])
     except NoReply as error:
-        result = _result(vector, "error", str(error), wanted[0], expected, None, program, began)
+        result = _result(vector, "error", str(error), splits[0], expected, None, program, began)
         result.expired = error.expired
         return result
-    for split, reply in zip(wanted, replies, strict=True):
+    for split, reply in zip(splits, replies, strict=True):
         verdict, reason = compare(vector, expected, reply, features, program.default_retry)
         if verdict != "pass":
             reason = reason if split.name in ("whole", "as given") else f"{reason} ({split.name})"
             return _result(vector, verdict, reason, split, expected, reply, program, began)
-    return _result(vector, "pass", "", wanted[0], expected, replies[0], program, began)
+    return _result(vector, "pass", "", splits[0], expected, replies[0], program, began)
 
 
 def compare(
@@ -376,13 +376,17 @@ def _result(
     program: UnderTest | None,
     began: float,
 ) -> Result:
-    wanted = expected and {"events": expected.events, "last_event_id": expected.last_event_id, "retry": expected.retry}
+    expected_side = expected and {
+        "events": expected.events,
+        "last_event_id": expected.last_event_id,
+        "retry": expected.retry,
+    }
     return Result(
         vector,
         verdict,
         reason,
         input=[chunk.hex() for chunk in split.chunks],
-        expected=wanted,
+        expected=expected_side,
         actual=None if reply is None else {name: value for name, value in reply.items() if name != "id"},
         stderr=program.stderr if program else "",
         ms=1000 * (time.perf_counter() - began),

@@ -112,8 +112,8 @@ def _connection(script: dict[str, Any], profile: dict[str, Any], base: str, acce
 def _unfolded(parts: list[dict[str, Any]], profile: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """The parts of a body, with those that the profile's file gives a name to in place of their names."""
     for part in parts:
-        named = [piece for name in part["use"] for piece in profile["pieces"][name]] if "use" in part else [part]
-        yield from named * part.get("times", 1)
+        unfolded = [piece for name in part["use"] for piece in profile["pieces"][name]] if "use" in part else [part]
+        yield from unfolded * part.get("times", 1)
 
 
 def _bytes(part: dict[str, Any], profile: dict[str, Any]) -> bytes:

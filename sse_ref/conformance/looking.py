@@ -75,8 +75,8 @@ def show_vector(options: argparse.Namespace) -> int:
         for line in _shown_input(vector, n):
             print(f"  {line}")
         expected = decoders.expected_of(vector, n)
-        wanted = {"events": expected.events, "retry": expected.retry, "last_event_id": expected.last_event_id}
-        print("  expects  " + "\n           ".join(reports.event_lines(wanted)[:20]))
+        outcome = {"events": expected.events, "retry": expected.retry, "last_event_id": expected.last_event_id}
+        print("  expects  " + "\n           ".join(reports.event_lines(outcome)[:20]))
         return 0
     rest = {name: value for name, value in vector.body.items() if name not in ("why", "practice")}
     print("\n".join(f"  {line}" for line in json.dumps(reports.trimmed(rest), indent=1).splitlines()))

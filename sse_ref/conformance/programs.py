@@ -473,11 +473,11 @@ def ask_features(program: Program, probe: Mapping[str, Any], known: Sequence[str
 
     ``known`` are the features of one that does not say.
     """
-    said = program.hello(probe)
-    features = said.get("features")
+    hello = program.hello(probe)
+    features = hello.get("features")
     declared = isinstance(features, list) and all(isinstance(name, str) for name in features)
     names = set(features) if declared else set(known)  # type: ignore[arg-type]
-    name, version = (said.get(member) for member in ("name", "version"))
+    name, version = (hello.get(member) for member in ("name", "version"))
     return {
         "name": name if isinstance(name, str) else "",
         "version": str(version) if isinstance(version, str | int | float) else "",

@@ -73,8 +73,8 @@ def chat(url: str) -> None:
     calls = [{"id": call.id, "name": call.name, "arguments": call.arguments} for call in stream.tool_calls]
     usage = stream.usage
     numbers = usage and {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
-    told = {"text": stream.text, "finish_reason": stream.finish_reason, "usage": numbers, "tool_calls": calls}
-    say({"end": stream.outcome, **told, **end})
+    result = {"text": stream.text, "finish_reason": stream.finish_reason, "usage": numbers, "tool_calls": calls}
+    say({"end": stream.outcome, **result, **end})
 
 
 def source(url: str) -> None:
@@ -130,10 +130,10 @@ def our_own(profile: str) -> Iterator[list[str]]:
         stack.callback(MODELS.pop, "self-crash")
         server = stack.enter_context(running(tps=300, heartbeat=0.2, api_key="judge", max_streams=16))
         models = {"echo": "toy-echo", "slow": "toy-slow", "error": "toy-flaky", "crash": "self-crash"}
-        given = ["--model", "toy", "--api-key-env", "SSE_REF_SELF_KEY", "--journal", f"{server.url}/journal"]
+        arguments = ["--model", "toy", "--api-key-env", "SSE_REF_SELF_KEY", "--journal", f"{server.url}/journal"]
         for role, model in models.items():
-            given += ["--model-for", f"{role}={model}"]
-        yield [f"{server.url}/v1", *given, "--pid", str(os.getpid())]
+            arguments += ["--model-for", f"{role}={model}"]
+        yield [f"{server.url}/v1", *arguments, "--pid", str(os.getpid())]
 
 
 if __name__ == "__main__":

@@ -106,10 +106,11 @@ def summary(run: Run) -> str:
     counts = count(run.results)
     lines = [f"{run.target}  {run.title}  (corpus {run.as_of or run.corpus})"]
     for level in LEVELS:
-        own = count(result for result in run.results if result.vector.level == level)
-        if any(own.values()):
+        of_level = count(result for result in run.results if result.vector.level == level)
+        if any(of_level.values()):
             lines.append(
-                f"  {level:<7}" + ", ".join(f"{own[v]} {v}" for v in VERDICTS if own[v] or v in ("pass", "fail"))
+                f"  {level:<7}"
+                + ", ".join(f"{of_level[v]} {v}" for v in VERDICTS if of_level[v] or v in ("pass", "fail"))
             )
     lines.append("  all    " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS))
     lines += _skips(run.results)

@@ -123,11 +123,11 @@ def read_report(name: str) -> dict[str, Any]:
 
 
 def run_vectors(
-    vectors: Sequence[Vector], judge: Judge, again: Judge, jobs: int, told: Callable[[Result], None]
+    vectors: Sequence[Vector], judge: Judge, again: Judge, jobs: int, report: Callable[[Result], None]
 ) -> list[Result]:
     """Judge each vector, several at once if asked; the results are in the order of the vectors.
 
-    ``told`` is given each as it comes. A limit that passes says little about a program on a busy machine: such vectors are
+    ``report`` is given each as it comes. A limit that passes says little about a program on a busy machine: such vectors are
     judged ``again`` when all others are done, one by one and with longer limits, before anything is said of them.
     """
     results: list[Result] = []
@@ -138,7 +138,7 @@ def run_vectors(
             if result.expired:
                 expired.append(len(results) - 1)
             else:
-                told(result)
+                report(result)
     in_vain = 0
     for at in expired:
         result = results[at]
@@ -149,7 +149,7 @@ def run_vectors(
             if results[at].verdict == "error":
                 in_vain += 1
                 results[at].reason = f"{result.reason}; alone, with a longer limit: {results[at].reason}"
-        told(results[at])
+        report(results[at])
     return results
 
 
@@ -175,7 +175,7 @@ def _in_order(futures: Sequence[concurrent.futures.Future[Result]]) -> Iterator[
         yield future.result()
 
 
-class _Told:
+class _Progress:
     """Prints each result as it comes, and on a terminal how far the run is."""
 
     def __init__(self, options: argparse.Namespace, run: Run, total: int) -> None:
@@ -239,7 +239,7 @@ def _judge_pipe(
     repeat += ["--without", options.without] if options.without else []
     run = _run(options, target, shlex.join(command), vectors, repeat)
     run.name = options.name or ""
-    told = _Told(options, run, len(vectors))
+    progress = _Progress(options, run, len(vectors))
     features = set(known) - without
     if options.raw:
         one, patient = (
@@ -247,19 +247,23 @@ def _judge_pipe(
             for factor in (1, LONGER)
         )
         run.features = sorted(features)
-        run.results = run_vectors(vectors, one, patient, options.jobs or cores(), told)
+        run.results = run_vectors(vectors, one, patient, options.jobs or cores(), progress)
         return _finish(options, run)
     measured = programs.Measured()
     with (
         _programs(command, options.persistent, timeout, measured) as program,
         _programs(command, options.persistent, LONGER * timeout, measured) as patient_program,
     ):
-        said = programs.ask_features(program(), probe, known)
-        features = said["features"] - without
-        run.name, run.version, run.features = options.name or said["name"], said["version"], sorted(features)
+        program_features = programs.ask_features(program(), probe, known)
+        features = program_features["features"] - without
+        run.name, run.version, run.features = (
+            options.name or program_features["name"],
+            program_features["version"],
+            sorted(features),
+        )
         one, patient = (functools.partial(_one, judge, made, features) for made in (program, patient_program))
         jobs = options.jobs or (1 if options.persistent else cores())
-        run.results = run_vectors(vectors, one, patient, jobs, told)
+        run.results = run_vectors(vectors, one, patient, jobs, progress)
     return _finish(options, run)
 
 
@@ -269,10 +273,10 @@ def _one(
     features: set[str],
     vector: Vector,
 ) -> Result:
-    own = program()
-    if own.hopeless:
+    its_program = program()
+    if its_program.hopeless:
         return Result(vector, "not-run", "the program was started three times and has never replied")
-    return judge(vector, own, features)
+    return judge(vector, its_program, features)
 
 
 @contextlib.contextmanager
@@ -324,8 +328,8 @@ def judge_client(options: argparse.Namespace) -> int:
             )
             for factor in (1.0, LONGER)
         )
-        told = _Told(options, run, len(vectors))
-        run.results = run_vectors(vectors, judge, patient, options.jobs or 1, told)
+        progress = _Progress(options, run, len(vectors))
+        run.results = run_vectors(vectors, judge, patient, options.jobs or 1, progress)
     return _finish(options, run)
 
 
@@ -348,10 +352,10 @@ def judge_server(options: argparse.Namespace) -> int:
     run = _run(options, "server", target.url, vectors, _server_options(options), options.profile)
     run.name = options.name or ""
     target.warm_up()
-    told = _Told(options, run, len(vectors))
+    progress = _Progress(options, run, len(vectors))
     judge = functools.partial(servers.judge, target=target)
     patient = functools.partial(servers.judge_patiently, target=target, factor=LONGER)
-    run.results = run_vectors(vectors, judge, patient, 1, told)
+    run.results = run_vectors(vectors, judge, patient, 1, progress)
     return _finish(options, run)
 
 
@@ -372,13 +376,13 @@ def _target(options: argparse.Namespace) -> servers.Target:
 
 
 def _server_options(options: argparse.Namespace) -> list[str]:
-    given = ["--profile", options.profile, "--model", options.model]
+    words = ["--profile", options.profile, "--model", options.model]
     for entry in options.model_for:
-        given += ["--model-for", entry]
+        words += ["--model-for", entry]
     for name in ("api_key_env", "journal"):
         if value := getattr(options, name):
-            given += [f"--{name.replace('_', '-')}", value]
-    return given
+            words += [f"--{name.replace('_', '-')}", value]
+    return words
 
 
 # ---- The report -------------------------------------------------------------------------------------------------------

@@ -156,8 +156,8 @@ def exit_status(
 
     A ``should`` vector counts when ``strict``; a skipped ``must`` when ``strict_skips``.
     """
-    asked = (strict, strict_skips, allow_xpass)
-    return int(any(unexpected(result, *asked) for result in results))
+    counts = (strict, strict_skips, allow_xpass)
+    return int(any(unexpected(result, *counts) for result in results))
 
 
 def unexpected(result: Result, strict: bool, strict_skips: bool = False, allow_xpass: bool = False) -> bool:

@@ -143,8 +143,8 @@ def round_trips(target: Target, name: str) -> None:
     target.require("echo")
     chat = chat_of(target, name)
     is_utf8(chat.exchange)
-    wanted = target.file["exchanges"][name]["body"]["messages"][0]["content"]
-    expect(chat.text() == wanted, f"the text came back as {chat.text()[:120]!a}, not {wanted!a}")
+    expected = target.file["exchanges"][name]["body"]["messages"][0]["content"]
+    expect(chat.text() == expected, f"the text came back as {chat.text()[:120]!a}, not {expected!a}")
 
 
 def usage_of(target: Target, name: str) -> dict[str, Any]:

@@ -120,8 +120,8 @@ def events_cache_control(target: Target) -> None:
 
 @check("events/cors")
 def events_cors(target: Target) -> None:
-    said = target.get("get-origin").header("access-control-allow-origin")
-    expect(said in ("*", "http://page.example"), f"Access-Control-Allow-Origin is {said!r}")
+    header = target.get("get-origin").header("access-control-allow-origin")
+    expect(header in ("*", "http://page.example"), f"Access-Control-Allow-Origin is {header!r}")
 
 
 def with_last_event_id(target: Target, id: bytes) -> Exchange:
@@ -142,11 +142,11 @@ def events_resume(target: Target) -> None:
     middle = ids[len(ids) // 2]
     with_id = with_last_event_id(target, middle.encode())
     after = with_id.events
-    wanted = events[max(at for at, event in enumerate(events) if event.id == middle) + 1]
+    expected = events[max(at for at, event in enumerate(events) if event.id == middle) + 1]
     if not after and with_id.stopped:
         raise Expired(f"after {middle!r} nothing came")
     expect(after, f"after {middle!r} nothing came")
-    expect(after[0].data == wanted.data, f"after {middle!r} came {after[0].data[:40]!r}, not {wanted.data[:40]!r}")
+    expect(after[0].data == expected.data, f"after {middle!r} came {after[0].data[:40]!r}, not {expected.data[:40]!r}")
 
 
 @check("events/unknown-id")

@@ -282,12 +282,12 @@ def chunk_stop(target: Target) -> None:
         raise Skipped("the answer has too few deltas")
     border = len("".join(texts[: len(texts) // 2]))
     stop = whole_text[border - 3 : border + 4]
-    wanted = whole_text[: whole_text.index(stop)]
+    expected = whole_text[: whole_text.index(stop)]
     got = chats.with_stop(target, stop)
-    if not (whole_text.startswith(got.text()) or got.text().startswith(wanted)):
+    if not (whole_text.startswith(got.text()) or got.text().startswith(expected)):
         raise Skipped("the text depends on the stop string")
-    ends = f"the text ends in {got.text()[-20:]!r}, not {wanted[-20:]!r}"
-    expect(got.text() == wanted, f"with the stop string {stop!r} {ends}")
+    ends = f"the text ends in {got.text()[-20:]!r}, not {expected[-20:]!r}"
+    expect(got.text() == expected, f"with the stop string {stop!r} {ends}")
     expect(got.finish() == ["stop"], f"the finish reasons are {got.finish()}")
 
 
@@ -537,8 +537,8 @@ def fault_bad_json(target: Target) -> None:
 def fault_messages(target: Target) -> None:
     for name in ("no-messages", "empty-messages", "wrong-messages"):
         error = chats.refused(target, name, (400, 422))
-        named = f"{error.get('param')} {error.get('message')}"
-        expect("message" in named.lower(), f"{name}: the error does not name messages: {named!r:.80}")
+        text = f"{error.get('param')} {error.get('message')}"
+        expect("message" in text.lower(), f"{name}: the error does not name messages: {text!r:.80}")
 
 
 @check("fault/unknown-model")

@@ -37,8 +37,8 @@ def stream_of(target: Target, name: str) -> Exchange:
 def has_events(exchange: Exchange) -> Exchange:
     """The exchange. Raises ``Failed`` if its status is not 200, or if it held no event."""
     if exchange.status != 200:
-        said = f": {error_message(exchange.body)}" if exchange.body else ""
-        raise Failed(f"the status is {exchange.status or 'missing'}{said}{in_brackets(exchange.problem)}")
+        message = f": {error_message(exchange.body)}" if exchange.body else ""
+        raise Failed(f"the status is {exchange.status or 'missing'}{message}{in_brackets(exchange.problem)}")
     if not exchange.events:
         raise Failed(f"no event came{in_brackets(exchange.problem)}: {exchange.body[:80]!r}")
     return exchange
@@ -55,8 +55,8 @@ def is_event_stream(exchange: Exchange) -> None:
 
 def is_not_cached(exchange: Exchange) -> None:
     """Caches are told to keep nothing."""
-    said = exchange.header("cache-control") or ""
-    expect(re.search(r"no-cache|no-store", said, re.IGNORECASE), f"Cache-Control is {said!r}")
+    header = exchange.header("cache-control") or ""
+    expect(re.search(r"no-cache|no-store", header, re.IGNORECASE), f"Cache-Control is {header!r}")
 
 
 def is_utf8(exchange: Exchange) -> None:
@@ -80,8 +80,10 @@ def ends_with_blank_line(exchange: Exchange) -> None:
 @check("head/status-200")
 def head_status_200(target: Target) -> None:
     exchange = target.get("base")
-    said = f": {error_message(exchange.body)}" if exchange.status >= 400 else ""
-    expect(exchange.status == 200, f"the status is {exchange.status or 'missing'}{said}{in_brackets(exchange.problem)}")
+    message = f": {error_message(exchange.body)}" if exchange.status >= 400 else ""
+    expect(
+        exchange.status == 200, f"the status is {exchange.status or 'missing'}{message}{in_brackets(exchange.problem)}"
+    )
 
 
 @check("head/content-type")
@@ -120,8 +122,8 @@ def head_last_chunk(target: Target) -> None:
 @check("head/no-close-with-chunks")
 def head_no_close_with_chunks(target: Target) -> None:
     exchange = stream_of(target, "base")
-    said = (exchange.header("connection") or "").lower()
-    expect(exchange.framing != "chunked" or "close" not in said, "Connection: close stands beside chunked")
+    header = (exchange.header("connection") or "").lower()
+    expect(exchange.framing != "chunked" or "close" not in header, "Connection: close stands beside chunked")
 
 
 @check("head/http-1.0")
@@ -190,10 +192,10 @@ def head_cache_control(target: Target) -> None:
 @check("head/x-accel-buffering")
 def head_x_accel_buffering(target: Target) -> None:
     exchange = stream_of(target, "base")
-    said = exchange.header("x-accel-buffering")
-    if said is None and "nginx" in (exchange.header("server") or "").lower():
+    header = exchange.header("x-accel-buffering")
+    if header is None and "nginx" in (exchange.header("server") or "").lower():
         raise Skipped("nginx, which is in front, takes the header out")
-    expect(said == "no", f"X-Accel-Buffering is {said!r}")
+    expect(header == "no", f"X-Accel-Buffering is {header!r}")
 
 
 @check("head/incremental")
@@ -251,8 +253,8 @@ def head_preflight(target: Target) -> None:
 
 @check("head/cors-on-stream")
 def head_cors_on_stream(target: Target) -> None:
-    said = stream_of(target, "origin").header("access-control-allow-origin")
-    expect(said in ("*", "http://page.example"), f"Access-Control-Allow-Origin is {said!r}")
+    header = stream_of(target, "origin").header("access-control-allow-origin")
+    expect(header in ("*", "http://page.example"), f"Access-Control-Allow-Origin is {header!r}")
 
 
 @check("head/one-of-each")
