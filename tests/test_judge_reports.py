@@ -311,7 +311,7 @@ def judge(*words: str, env: dict[str, str] | None = None) -> subprocess.Complete
         (["decoder", "--only-failed", "README.md", "--", *GOOD], "is not JSON"),
         (["decoder", "--json", "/no/such/folder/x", "eol/lf", "--", *GOOD], "cannot be written"),
         (["decoder", "--colour", "--", *GOOD], "unrecognized arguments"),
-        (["decoder", "--timeout", "0", "--", *GOOD], "must be more than 0"),
+        (["decoder", "--timeout", "0", "--", *GOOD], "must be from 0.001"),
         (["server", "http://127.0.0.1:9/v1", "--model", "m"], "nothing answers at 127.0.0.1:9"),
         (["server", "--model", "m"], "name one URL"),
         (["server", "http://127.0.0.1:9/v1"], "--model is missing"),
@@ -584,7 +584,8 @@ def test_ending_the_judge_ends_the_program_under_test(tmp_path: Path, numbers: l
             assert wait_for(lambda: list(tmp_path.iterdir()))
             for number in numbers:
                 process.send_signal(number)
-            assert process.wait(timeout=60) in {128 + number for number in numbers} | {130}
+            # A last signal may come when the judge has ended its run, and is about to exit: to a shell it is the same.
+            assert process.wait(timeout=60) in {130, *(128 + n for n in numbers), *(-n for n in numbers)}
         finally:
             process.kill()
     for file in tmp_path.iterdir():

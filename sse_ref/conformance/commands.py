@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sse_ref.conformance import looking, programs, reference, runs, servers
+from sse_ref.conformance import looking, programs, runs, servers
 from sse_ref.conformance.corpus import DEFAULT_PROFILE, LEVELS, PROFILES, TARGETS
 from sse_ref.conformance.reports import COMMAND
 from sse_ref.conformance.verdicts import UsageError
@@ -93,6 +93,8 @@ def _catch_signals() -> dict[int, Any]:
 
 def judge_ourselves(options: argparse.Namespace) -> int:
     """Judge our own decoder, encoder, client and server, and say so for each."""
+    from sse_ref.conformance import reference  # here: it loads a server and a client, which no other command needs
+
     me = [sys.executable, "-m", "sse_ref.conformance.reference"]
     root = str(Path(__file__).parents[2])
     os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
