@@ -31,6 +31,9 @@ With the scores 1.0, 0.5 and -1.0, for example, the probabilities are
     T = 0.2    0.92   0.08   0.00
     T = 0      1      0      0
 
+**Choices.** With ``n`` of them the model answers ``n`` times, with another draw for each, and the choices take turns, one
+piece each, as a real server makes them side by side. At temperature 0 they are all the same.
+
 **Stop strings** end the text before them, and may begin in one token and end in another. So text that may be the beginning
 of one is held back, until it is certain: for the stop string "END", of "the E" the text layer gives "the " and holds "E".
 How much is held is known at each character by the matching of Knuth, Morris and Pratt, which looks at each character once.

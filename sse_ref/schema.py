@@ -22,6 +22,17 @@ and then by type
 Other keywords (not, if, dependentSchemas) are ignored. A recursive schema ends because below a depth of four only required
 members are written, and of several options the last is taken.
 
+An example: for this schema
+
+    {"type": "object", "required": ["city"], "properties": {"city": {"enum": ["Oslo", "Rome"]},
+                                                            "days": {"minimum": 1, "maximum": 3, "type": "integer"}}}
+
+    object       the names: city is required, days is optional, and there is room for both
+      city       one of the enum                                   "Oslo"
+      days       the multiples of 1 from 1 on that fit: 1, 2, 3    2
+
+and the text is ``{"city": "Oslo", "days": 2}``. Which of the possible values it is depends on the seed alone.
+
 **What it may cost.** A schema comes from a stranger, and a few kilobytes of one can ask for gigabytes: an enum of long
 constants in an array of ten thousand elements; a reference to an object of references to an object of references. A limit
 for the depth or for the number of calls would not help, because a single step can copy a large part of the schema. So two

@@ -36,6 +36,11 @@ has begun to cost. After a connection that failed, and after 408, 409, 429 and 5
 server says ``X-Should-Retry: false`` or asks for a wait of more than a minute. The wait is what the server asks for, or half
 a second that doubles with each attempt, shortened at random so that clients do not come back all at once.
 
+**Closing from another thread.** The thread that iterates waits in a read; the one that closes shuts the connection down, and
+the read returns. Which of the two is faster is open, so both may find the other at work: a lock tells ``close`` whether
+somebody is reading, and whoever reads looks at ``closing`` before it calls an end a cut. The outcome is ``cancelled`` unless
+the stream had ended before.
+
 **What is timed.** The time to first token counts from sending the request to the first piece with something in it: the
 chunk that gives the role comes as soon as the server has accepted the request, and says nothing of the model. The gaps are
 the times between pieces. Pieces that came in one read have no gap: that is how a proxy that collects events shows.

@@ -10,6 +10,14 @@ Two streams, so that a pipe gets the answer and nothing else:
 
     exit status    0 complete    1 any other outcome    2 nothing could be sent    130 Ctrl-C    141 the reader has gone
 
+The line of times, after a stream of 139 tokens:
+
+    0.30 s to the first token, 30.0 tokens/s, finish reason stop, 8 + 139 tokens
+
+    0.30 s           from sending the request to the first piece with something in it
+    30.0 tokens/s    tokens after the first, over the time since the first: the pace, without the wait before it
+    8 + 139          tokens of the prompt and of the answer, as the server counts them
+
 An API key comes from an environment variable, not from an option: options can be read by every user of the machine. It is
 never printed, and neither is a password in a URL, which is why such a URL is refused.
 """

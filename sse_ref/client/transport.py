@@ -32,6 +32,11 @@ Why it is not left to ``http.client``: this body is cut, its last chunk never ca
     step     a head, or the body of an error, must be whole within ``idle``, however slowly it trickles
     total    the whole call, from its beginning
 
+    connecting    idle, for each address of the host       idle passed: the next address is tried, or it is a timeout
+    TLS           idle
+    head          idle and step                            1xx responses begin the step anew
+    body          idle
+
 The call also knows the connection in use or being made, so that another thread can end the wait in any state.
 
 **Redirects** (RFC 9110, 15.4) are followed where nothing is changed by it:

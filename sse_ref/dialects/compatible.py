@@ -24,6 +24,14 @@ show why: two of them merged into one would be a call that no model made. A frag
 where services send no index, or the same for all, to the call with its id; without an id, to the call that is open. If the
 arguments of a call turn out to be two JSON values, two calls were merged, and the stream is a ``ProtocolError``.
 
+    index    id           the fragment belongs to
+    new      new          a call that begins
+    known    same, none   the call with this index
+    known    another      the call with this id, or one that begins: the service gives all the same index (a warning)
+    none     known        the call with this id
+    none     new          a call that begins
+    none     none         the last call, unless both have a name: then one that begins
+
 An answer must not end open either: a call without a name is an error, and a call whose arguments never came has none, which
 is written ``{}``.
 """

@@ -32,6 +32,10 @@ error before the stream is an HTTP status with ``{"error":{"message":...,"type":
 stream the status is already sent, so the same object is the data of an event, and the end. ``[DONE]`` is no part of the
 event stream format: it is the data of an event, compared for equality.
 
+Unstreamed, the same answer is one object, in which each choice has a message in place of its deltas:
+
+    {... "choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{...}}
+
 The stream comes first below, read and written; then the whole answer, requests, models, errors. What other services make of
 this wire is read in ``compatible.py``.
 """

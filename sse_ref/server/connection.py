@@ -42,6 +42,10 @@ On the wire, the answer to a prompt for a stream is
 with a request. It is closed in order, by reading on for a moment, because closing with unread bytes makes the kernel reset
 the connection, and the client would lose the answer that says what was wrong.
 
+    kept      any answer to a request that was read to its end, errors too; a stream that ended with its last chunk
+    closed    an error before the end of the body; ``Connection: close`` in the request; HTTP/1.0 unless it asks otherwise;
+              a stream of HTTP/1.0, which ends by closing; a fault; a client that disconnected
+
 **A stream** is chunked or, for HTTP/1.0, ended by closing. It never says ``Connection: close``: with it, several clients
 take a cut stream for a finished one. Its first event travels with the head, in one send. If the server itself fails in the
 middle, the last chunk is left out, so that the client's HTTP layer sees the cut.

@@ -32,6 +32,13 @@ Two streams at two tokens a second, the second asked for 0.2 s later, and a hear
 
 Between these times the loop sleeps in one ``select``, however many streams there are.
 
+**What holds** at the end of each turn, for every connection in ``entries``:
+
+    its socket is registered with the selector, and no other socket of a connection is
+    it has one valid timer, or stands in ``ready``, or waits for room under the timer of ``stall_timeout``
+    ``stream.sent`` is the last write that went out whole, so that the journal never counts bytes that are still here
+    if ``unsent`` is set, no other byte is sent: neither a heartbeat nor a farewell goes into the middle of a write
+
 **Room.** ``send`` takes what the socket has room for. The rest stays here, and the socket is watched until it can be written
 again; meanwhile the model is not asked for more, and after ``stall_timeout`` without room the stream is dropped. So a peer
 that does not read costs the bytes of one write, and holds nobody else up.
