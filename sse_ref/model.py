@@ -90,7 +90,12 @@ def tokenize(text: str) -> Iterator[bytes]:
 
 
 def count_tokens(prompt: Prompt) -> int:
-    """The number of prompt tokens: those of the messages, and four for what marks each message's role and end."""
+    """The number of prompt tokens: those of the messages, and four for what marks each message's role and end.
+
+    >>> from sse_ref.pieces import Message
+    >>> count_tokens(Prompt("toy", (Message("user", "Hi there"),)))
+    6
+    """
     count = 4 * len(prompt.messages)
     for message in prompt.messages:
         for match in _TOKEN.finditer(message.text):  # one by one: a call for megabytes would hold other threads up

@@ -31,6 +31,10 @@ Only the finish reason of every choice that began proves it:
 The second row is there because services exist that never send a last event. In the third row HTTP contradicts: a usage, or
 another choice, may have been on its way.
 
+An error, too, may come in two ways: as an event that the dialect reads, or outside of events, where a proxy or a crashed
+server wrote a line of JSON into the body. To a decoder that line is an unknown field. So the end of a body that seems cut is
+searched for it, and the stream is an ``api_error`` with its message.
+
 **When is a request sent again?** Only before the first byte of an answer has come, because a model that has begun to speak
 has begun to cost. After a connection that failed, and after 408, 409, 429 and 5xx, as the providers' own SDKs do, unless the
 server says ``X-Should-Retry: false`` or asks for a wait of more than a minute. The wait is what the server asks for, or half
@@ -117,7 +121,13 @@ class _Growing:
 
 
 class ToolCall:
-    """A tool call as far as it has come: ``name`` and ``id`` as text, "" while they are missing."""
+    """A tool call as far as it has come: ``name`` and ``id`` as text, "" while they are missing.
+
+    >>> call = ToolCall("get_weather", "call_1")
+    >>> call._arguments.add('{"city": "Os')
+    >>> call.arguments, call.partial_arguments
+    ('{"city": "Os', {'city': 'Os'})
+    """
 
     def __init__(self, name: str, id: str) -> None:
         self.name = name
@@ -136,7 +146,11 @@ class ToolCall:
 
 
 class Choice:
-    """One of the answers, as far as it has come; ``finish_reason`` is None until it ends."""
+    """One of the answers, as far as it has come; ``finish_reason`` is None until it ends.
+
+    >>> Choice().text, Choice().finish_reason
+    ('', None)
+    """
 
     def __init__(self) -> None:
         self._texts = {kind: _Growing() for kind in (Text, Reasoning, Refusal)}
@@ -294,9 +308,11 @@ class ChatStream:
     # ---- Reading ----
 
     def __iter__(self) -> Iterator[Piece]:
+        """The stream itself: it can be read once."""
         return self
 
     def __next__(self) -> Piece:
+        """The next piece, as soon as it has come."""
         with self._in_hand:
             return next(self._pieces)
 
@@ -304,6 +320,7 @@ class ChatStream:
         return self
 
     def __exit__(self, *exception: object) -> None:
+        """Close the connection, if the stream has not ended."""
         self.close()
 
     def close(self) -> None:
@@ -497,7 +514,11 @@ class ChatStream:
 
 
 def _retry_wait(headers: Any, attempt: int) -> float | None:
-    """Seconds to wait before retrying; None if the server forbids it or asks for more than ``MAX_RETRY_AFTER``."""
+    """Seconds to wait before retrying; None if the server forbids it or asks for more than ``MAX_RETRY_AFTER``.
+
+    >>> _retry_wait({"Retry-After": "2"}, 1), _retry_wait({"Retry-After": "3600"}, 1)
+    (2.0, None)
+    """
     if headers.get("X-Should-Retry") == "false":
         return None
     wait = _number(headers.get("Retry-After-Ms"))
@@ -511,7 +532,11 @@ def _retry_wait(headers: Any, attempt: int) -> float | None:
 
 
 def _number(text: str | None) -> float | None:
-    """A number of seconds in a header: digits, perhaps with a fraction."""
+    """A number of seconds in a header: digits, perhaps with a fraction; None for anything else, a date for example.
+
+    >>> _number("1.5"), _number("Fri, 27 Nov 2026 12:00:00 GMT")
+    (1.5, None)
+    """
     return float(text) if text is not None and re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text.strip()) else None
 
 

@@ -18,6 +18,11 @@ The line of times, after a stream of 139 tokens:
     30.0 tokens/s    tokens after the first, over the time since the first: the pace, without the wait before it
     8 + 139          tokens of the prompt and of the answer, as the server counts them
 
+    --wire      every byte with its time: reads, chunks, lines, events       for seeing what streaming is
+    --events    each event as a line of JSON                                 for scripts that follow a stream
+    --json      one object at the end                                        for scripts that want the result
+    --stats     a second line: median, 95% and longest gap between pieces    for seeing a proxy that collects events
+
 An API key comes from an environment variable, not from an option: options can be read by every user of the machine. It is
 never printed, and neither is a password in a URL, which is why such a URL is refused.
 """
@@ -40,6 +45,8 @@ from sse_ref.pieces import Message, Prompt
 
 __all__ = ["main"]
 
+SECONDS = between(float, 0.001)
+SHOWN = "(default: %(default)s)"
 EXAMPLES = """\
 examples:
   python -m sse_ref.client "Tell me a story"                  against python -m sse_ref.server
@@ -190,25 +197,14 @@ def _parser() -> argparse.ArgumentParser:
     add("--max-tokens", type=between(int, 1), metavar="N", help="end after N tokens")
     add("--temperature", type=between(float, 0), metavar="T")
     add("--seed", type=int, metavar="N")
-    add(
-        "--timeout",
-        type=between(float, 0.001),
-        default=60.0,
-        metavar="S",
-        help="silence to give up after, in seconds (default: %(default)s)",
-    )
-    add(
-        "--total-timeout",
-        type=between(float, 0.001),
-        metavar="S",
-        help="limit for the whole answer, in seconds (default: none)",
-    )
+    add("--timeout", type=SECONDS, default=60.0, metavar="S", help=f"the longest silence, in seconds {SHOWN}")
+    add("--total-timeout", type=SECONDS, metavar="S", help="limit for the whole answer, in seconds (default: none)")
     add(
         "--retries",
         type=between(int, 0),
         default=2,
         metavar="N",
-        help="attempts after the first, before any answer (default: %(default)s)",
+        help=f"attempts after the first, before any answer {SHOWN}",
     )
     add("--api-key-env", metavar="NAME", help="environment variable that holds the API key")
     shown = parser.add_mutually_exclusive_group()

@@ -33,6 +33,9 @@ So a cut in the middle of an event looks like this, where the second connection 
     id: 2
     da                  <- cut
 
+The reconnection time is set by ``retry`` fields, in milliseconds, as soon as the line has come, also in a block that
+dispatches nothing. It stays for all connections after it.
+
 Between two connections the source waits for the reconnection time, never less than a tenth of a second: a server that ends
 every body at once must not be asked without pause. After several failures in a row the wait doubles, up to a minute or the
 reconnection time, whichever is longer (9.2.3 leaves this to the client). An event, or a body that ends in order, ends the
@@ -128,6 +131,7 @@ class EventSource:
         self._call = HTTPCall(timeout, url=url)
 
     def __iter__(self) -> Iterator[ServerSentEvent]:
+        """Yield the events of one connection after the other, until the source is closed. Iterate it once."""
         failures = 0
         closing = self._call.closing
         try:
@@ -212,7 +216,12 @@ class EventSource:
             response.close()
 
     def _wait(self, failures: int) -> float:
-        """Seconds until the next attempt: never fewer than asked for, more after several failures."""
+        """Seconds until the next attempt: never fewer than the server asks for, more after several failures.
+
+        >>> source = EventSource("http://127.0.0.1/events", reconnection_time=3000)
+        >>> [source._wait(failures) for failures in (0, 1, 2, 3)]
+        [3.0, 3.0, 6.0, 12.0]
+        """
         seconds = (
             min(self.reconnection_time, 10**15) / 1000
         )  # milliseconds of any number of digits; these are 30,000 years

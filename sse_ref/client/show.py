@@ -21,6 +21,9 @@ With ``--wire`` all of it can be seen, with the time since the request and since
         \n
         = event: message, 189 characters of data
 
+Each line of the stream is shown with its end visible. A line that a chunk leaves open ends in three dots, and its rest
+begins with them, so that an event that was cut in two can be seen.
+
 What a server says may hold anything: a terminal gets printable characters only, and an encoding that lacks one gets "?". An
 output that takes no more, because it is full or its reader has gone, ends the stream, and so the model's work.
 """
@@ -104,7 +107,11 @@ class Show(Watcher):
 
 
 def printable(text: str) -> str:
-    """Text that does nothing to a terminal but be shown."""
+    """Text that does nothing to a terminal but be shown.
+
+    >>> printable("red: \\x1b[31m")
+    'red: \ufffd[31m'
+    """
     return re.sub(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
@@ -149,11 +156,7 @@ class ShowJson(Show):
 
 
 class ShowWire(ShowEvents):
-    """Prints every byte of the answer with its time: reads, chunks, lines, dispatches.
-
-    Each line of the stream is shown with its end visible. A line that a chunk leaves open ends in three dots, and its rest
-    begins with them.
-    """
+    """Prints every byte of the answer with its time: reads, chunks, lines, dispatches."""
 
     def __init__(self, *, colour: bool) -> None:
         super().__init__()

@@ -39,6 +39,9 @@ Why it is not left to ``http.client``: this body is cut, its last chunk never ca
 
 The call also knows the connection in use or being made, so that another thread can end the wait in any state.
 
+A limit that passes is a ``StreamTimeout``, which names it. A connection that breaks while the head or the body comes is
+``Truncated``; before the first byte of a response it is the ``OSError`` of the socket, and the caller may try again.
+
 **Redirects** (RFC 9110, 15.4) are followed where nothing is changed by it:
 
     GET     301, 302, 303, 307, 308     headers that may hold a key stay behind if the origin changes
@@ -100,6 +103,9 @@ class HTTPCall:
     ``idle`` is the limit for each silence, ``total`` for the whole (seconds; None: no limit). ``cancel`` ends the wait from
     another thread, in any state: from the connection's first packet through the TLS handshake to the last byte of the
     body. Only the look-up of a host's name cannot be ended.
+
+    >>> HTTPCall(5.0).next_wait(), HTTPCall(None).next_wait()
+    (5.0, None)
     """
 
     def __init__(self, idle: float | None, total: float | None = None, *, url: str = "") -> None:
@@ -214,9 +220,11 @@ class _TimedReader(io.RawIOBase):
         self.call = call
 
     def readable(self) -> bool:
+        """Asked by ``io.BufferedReader``."""
         return True
 
     def readinto(self, buffer: Any) -> int:
+        """Read what there is, within the call's limits. Raises ``StreamTimeout``."""
         assert self.call.sock is not None
         self.call.sock.settimeout(self.call.next_wait())
         try:
@@ -237,6 +245,7 @@ class _HeadReader(io.BufferedReader):
     begun = False
 
     def readline(self, limit: int | None = -1, /) -> bytes:
+        """A line. Raises ``ConnectionResetError`` for one that the end of the connection cuts."""
         line = super().readline(limit)
         cut = not line.endswith(b"\n") and len(line) != limit
         if cut and (line or self.begun):  # before the first byte it is no cut, and ``http.client`` says so
@@ -288,6 +297,7 @@ def _connections(kind: Any, call: HTTPCall) -> Callable[..., Any]:
     """What ``do_open`` makes connections with."""
 
     def connect(host: str, *args: Any, **options: Any) -> Any:
+        """A connection that can be cancelled, and whose responses are read within the call's limits."""
         call.peer = host
         connection = kind(host, *args, **options)
         connection._create_connection = call.connect
@@ -316,6 +326,7 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows 307 and 308 with method and body; never turns a POST into a GET, and never takes a key to another host."""
 
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
+        """The request to send to ``newurl``; None if the redirect is not followed: then it is an HTTP error."""
         if req.get_method() != "GET" and code not in (307, 308):
             return None
         check_port(newurl)
@@ -335,7 +346,11 @@ HARMLESS_HEADERS = {"accept", "cache-control", "last-event-id", "user-agent"}
 
 
 def harmless(headers: Mapping[str, str]) -> dict[str, str]:
-    """The headers that may go to another host than the one they were meant for."""
+    """The headers that may go to another host than the one they were meant for.
+
+    >>> harmless({"Accept": "text/event-stream", "Authorization": "Bearer secret"})
+    {'Accept': 'text/event-stream'}
+    """
     return {name: value for name, value in headers.items() if name.lower() in HARMLESS_HEADERS}
 
 
@@ -345,7 +360,12 @@ def check_port(url: str) -> None:
 
 
 def check_headers(headers: Mapping[str, str]) -> None:
-    """Raise ``ValueError`` for a header that HTTP cannot carry. Its value, which may be a key, is not shown."""
+    """Raise ``ValueError`` for a header that HTTP cannot carry. Its value, which may be a key, is not shown.
+
+    >>> check_headers({"X": "two\\nlines"})
+    Traceback (most recent call last):
+    ValueError: the header 'X' cannot be sent: a name or value has a character that HTTP does not allow
+    """
     for name, value in headers.items():
         if not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or not re.fullmatch(
             r"[\t\x20-\x7e\x80-\xff]*", value
@@ -412,7 +432,11 @@ class Watcher:
 
 
 def bytes_at_once(max_event_size: int | None) -> int:
-    """How many bytes to read at once, so that what is made of them is little beside the largest event."""
+    """How many bytes to read at once, so that what is made of them is little beside the largest event.
+
+    >>> bytes_at_once(None), bytes_at_once(32 * 1024)
+    (65536, 1024)
+    """
     return READ_SIZE if max_event_size is None else max(1, min(READ_SIZE, max_event_size // 32))
 
 
@@ -560,7 +584,11 @@ def read_error_body(response: Response) -> bytes:
 
 
 def reason_of(error: BaseException) -> str:
-    """The words of an error, without numbers and brackets."""
+    """The words of an error, without numbers and brackets.
+
+    >>> reason_of(ConnectionRefusedError(111, "Connection refused"))
+    'Connection refused'
+    """
     cause = getattr(error, "reason", error)
     text = getattr(cause, "strerror", None) or str(cause) or type(cause).__name__
     return str(text)

@@ -254,13 +254,9 @@ def _judge_pipe(
         _programs(command, options.persistent, timeout, measured) as program,
         _programs(command, options.persistent, LONGER * timeout, measured) as patient_program,
     ):
-        program_features = programs.ask_features(program(), probe, known)
-        features = program_features["features"] - without
-        run.name, run.version, run.features = (
-            options.name or program_features["name"],
-            program_features["version"],
-            sorted(features),
-        )
+        hello = programs.ask_features(program(), probe, known)
+        features = hello["features"] - without
+        run.name, run.version, run.features = options.name or hello["name"], hello["version"], sorted(features)
         one, patient = (functools.partial(_one, judge, made, features) for made in (program, patient_program))
         jobs = options.jobs or (1 if options.persistent else cores())
         run.results = run_vectors(vectors, one, patient, jobs, progress)

@@ -31,5 +31,9 @@ DEFAULT = next(iter(DIALECTS))
 
 
 def dialect_at(path: str) -> Dialect | None:
-    """The dialect that serves a path; None if none does."""
+    """The dialect that serves a path; None if none does.
+
+    >>> dialect_at("/v1/models").name, dialect_at("/")
+    ('openai', None)
+    """
     return next((dialect for dialect in DIALECTS.values() if dialect.serves(path)), None)

@@ -33,6 +33,8 @@ from sse_ref.server.settings import Settings
 
 __all__ = ["main"]
 
+NUMBER, SHARE = between(float, 0), between(float, 0, 1)
+DEFAULT = "(default: %(default)s)"
 EXAMPLES = """\
 examples:
   python -m sse_ref.server                          on port 8000, at a pace that can be read along
@@ -117,50 +119,15 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--host", default="127.0.0.1", help="address to bind to (default: %(default)s, this machine only)")
-    add("--port", type=between(int, 0, 65535), default=8000, help="port, 0 for any free one (default: %(default)s)")
-    add(
-        "--ttft",
-        type=between(float, 0, 1e9),
-        default=0.3,
-        metavar="S",
-        help="seconds to the first token (default: %(default)s)",
-    )
-    add(
-        "--tps",
-        type=between(float, 0, 1e9),
-        default=30,
-        metavar="N",
-        help="tokens per second, 0 for no pace (default: %(default)s)",
-    )
-    add(
-        "--jitter",
-        type=between(float, 0, 1),
-        default=0.0,
-        metavar="F",
-        help="unevenness of the pace, 0 to 1 (default: %(default)s)",
-    )
-    add(
-        "--heartbeat",
-        type=between(float, 0, 1e9),
-        default=15.0,
-        metavar="S",
-        help="silence before a comment is sent (default: %(default)s)",
-    )
+    add("--port", type=between(int, 0, 65535), default=8000, help=f"port, 0 for any free one {DEFAULT}")
+    add("--ttft", type=NUMBER, default=0.3, metavar="S", help=f"seconds to the first token {DEFAULT}")
+    add("--tps", type=NUMBER, default=30, metavar="N", help=f"tokens per second, 0 for no pace {DEFAULT}")
+    add("--jitter", type=SHARE, default=0.0, metavar="F", help=f"unevenness of the pace, 0 to 1 {DEFAULT}")
+    add("--heartbeat", type=NUMBER, default=15.0, metavar="S", help=f"silence before a heartbeat is sent {DEFAULT}")
     add("--api-key", metavar="K", help="answer only requests that carry this key")
-    add(
-        "--max-streams",
-        type=between(int, 1, 1e9),
-        default=2048,
-        metavar="N",
-        help="more than that get 429 (default: %(default)s)",
-    )
-    add(
-        "--allow-host",
-        action="append",
-        default=[],
-        metavar="NAME",
-        help="answer requests for this host name too, which a proxy passes on; on loopback all others get 421",
-    )
+    add("--max-streams", type=between(int, 1), default=2048, metavar="N", help=f"more than that get 429 {DEFAULT}")
+    host = "answer requests for this host name too, which a proxy passes on; on loopback all others get 421"
+    add("--allow-host", action="append", default=[], metavar="NAME", help=host)
     add("--show-wire", action="store_true", help="print every byte that is sent")
     add("--quiet", action="store_true", help="no line for each stream")
     return parser.parse_args(arguments)

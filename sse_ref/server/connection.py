@@ -50,6 +50,10 @@ the connection, and the client would lose the answer that says what was wrong.
 take a cut stream for a finished one. Its first event travels with the head, in one send. If the server itself fails in the
 middle, the last chunk is left out, so that the client's HTTP layer sees the cut.
 
+**A whole answer** goes the same way as a stream, as one write that is due with its last token: so it comes no earlier than
+the stream would end, and a fault breaks it, too. It is made in the request's thread, which looks now and then whether the
+client is still there.
+
 **Two headers** keep proxies from collecting events: ``Cache-Control: no-transform`` forbids compression, and nginx obeys
 ``X-Accel-Buffering: no``. Error texts are ours alone: an error that quotes the request can carry a script to a browser.
 
@@ -130,7 +134,11 @@ KINDS = {status: kind for kind, status in STATUSES.items()}
 
 @dataclass
 class Shared:
-    """What all connections of one server have in common. ``show`` is told of bytes that were sent, None: nobody asks."""
+    """What all connections of one server have in common.
+
+    ``slots`` are the places for open streams. ``show`` is called with a connection and the bytes that it was sent, None if
+    nobody wants to see them. ``on_loopback``: only requests for this machine are served.
+    """
 
     settings: Settings
     journal: Journal

@@ -40,6 +40,10 @@ and they differ in who can know:
     cut       HTTP: the connection closes in the middle of an event, and the last chunk is missing
     end       only who counts finish reasons: the last chunk comes, and the answer is not whole
     stall     nobody: it looks like a slow model, until a timeout, because no heartbeat comes either
+
+``split`` cuts an event into several writes, two milliseconds apart, so that a client reads parts of events, and of
+characters. Each part is a chunk of its own. Nothing may come between the parts, no heartbeat and no farewell: they are
+``open`` writes.
 """
 
 from __future__ import annotations
@@ -82,7 +86,11 @@ class CutAsAsked(Exception):
 
 
 class Fault(NamedTuple):
-    """What goes wrong with one answer after ``at`` tokens: a name in ``FAULTS``, "" for nothing."""
+    """What goes wrong with one answer after ``at`` tokens: a name in ``FAULTS``, "" for nothing.
+
+    >>> Fault("cut", at=3).is_due(3), Fault("cut", at=3).is_due(4)
+    (False, True)
+    """
 
     name: str = ""
     at: int = 5
@@ -137,7 +145,11 @@ class Delivery:
 
     @classmethod
     def read(cls, fields: Mapping[str, str], settings: Settings) -> Delivery:
-        """Raises ``RequestError`` naming the field that is wrong."""
+        """Read the fields of an address. Raises ``RequestError`` naming the field that is wrong.
+
+        >>> Delivery.read({"fault": "cut", "tps": "20"}, Settings()).tps
+        20.0
+        """
         fault = fields.get("fault", "")
         if "fault" in fields and fault not in FAULTS:
             raise RequestError("bad_request", f"fault must be one of {', '.join(FAULTS)}", param="fault")
@@ -167,6 +179,11 @@ class Pace:
 
     ``due`` is the due time of the newest piece that was pulled, ``tokens`` are all tokens so far, ``skipped`` those of them
     that are not sent. ``on_failure`` is called if the model fails.
+
+    >>> from sse_ref.pieces import Text
+    >>> pace = Pace(Delivery(ttft=2, tps=4, jitter=0, heartbeat=15), 1, lambda: None)
+    >>> [(piece.text, pace.due) for piece in pace.timed([Text("a"), Text(" b"), Text(" c")])]
+    [('a', 2.0), (' b', 2.25), (' c', 2.5)]
     """
 
     def __init__(self, delivery: Delivery, choices: int, on_failure: Callable[[], None]) -> None:
@@ -219,12 +236,20 @@ WHOLE = Framing(bytes, b"", whole=True)
 
 
 def write_event(event: ServerSentEvent) -> bytes:
-    """The bytes of an event; its type is left out if it is "message"."""
+    """The bytes of an event; its type is left out if it is "message".
+
+    >>> write_event(ServerSentEvent("hi", id="7"))
+    b'id: 7\\ndata: hi\\n\\n'
+    """
     return encode_event(event.data, event=None if event.event == "message" else event.event, id=event.id or None)
 
 
 def split_up(payload: bytes, size: int) -> list[bytes]:
-    """Parts of at most ``size`` bytes; all in one if that is 0."""
+    """Parts of at most ``size`` bytes; all in one if that is 0.
+
+    >>> split_up(b"data: hi", 5)
+    [b'data:', b' hi']
+    """
     return [payload[at : at + size] for at in range(0, len(payload), size)] if size else [payload]
 
 
@@ -275,6 +300,13 @@ def deliver(
     are made, and not sent.
 
     Raises what the first write raises: ``ModelFailure``, ``SchemaError``, ``RequestError``.
+
+    >>> from sse_ref.pieces import Message, Text
+    >>> prompt = Prompt("toy-echo", (Message("user", "a b"),))
+    >>> text = lambda pieces: (piece.text.encode() for piece in pieces if isinstance(piece, Text))
+    >>> stream = deliver(prompt, Delivery(ttft=1, tps=2, jitter=0, heartbeat=15), text, CHUNKED)
+    >>> [(write.due, write.payload) for write in [stream.next, *stream.writes]]
+    [(1.0, b'1\\r\\na\\r\\n'), (1.5, b'2\\r\\n b\\r\\n'), (1.5, b'0\\r\\n\\r\\n')]
     """
     pace = Pace(delivery, prompt.n, on_failure)
     pieces = pace.timed(Fault(delivery.fault, delivery.at).fail(generate(prompt)))

@@ -142,7 +142,11 @@ class Record:
 
 
 def json_or_text(body: str | bytes) -> Any:
-    """Parse JSON; return the text unchanged if it is not JSON or cannot be written again (NaN, 1e999)."""
+    """Parse JSON; return the text unchanged if it is not JSON or cannot be written again (NaN, 1e999).
+
+    >>> json_or_text(b'{"n": 1}'), json_or_text(b'{"n": NaN}')
+    ({'n': 1}, '{"n": NaN}')
+    """
     with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(body)
         to_json(value).encode()

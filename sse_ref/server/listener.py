@@ -10,6 +10,10 @@ In its place runs ours. Life and end of a server:
     serve_forever()     the loop turns
     shutdown()          from any thread, or a signal handler: every stream gets an error and its end, every socket is closed
     server_close()      the port is free again
+
+Several servers may run in one process: nothing is kept outside of them, but for the model and the dialects, which keep
+nothing. The queue of the port holds a thousand connections, because a thousand clients may come at once, and five is the
+default.
 """
 
 from __future__ import annotations

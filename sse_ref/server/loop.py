@@ -52,6 +52,10 @@ run out, the connection that has rested longest: a slow client must not keep oth
 **Threads.** All of it runs in the thread of ``run``. ``hand_over``, ``settle``, ``stop`` and ``wake`` may be called from any
 other: they leave a note in a deque, and a byte in a socket pair that wakes the loop. This file knows sockets and clocks, and
 nothing of HTTP: the connections do.
+
+**What it costs.** A turn is one ``select``; each write that is due is one ``send``, one pop from the heap and one push. So
+the work grows with the writes, and not with the streams that are open and silent. The heap holds stale timers, too, and is
+cleared of them when they outnumber the connections. The README says what was measured.
 """
 
 from __future__ import annotations

@@ -37,7 +37,11 @@ EVENTS_QUERY = ("prompt", "model", "seed", "max_tokens", "drop")
 
 
 def event_prompt(fields: Mapping[str, str]) -> Prompt:
-    """The prompt of a query."""
+    """The prompt of a query. Raises ``RequestError`` for an unknown model or a wrong number.
+
+    >>> event_prompt({"prompt": "Hi", "max_tokens": "3"}).max_tokens
+    3
+    """
     model = fields.get("model", "toy")
     if model not in MODELS:
         raise unknown_model()
@@ -52,13 +56,21 @@ def unknown_model() -> RequestError:
 
 
 def read_last_event_id(header: str) -> int:
-    """The number of the last event that the client has; 0 for an id that is none of ours."""
+    """The number of the last event that the client has; 0 for an id that is none of ours.
+
+    >>> read_last_event_id("12"), read_last_event_id("no-such-id")
+    (12, 0)
+    """
     id = header.strip(" \t")
     return int(id) if is_digits(id) and len(id) < 10 else 0
 
 
 def write_events(pieces: Iterable[Piece], after: int, drop: int) -> Iterator[bytes]:
-    """The bytes of the events; those up to number ``after`` are not to be sent. ``drop`` limits the others, 0 does not."""
+    """The bytes of the events; those up to number ``after`` are not to be sent. ``drop`` limits the others, 0 does not.
+
+    >>> list(write_events([Text("a"), Text("b")], after=0, drop=1))
+    [b'retry: 1000\\nid: 1\\ndata: a\\n\\n']
+    """
     for number, event in enumerate(itertools.islice(numbered_events(pieces), after + drop if drop else None), 1):
         yield (b"retry: 1000\n" if number == after + 1 else b"") + write_event(event)
 

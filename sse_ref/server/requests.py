@@ -20,6 +20,8 @@ The address of a request has three parts:
     /fault=cut&at=3  /v1/chat/completions  ?query
     settings         path
 
+    http://127.0.0.1:8000/fault=cut&at=3/v1     as the base URL of an SDK
+
 What smuggling looks like: a proxy that obeys Content-Length forwards these bytes as one request, with a body of 47 bytes. A
 server that obeys Transfer-Encoding reads an empty body, and takes the rest for a second request, which no proxy has checked:
 
@@ -33,6 +35,9 @@ server that obeys Transfer-Encoding reads an empty body, and takes the rest for 
     GET /journal HTTP/1.1
     Host: localhost
     (blank line)
+
+Every read has a deadline: all headers must come within ``request_timeout``, and the body within the same time again, however
+slowly they trickle. A client that sends one byte now and then must not hold a thread for ever.
 
 A segment of the path with "=" in it holds settings: every SDK appends its own path to a base URL, and keeps it. A query in a
 base URL is mangled by SDKs in at least four ways. Where both say something, the query counts.
@@ -201,7 +206,11 @@ class Incoming:
 
 
 def may_hold_a_head(data: bytearray, start: int) -> bool:
-    """Whether a whole head has come, or bytes that can be no head; ``data[:start]`` is known to hold no end of one."""
+    """Whether a whole head has come, or bytes that can be no head; ``data[:start]`` is known to hold no end of one.
+
+    >>> may_hold_a_head(bytearray(b"GET / HT"), 0), may_hold_a_head(bytearray(b"GET / HTTP/1.1\\r\\n\\r\\n"), 8)
+    (False, True)
+    """
     start = max(0, start - 3)
     blank = max(data.find(b"\n\n", start), data.find(b"\n\r\n", start))
     return blank >= 0 or len(data) > MAX_LINE or CONTROL.search(data, start) is not None
@@ -234,7 +243,11 @@ def check_host(target: str, headers: Message, allowed: Collection[str]) -> None:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a name or an address is this machine's own; RFC 6761, 6.3 reserves names that end in localhost."""
+    """Whether a name or an address is this machine's own; RFC 6761, 6.3 reserves names that end in localhost.
+
+    >>> is_loopback("127.9.9.9"), is_loopback("api.localhost"), is_loopback("localhost.example.com")
+    (True, True, False)
+    """
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -269,7 +282,13 @@ def split_target(target: str) -> tuple[str, str, str]:
 
 
 def read_fields(text: str) -> dict[str, str]:
-    """The fields of a query, or of a settings segment; of several with one name the last counts."""
+    """The fields of a query, or of a settings segment; of several with one name the last counts.
+
+    Raises ``RequestError`` for more than twenty.
+
+    >>> read_fields("fault=cut&at=3&at=4")
+    {'fault': 'cut', 'at': '4'}
+    """
     try:
         return dict(urllib.parse.parse_qsl(text, keep_blank_values=True, max_num_fields=20))
     except ValueError:
@@ -285,12 +304,20 @@ def check_names(fields: Mapping[str, str], known: Collection[str]) -> None:
 
 
 def is_digits(text: str) -> bool:
-    """Whether the text is ASCII digits, and not empty."""
+    """Whether the text is ASCII digits, and not empty.
+
+    >>> is_digits("12"), is_digits("1\u0662"), is_digits("")
+    (True, False, False)
+    """
     return text.isascii() and text.isdigit()
 
 
 def read_number(fields: Mapping[str, str], name: str, default: int) -> int:
-    """A whole number of at most nine digits. Raises ``RequestError`` for anything else."""
+    """A whole number of at most nine digits; ``default`` if there is none. Raises ``RequestError`` for anything else.
+
+    >>> read_number({"at": "3"}, "at", 5), read_number({}, "at", 5)
+    (3, 5)
+    """
     text = fields.get(name, str(default))
     if not is_digits(text) or len(text) > 9:
         raise RequestError("bad_request", f"{name} must be a whole number", param=name)
@@ -298,7 +325,11 @@ def read_number(fields: Mapping[str, str], name: str, default: int) -> int:
 
 
 def read_decimal(fields: Mapping[str, str], name: str, default: float, *, most: float = 1e6) -> float:
-    """A number from 0 to ``most``, perhaps with a fraction. Raises ``RequestError`` for anything else."""
+    """A number from 0 to ``most``, perhaps with a fraction; ``default`` if there is none. Raises ``RequestError``.
+
+    >>> read_decimal({"ttft": "0.25"}, "ttft", 1.0)
+    0.25
+    """
     if name not in fields:
         return default
     text = fields[name]
