@@ -72,7 +72,7 @@ def test_wire_shows_every_byte_of_the_body() -> None:
 
 
 @pytest.mark.once
-def test_wire_does_not_wait_long_for_what_follows_the_end_mark() -> None:
+def test_wire_does_not_wait_long_for_what_follows_done() -> None:
     body = HELLO + delta(finish="stop") + b"data: [DONE]\n\n"
     with playing([head(), chunk(body), Hold()]) as server:
         result = run("hi", "--url", server.url, "--wire")

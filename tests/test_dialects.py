@@ -12,8 +12,9 @@ import pytest
 from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import DIALECTS
 from sse_ref.dialects.interface import HTTPRequest, Request
+from sse_ref.dialects.openai import ChunkReader
 from sse_ref.dialects.strict_json import to_json
-from sse_ref.errors import STATUSES, ApiError, RequestError
+from sse_ref.errors import STATUSES, ApiError, ProtocolError, RequestError
 from sse_ref.model import generate
 from sse_ref.pieces import Call, End, Message, Piece, Prompt, Text, Tool, Usage
 
@@ -177,3 +178,46 @@ def test_key_is_read_from_its_header(headers: dict[str, str], key: str | None) -
     assert CHAT.read_key(posted(headers=headers)) == key
     written = {name.lower(): value for name, value in CHAT.write_key("secret").items()}
     assert CHAT.read_key(posted(headers=written)) == "secret"
+
+
+# ---- The vendor's own chunks, read by the vendor's own reader ------------------------------------------------------------
+
+
+@pytest.mark.parametrize("options", [{}, {"model": "toy-echo"}, {"n": 3}, {"tools": TOOLS}, {"max_tokens": 4}], ids=str)
+def test_exact_reader_reads_what_the_exact_writer_writes(options: dict) -> None:
+    prompt = replace(PROMPT, **options)
+    pieces = list(generate(prompt))
+    reader = ChunkReader()
+    events = CHAT.write_stream(Request(prompt, include_usage=True), pieces, id="1", created=1)
+    read = [piece for event in events for piece in reader.read(event)]
+    assert bare(read) == bare(pieces) and read[-1] == pieces[-1]
+    assert reader.done and reader.finished
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        "",
+        "text",
+        "[]",
+        "1",
+        '{"choices": 1}',
+        '{"choices": [1]}',
+        '{"choices": [{}]}',
+        '{"choices": [{"index": 0}]}',
+        '{"choices": [{"index": 0, "delta": {"tool_calls": [{}]}}]}',
+        '{"usage": {"prompt_tokens": 1}}',
+        '{"error": "boom"}',
+    ],
+)
+def test_exact_reader_says_what_is_no_chunk(data: str) -> None:
+    with pytest.raises(ProtocolError, match="no chunk"):
+        list(ChunkReader().read(ServerSentEvent(data)))
+
+
+def test_exact_reader_gives_the_pieces_before_an_error() -> None:
+    chunk = {"choices": [{"index": 0, "delta": {"content": "a"}}], "error": {"message": "boom"}}
+    reading = ChunkReader().read(ServerSentEvent(to_json(chunk)))
+    assert next(reading) == Text("a")
+    with pytest.raises(ApiError, match="boom"):
+        next(reading)

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import re
 import signal
 import socket
-import time
 
 import pytest
 from raw import chat_request
 from terminal import ENVIRONMENT, ended, run, started, url_of
-
-from sse_ref.server.printer import Printer
 
 
 def test_server_prints_its_urls_and_a_line_to_paste() -> None:
@@ -120,24 +116,6 @@ def test_output_that_nobody_reads_holds_nothing_up(options: tuple[str, ...], num
         assert answers.count(b"data: [DONE]") == 1501 + len(words)
         server.send_signal(number)
         assert server.wait(timeout=30) == 0
-
-
-def test_what_nobody_read_is_counted() -> None:
-    taken, given = os.pipe()
-    with open(taken, "rb") as reader, open(given, "w") as writer:
-        printer = Printer(writer)
-        put = 0
-        while not printer.dropped:
-            printer.put("x" * 999 + "\n")
-            put += 1
-        kept = reader.read(1000 * (put - 1))
-        while printer.size:  # all is read: the printer is about to see it
-            time.sleep(0.001)
-        printer.put("y\n")
-        printer.close(patience=60)
-        writer.close()
-        rest = reader.read()
-    assert kept.count(b"x\n") == put - 1 and rest == b"... 1 more were not printed: nobody read them\ny\n"
 
 
 def test_rest_of_the_log_is_printed_at_the_end() -> None:

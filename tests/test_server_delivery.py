@@ -21,7 +21,7 @@ def test_events_come_one_by_one_and_none_before_its_time() -> None:
         wire.until(b"\r\n\r\n")
         for number, word in enumerate("abcdefgh"):
             wire.until(f'{word}"}}'.encode())
-            # Less one tick of the clock. How late they may be, virtual time tells (test_loop.py).
+            # Less one tick of the clock. How late they may be, virtual time tells (test_server_loop.py).
             assert time.monotonic() - sent >= 0.1 + number / 50 - 0.005
             assert b'"content"' not in wire.buffer or time.monotonic() - sent >= 0.1 + (number + 1) / 50 - 0.005
 
