@@ -127,8 +127,8 @@ def test_error_on_a_bare_line_keeps_its_message(before: bytes, end: bytes) -> No
 
 def test_bare_line_of_a_finished_answer_does_not_matter() -> None:
     complete(ask(stream(HELLO, STOP, b'{"error": "boom"}\n\n', DONE)))
-    without_end_mark = complete(ask(stream(HELLO, STOP, b'{"error": "boom"}\n\n')))
-    assert "boom" in " ".join(without_end_mark.warnings)
+    without_done = complete(ask(stream(HELLO, STOP, b'{"error": "boom"}\n\n')))
+    assert "boom" in " ".join(without_done.warnings)
 
 
 @pytest.mark.parametrize(

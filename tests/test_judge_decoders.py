@@ -420,11 +420,14 @@ def test_descendant_that_holds_the_output_open_does_not_hold_up_the_run() -> Non
         "import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'],"
         " start_new_session=True); sys.stderr.write(str(p.pid)); sys.stderr.flush(); sys.exit(3)"
     )
-    own = program(code, timeout=8.0)
-    result = judge(VECTORS["framing/empty-stream"], own, ALL)
-    own.stop()
-    assert result.verdict == "error"
-    still_running = subprocess.run(["kill", result.stderr.strip() or own.stderr.strip()])
+    for seconds in (8.0, 60.0):  # the second time if a busy machine took longer to start two programs
+        own = program(code, timeout=seconds)
+        result = judge(VECTORS["framing/empty-stream"], own, ALL)
+        own.stop()
+        assert result.verdict == "error"
+        if descendant := result.stderr.strip() or own.stderr.strip():
+            break
+    still_running = subprocess.run(["kill", descendant])
     assert still_running.returncode == 0
 
 

@@ -115,7 +115,7 @@ def test_limit_that_passes_is_an_error_and_is_tried_again() -> None:
     thread.join()
 
 
-def test_stream_that_stays_open_after_its_end_mark_is_charged_once() -> None:
+def test_stream_that_stays_open_after_its_last_event_is_charged_once() -> None:
     chunk = b'data: {"choices": []}\n\ndata: [DONE]\n\n'
     head = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
     url, thread = serve(head + b"%x\r\n%b\r\n" % (len(chunk), chunk), pause=1.5)

@@ -715,7 +715,7 @@ def test_smallest_page_streams_from_another_origin_and_stops(small_page: Page) -
     assert small_page.problems() == []
 
 
-def test_stream_that_was_read_to_its_end_mark_is_complete_for_the_server_too(visit: Open, shared: Server) -> None:
+def test_stream_that_was_read_to_its_last_event_is_complete_for_the_server_too(visit: Open, shared: Server) -> None:
     for number in range(5):
         page = visit(model="toy-echo", prompt=f"number {number}", tps=0, go=1)
         page.until(DONE)

@@ -1,12 +1,12 @@
 """Judges clients: each case starts the client once, with the URL of a hostile server.
 
 In:   a vector of the client corpus, and a command. The URL is its last argument and SSE_CONFORMANCE_URL.
-Out:  a result, by what the client printed and by what the server saw.
+Out:  a result, from the lines that the client printed and the requests that the server saw.
 
 The client prints lines of JSON: ``{"delta": text}`` as text comes, or ``{"event": …, "data": …, "id": …}`` for a plain
-event stream, and one last ``{"end": …}``. Time decides only where it must: nothing may come too early, and what should
-happen "at once" must happen while the server still waits for it. What did not happen in time is ``expired``: it is tried
-again, alone and with longer limits, before it counts. A client's start is not counted: its time begins with its request.
+event stream, and one last ``{"end": …}``. Time decides in two cases only: a retry must not come too early, and what should
+happen "at once" must happen while the server still waits for it. A run that a limit ended is ``expired``: it is tried again,
+alone and with longer limits, before it counts. A client's start is not timed: its time begins with its request.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ENDS = ("complete", "truncated", "api_error", "protocol_error", "http_error", "t
 IDLE_S = 10.0  # seconds of silence that a client should stand, unless a case is about it
 MAX_OUTPUT = 64 * 2**20  # bytes
 MAX_LINES = 200_000
-TRIES = 3  # of a case whose own pauses came late, because the machine was busy
+TRIES = 3  # runs of a case whose own pauses came late, because the machine was busy
 
 
 @dataclass
@@ -62,13 +62,13 @@ class Printed:
 
 @dataclass
 class Started:
-    """How long the client was seen to take from its start to its first request, in seconds."""
+    """Measures the seconds from the client's start to its first request."""
 
     slowest: float | None = None
     tried: bool = False
 
     def limit(self, timeout: float) -> float:
-        """How long to wait for the first request: long if nothing is known, and in proportion if something is."""
+        """Seconds to wait for the first request: long before the first run, then in proportion to the slowest start."""
         if self.slowest is not None:
             return timeout + 4 * self.slowest
         return timeout if self.tried else 6 * timeout
@@ -88,7 +88,7 @@ def judge(
     started: Started | None = None,
     factor: float = 1.0,
 ) -> Result:
-    """Start the client on the case, and compare; again if our own pauses came late. ``factor`` lengthens every limit."""
+    """Run the client on the case and compare; again if our own pauses came late. ``factor`` lengthens every limit."""
     started = started or Started()
     began = time.perf_counter()
     for attempt in range(TRIES):
@@ -128,7 +128,7 @@ def _environment(vector: Vector, base: str) -> dict[str, str]:
 
 
 def _run(vector: Vector, session: Session, command: Sequence[str], timeout: float, start_limit: float) -> Printed:
-    """Start the client and read what it prints, until it ends, has said its last line, or the time is up."""
+    """Start the client and read its output, until it exits, prints its last line, or the time is up."""
     printed = Printed()
     process = start([*command, session.base], _environment(vector, session.base))
     assert process.stdin and process.stdout and process.stderr
@@ -171,7 +171,7 @@ def _run(vector: Vector, session: Session, command: Sequence[str], timeout: floa
 
 
 class _Wait:
-    """When to stop waiting for a client that prints nothing."""
+    """Decides when to stop waiting for a client that prints nothing."""
 
     def __init__(self, vector: Vector, session: Session, timeout: float, start_limit: float) -> None:
         self.session = session
@@ -265,7 +265,7 @@ def _how_it_ended(process: subprocess.Popen[bytes], printed: Printed) -> str:
 
 
 def _let_it_end(process: subprocess.Popen[bytes]) -> None:
-    """The last line is out; what it has open is closed by its end, which the server sees."""
+    """The last line is printed; let the process exit, so that the server sees its connections close."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=3.0)
     time.sleep(0.05)
@@ -312,12 +312,12 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
 
 
 def _untold(end: Mapping[str, Any], member: str) -> bool:
-    """True if the last line leaves a member out; a null usage or finish reason says that there was none."""
+    """True if the last line lacks a member. A null usage or finish reason is no lack: it says that none came."""
     return end.get(member) is None if member in ("tool_calls", "error") else member not in end
 
 
 def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> str:
-    """Say in what the run differs from the expectation, or ""."""
+    """Describe how the run differs from the expectation; "" if it does not."""
     end = printed.end or {}
     if "end" in expect and end.get("end") not in expect["end"]:
         text = f" with {printed.text[:40]!r}" if printed.text else ""
@@ -353,7 +353,7 @@ def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> s
 
 
 def _joined(text: str) -> str:
-    """The text with surrogate pairs joined, and what is left of them replaced."""
+    """The text with surrogate pairs joined, and lone halves replaced by U+FFFD."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -374,7 +374,7 @@ def _calls_differ(got: Any, expect: Mapping[str, Any]) -> str:
 
 
 def _parsed(call: dict[str, Any]) -> dict[str, Any]:
-    """Arguments as values: a client may give them as text or as what the text means."""
+    """Parse the arguments: a client may report them as JSON text or as the parsed value."""
     try:
         return {**call, "arguments": json.loads(call["arguments"])}
     except (TypeError, ValueError):
@@ -393,7 +393,7 @@ def _events_differ(got: list[dict[str, Any]], want: list[dict[str, Any]]) -> str
 
 
 def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at: float) -> str:
-    """Say in what the requests differ from the expectation, or ""."""
+    """Describe how the requests differ from the expectation; "" if they do not."""
     requests = session.requests
     least, most = expect.get("requests", (1, 1_000_000))
     if not least <= len(requests) <= most:
@@ -412,7 +412,7 @@ def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at:
     if "after_s" in expect and session.requests:
         waited = ended_at - requests[0].at
         if waited < 0.7 * expect["after_s"]:
-            return f"it gave up after {waited:.2f} s, before the {expect['after_s']:g} s that it was told"
+            return f"it timed out after {waited:.2f} s, before the {expect['after_s']:g} s that it was told"
     return ""
 
 

@@ -1,7 +1,7 @@
 """``python -m sse_ref.conformance``: list, show and export vectors, and judge programs.
 
 In:   arguments.
-Out:  a report, and the exit status: 0 nothing unexpected, 1 at least one failure, 2 the run could not be made, 130 Ctrl-C.
+Out:  a report, and the exit status: 0 nothing unexpected, 1 at least one failure, 2 nothing could be run, 130 Ctrl-C.
 """
 
 from __future__ import annotations
@@ -79,9 +79,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _catch_signals() -> dict[int, Any]:
-    """Let each signal end the run as Ctrl-C does, so that no program under test outlives it; a second one ends it at once.
+    """Let every signal end the run as Ctrl-C does, so that no program under test outlives it; the second ends it at once.
 
-    Returns the handlers that there were.
+    Returns the handlers that were installed before.
     """
     if threading.current_thread() is not threading.main_thread():
         return {}

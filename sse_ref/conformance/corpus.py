@@ -43,7 +43,7 @@ DEFAULT_PROFILE = "openai-chat"
 
 @dataclass(frozen=True)
 class Vector:
-    """One fact to hold a program against; ``body`` is what the judge of its target reads (``schema/vector.json``)."""
+    """One fact that a program is judged by; ``body`` is read by the judge of its target (``schema/vector.json``)."""
 
     id: str
     target: str
@@ -55,7 +55,7 @@ class Vector:
 
     @property
     def clause(self) -> str:
-        """Where the fact comes from: the standard's clause, else the vendor's document, else our decision."""
+        """The source of the fact: the standard's clause, else the vendor's document, else our decision."""
         return str(self.basis.get("spec") or self.basis.get("vendor") or self.basis.get("decision"))
 
     @property
@@ -70,7 +70,7 @@ class Vector:
 
     @property
     def needs(self) -> tuple[str, ...]:
-        """Features without which the program under test cannot be held against this vector."""
+        """Features without which the program under test cannot be judged by this vector."""
         return tuple(self.body.get("needs", ()))
 
     def as_json(self) -> dict[str, Any]:

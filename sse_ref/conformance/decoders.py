@@ -4,8 +4,8 @@ In:   a vector of the decoder corpus, and a program that answers ``{"op": "decod
 Out:  a result: whether the events, their ids and the reconnection time are those of the standard, in every split.
 
 The splits are made here: the whole stream, every byte alone, and two parts at every interesting place (around line ends,
-inside characters and the byte order mark, around the colon and the space after it). How a stream is cut has no meaning in
-the standard, so each must give the same events.
+inside characters and the byte order mark, around the colon and the space after it). The standard knows no chunks, so every
+split must give the same events.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sse_ref.conformance.corpus import Vector, bytes_of, text_of
 from sse_ref.conformance.programs import NoReply, UnderTest, run_raw
 from sse_ref.conformance.verdicts import Result
 
-__all__ = ["FEATURES", "PROBE", "Expected", "expected_of", "judge", "judge_raw", "splits_of"]
+__all__ = ["FEATURES", "PROBE", "expected_of", "judge", "judge_raw", "splits_of"]
 
 FEATURES = ("event", "id", "retry", "last_event_id")
 """What a decoder is taken to have, unless its ``hello`` or ``--without`` says otherwise.
@@ -159,8 +159,8 @@ def compare(
 ) -> tuple[str, str]:
     """The verdict on one reply, and its reason.
 
-    ``default_retry`` is what the decoder tells where the stream sets no reconnection time: the standard leaves that to
-    it. ``may`` vectors pass whatever the reply, with a note of what was chosen.
+    ``default_retry`` is the reconnection time that the decoder has where the stream sets none: the standard leaves it to
+    the decoder. ``may`` vectors pass whatever the reply is, and the reason notes it.
     """
     verdict, reason = _compare(vector, expected, reply, features, default_retry)
     if vector.level == "may" and verdict == "fail":
@@ -252,7 +252,7 @@ def _retry_agrees(expected: Any, got: Any, default: Any) -> bool:
 
 
 def _difference(got: list[dict[str, Any]], want: list[dict[str, Any]]) -> str:
-    """Say in one sentence how two lists of events differ."""
+    """Describe in one sentence how two lists of events differ."""
     for number, (one, other) in enumerate(zip(got, want, strict=False), 1):
         for name, value in other.items():
             if one.get(name) != value:
@@ -285,8 +285,8 @@ LINEAR_TIMEOUT = 20.0  # seconds
 def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Result:
     """Four times the input must not take eight times as long, unless it is fast anyway.
 
-    The smaller input is timed only if the larger was slow, and each again if the first look is bad: a busy machine can
-    make one measurement long, but hardly three of them in the same way. The start of a process that is kept is not timed.
+    The smaller input is timed only if the larger was slow, and both again if the ratio is bad: a busy machine can make one
+    measurement long, but hardly three of them. The start of a kept process is not timed.
     """
     sizes = vector.body["linear"]
     began = time.perf_counter()
@@ -299,7 +299,7 @@ def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Res
 
     try:
         large, reply = timed(sizes["large"])
-        if reply is None:  # once more, before anything is made of it
+        if reply is None:  # once more, before it counts
             large, reply = timed(sizes["large"])
         if reply is not None and reply.get("error") is not None:
             return _result(vector, "skip", f"it refuses the input: {reply['error']}", shown, None, None, program, began)

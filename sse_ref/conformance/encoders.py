@@ -1,10 +1,11 @@
 """Judges encoders: events to them, bytes back, which our decoder reads.
 
 In:   a vector of the encoder corpus, and a program that answers ``{"op": "encode", "events": […]}`` with hex, or an error.
-Out:  a result: whether the bytes read back as what was to be written, or were refused where that is allowed.
+Out:  a result: whether the bytes read back as the events, or were refused where that is allowed.
 
 There are many right ways to write an event, so bytes are never compared with bytes. They must be UTF-8, and read back as
-one of the outcomes that the vector accepts; an event is written after them first, so that a missing blank line shows.
+one of the outcomes that the vector accepts. Another event is appended before they are read: a missing blank line would merge
+the two.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from sse_ref.conformance.programs import NoReply, UnderTest
 from sse_ref.conformance.verdicts import Result
 from sse_ref.errors import fit
 
-__all__ = ["FEATURES", "PROBE", "judge", "outcomes", "read_back", "request_of"]
+__all__ = ["FEATURES", "PROBE", "judge", "outcomes", "request_of"]
 
 FEATURES = ("event", "id", "retry")
 """What an encoder is taken to have, unless its ``hello`` or ``--without`` says otherwise.
@@ -56,7 +57,7 @@ def request_of(vector: Vector) -> dict[str, Any]:
 
 
 def read_back(stream: bytes) -> dict[str, Any]:
-    """What a reader makes of the bytes: events, reconnection time, last event ID.
+    """Read the bytes: events, reconnection time, last event ID.
 
     >>> read_back(b"data: a\\n\\n")
     {'events': [{'event': 'message', 'data': 'a', 'id': ''}], 'retry': None, 'last_event_id': ''}
@@ -124,7 +125,7 @@ def _verdict(vector: Vector, reason: str, got: Any) -> tuple[str, str, Any]:
 
 
 def _differs(outcome: Mapping[str, Any], stream: bytes, twice: bool, features: set[str]) -> str:
-    """Say how the stream reads other than the outcome, or ""."""
+    """Describe how the written stream differs from the expected outcome; "" if it does not."""
     expected = _events(outcome)
     ignoring = {*outcome.get("ignoring", ()), *(["id"] if "own-ids" in features else [])}
     last = outcome.get("last_event_id", expected[-1]["id"] if expected else "")
@@ -150,7 +151,7 @@ def _differs(outcome: Mapping[str, Any], stream: bytes, twice: bool, features: s
 
 
 def _from_json(data: str) -> str:
-    """The text that was written as JSON, as a plain data field would have brought it; the data itself if it is none.
+    """The text in data that is a JSON string, with its line ends as a data field would have brought them; else the data.
 
     JSON keeps what the format cannot: CR and CRLF, and half a surrogate pair.
     """

@@ -1,10 +1,10 @@
 """The hostile server: it plays the script of a client case, byte for byte, on a real socket.
 
 In:   the vectors of clients. A script is data: for each connection a head, the parts of a body, and how it ends.
-Out:  bytes, pauses and endings for whoever asks below ``/case/ID``, and a record of what was asked and when who left.
+Out:  bytes, pauses and endings for every request below ``/case/ID``, and a record of the requests and disconnects.
 
-Each part of a body is one write and, where the framing is chunked, one chunk. A cut or a reset comes only after the bytes
-before it have been taken by the other side's kernel, so that a client has every chance to read them.
+Each part of a body is one write and, where the framing is chunked, one chunk. A cut or a reset comes only after the peer's
+kernel has acknowledged the bytes before it, so that a client has every chance to read them.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sse_ref.conformance.verdicts import UsageError
 
 __all__ = ["HOLD_SECONDS", "HostileServer", "SeenRequest", "Session", "Step", "steps_of"]
 
-HOLD_SECONDS = 8.0  # how long a connection is held open for a client that should leave
+HOLD_SECONDS = 8.0  # how long a connection is held open for a client that should disconnect
 IDLE_SECONDS = 20.0  # after which a connection without a request is closed
 
 
@@ -55,7 +55,7 @@ class SeenRequest:
     body: bytes
     at: float  # time.monotonic() when it was complete
     held: bool = False  # the connection was held open, in silence
-    left: bool = False  # the client left meanwhile
+    left: bool = False  # the client disconnected meanwhile
     held_to_the_end: bool = False
     awaited: bool | None = None  # a delta was seen while the stream was open; None: nobody waited for one
 
@@ -110,7 +110,7 @@ def _connection(script: dict[str, Any], profile: dict[str, Any], base: str, acce
 
 
 def _unfolded(parts: list[dict[str, Any]], profile: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """The parts of a body, with those that the profile's file gives a name to in place of their names."""
+    """The parts of a body; the name of a group is replaced by its parts, which are in the profile's file."""
     for part in parts:
         unfolded = [piece for name in part["use"] for piece in profile["pieces"][name]] if "use" in part else [part]
         yield from unfolded * part.get("times", 1)
@@ -131,7 +131,7 @@ def _bytes(part: dict[str, Any], profile: dict[str, Any]) -> bytes:
 
 
 def _forms(script: dict[str, Any], number: int) -> list[str]:
-    """How each part is framed; a script names those that are not plain chunks by their position."""
+    """How each part is framed; a script lists the position of each part that is no plain chunk."""
     forms = ["chunk"] * number
     for position, form in script.get("forms", {}).items():
         forms[int(position)] = form
@@ -227,9 +227,9 @@ class Session:
 
     @property
     def has_ended(self) -> bool:
-        """Whether the last answer of the script was given, and was a 204, which ends an event source.
+        """Whether the script ended with a 204, which ends an event source.
 
-        Where that is all that the script holds it is what the vector is about, and every request counts.
+        If a 204 is all that the script holds, the vector is about it, and every request counts.
         """
         answers = self.vector.body["connections"]
         last = answers[-1].get("raw", [])
@@ -340,7 +340,7 @@ def play(connection: socket.socket, step: Step, request: SeenRequest, session: S
 
 
 def _hold(connection: socket.socket, seconds: float, request: SeenRequest, session: Session) -> None:
-    """Keep the connection open in silence until the client leaves, the case is over, or the time is up."""
+    """Keep the connection open in silence until the client disconnects, the case is over, or the time is up."""
     request.held = True
     session.note("holds the connection open")
     end = time.monotonic() + seconds
@@ -364,7 +364,7 @@ def _hold(connection: socket.socket, seconds: float, request: SeenRequest, sessi
 
 
 def _wait_until_taken(connection: socket.socket) -> None:
-    """Wait until the other side has the bytes, and a moment for the client to read them."""
+    """Wait until the peer has the bytes, and a moment for the client to read them."""
     try:
         import fcntl
         import termios
@@ -407,7 +407,7 @@ class _Reader:
         self.buffer = b""
 
     def request(self) -> SeenRequest | None:
-        """The next request; None if the client has left, or sends what is none."""
+        """The next request; None if the client has disconnected, or sends no valid request."""
         try:
             head = self._until(b"\r\n\r\n").decode("utf-8", "replace")
             first, *lines = head.split("\r\n")

@@ -3,9 +3,9 @@
 In:   a command, and requests.
 Out:  replies, or what happened instead: it could not be started, crashed, hung, flooded its output or wrote garbage.
 
-A program may be started anew for each vector or kept (``persistent``); the requests are the same. Whatever it does costs
-the vector in hand and nothing else: it is ended, and started again for the next one. What it writes to standard error is
-kept for the report, and never decides.
+A program is started anew for each vector, or kept (``persistent``); the requests are the same. Whatever it does costs the
+vector in hand and nothing else: it is ended, and started again for the next. Its standard error is kept for the report, and
+decides nothing.
 
 How long a program takes to start is measured once, with much patience, and is never counted against a reply.
 """
@@ -73,7 +73,7 @@ def start(command: Sequence[str], environment: Mapping[str, str] | None = None) 
                 env=None if environment is None else {**os.environ, **environment},
                 start_new_session=True,
             )
-            _LIVE.add(process)  # first this, then the look: ``none_started`` does it the other way round
+            _LIVE.add(process)  # set first, then look: ``none_started`` looks first, then sets
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or error
         raise UsageError(f"the command {command[0]!r} cannot be started: {reason}") from None
@@ -84,7 +84,7 @@ def start(command: Sequence[str], environment: Mapping[str, str] | None = None) 
 
 
 class _Signals:
-    """What the signals of this run have come to."""
+    """The signals that this run has received."""
 
     starting = False  # the main thread starts a program, which would outlive the run if nobody knew of it yet
     waiting = 0  # the number of a signal that came meanwhile
@@ -188,7 +188,7 @@ class _Running:
                 pipe.write(data)
                 pipe.flush()
         except OSError:
-            pass  # it does not read any more; that it ended is seen on its output
+            pass  # it reads no more; its end is seen on its output
         with contextlib.suppress(OSError):
             pipe.close()
 
@@ -223,7 +223,7 @@ class _Running:
         end = time.monotonic() + seconds
         while True:
             try:
-                # Not for long at once: a signal that another thread took does not wake this one.
+                # In short waits: a signal that another thread received does not wake this one.
                 line = self.lines.get(timeout=max(0.0, min(GLANCE, end - time.monotonic())))
                 break
             except queue.Empty:
@@ -234,7 +234,7 @@ class _Running:
         return line
 
     def why(self) -> str:
-        """What a program whose output has ended did."""
+        """Why the output of the program has ended, as a reason."""
         if self.flooded:
             return "it floods its output"
         try:
@@ -262,7 +262,7 @@ class UnderTest(Protocol):
         """What a decoder tells of a stream without a retry field."""
 
     def warm_up(self, probe: Mapping[str, Any]) -> None:
-        """See to it that a process that is kept is there and replies."""
+        """Start a kept process, and wait for its first reply."""
 
     def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
         """Put several requests at once, and return the reply to each. Raises ``NoReply`` if one does not come."""
@@ -284,9 +284,9 @@ class Measured:
 class Program:
     """A program under test, started when it is needed and again when it has ended.
 
-    ``timeout`` is in seconds, for each reply; a process that has just been started has three times as long on top as the
-    command was seen to need. After three replies that did not come in time, a fifth of it has to do: what hangs on
-    everything should not hold up the run for an hour. Programs of one command share what was ``measured``.
+    ``timeout`` is in seconds, for each reply. A process that has just been started gets three times the start that was
+    measured on top. After three replies that did not come in time the timeout drops to a fifth, so that a program that
+    always hangs cannot hold up the run for an hour. Programs of one command share what was ``measured``.
     """
 
     def __init__(
@@ -309,7 +309,7 @@ class Program:
 
     @property
     def hopeless(self) -> bool:
-        """True when it was started three times and has never replied: there is no point in going on."""
+        """True if the program was started three times and has never replied."""
         return not self.measured.answered and self.measured.silent_starts >= 3
 
     @property
@@ -317,7 +317,7 @@ class Program:
         return self.measured.default_retry
 
     def warm_up(self, probe: Mapping[str, Any]) -> None:
-        """See to it that a process that is kept is there and replies, so that no time is measured with its start in it."""
+        """Start a kept process, and wait for its first reply: its start must not be in a time that is measured."""
         if self.persistent and (self._running is None or not self._still_there(self._running)):
             self.ask([probe])
 
@@ -371,7 +371,7 @@ class Program:
             self.stderr = running.errors.decode("utf-8", "replace")
 
     def _still_there(self, running: _Running) -> bool:
-        """False if it has ended. Raises ``NoReply`` if it printed a line after its last reply: that belongs to nothing."""
+        """False if the kept process has ended. Raises ``NoReply`` if it printed a line that answers no request."""
         while not running.lines.empty():
             line = running.lines.get()
             if line is None:
@@ -413,10 +413,9 @@ class Program:
             return True
 
     def hello(self, probe: Mapping[str, Any]) -> dict[str, Any]:
-        """What the program says of itself: name, version, features; {} if it does not know the question.
+        """The program's reply to "hello": name, version, features; {} if it does not know the question.
 
-        ``probe`` is a request with the id "hello" that follows at once, so that a program that ignores the question is
-        not waited for.
+        ``probe`` is a request with the id "hello" that follows at once: its reply shows that a program ignored the question.
         """
         first = {"v": 1, "op": "hello"}
         self._running = running = _Running(self.command)
@@ -447,7 +446,7 @@ class Program:
 
 
 def _whole_number(digits: str) -> int:
-    """A number of any length: beyond 4,000 digits, more than Python reads, one that is as large counts for it."""
+    """A whole number; one of more than 4,000 digits, which Python does not read, is replaced by one as large."""
     if len(digits) <= 4000:
         return int(digits)
     return -(10**4000) if digits.startswith("-") else 10**4000
@@ -471,7 +470,7 @@ def _quoted(line: bytes) -> str:
 def ask_features(program: Program, probe: Mapping[str, Any], known: Sequence[str]) -> dict[str, Any]:
     """Ask a program what it is: ``name`` and ``version`` (may be empty) and the set of its ``features``.
 
-    ``known`` are the features of one that does not say.
+    ``known``: the features assumed if the program declares none.
     """
     hello = program.hello(probe)
     features = hello.get("features")

@@ -1,4 +1,4 @@
-"""What is printed and written of a run: text, JSON, JUnit, TAP, Markdown, a badge, annotations.
+"""The reports of a run: text, JSON, JUnit, TAP, Markdown, a badge, annotations.
 
 In:   a ``Run``: the program, the results, and how it was called.
 Out:  text. Nothing here decides anything.
@@ -31,7 +31,6 @@ __all__ = [
     "as_tap",
     "event_lines",
     "github_annotations",
-    "hexdump",
     "input_lines",
     "one_line",
     "show_failure",
@@ -99,7 +98,7 @@ class Run:
 
 
 def summary(run: Run) -> str:
-    """The closing lines: how many of each verdict, by level, and what it comes to.
+    """The closing lines: the number of each verdict, by level, and whether the program is conformant.
 
     All verdicts are named, so that a skip is never taken for a pass.
     """
@@ -123,7 +122,7 @@ def summary(run: Run) -> str:
 
 
 def _skips(results: Sequence[Result]) -> list[str]:
-    """Why something was not judged, the most frequent reasons first."""
+    """The reasons why vectors were skipped, the most frequent first."""
     reasons = Counter(f"{r.verdict}: {r.reason}" for r in results if r.verdict in ("skip", "not-run"))
     common = reasons.most_common(SHOWN_SKIPS)
     lines = [escaped(f"  {number} {reason}") for reason, number in common]
@@ -220,7 +219,7 @@ def _diff(result: Result) -> Iterator[str]:
 
 
 def _alike(actual: dict[str, Any], told: dict[str, Any]) -> dict[str, Any]:
-    """What came, without the members of events that the vector says nothing about."""
+    """The reply's side of a diff, without the members of events that the vector says nothing about."""
     names = {"event", "data", "id"}.union(*told["events"])
     events = [{n: v for n, v in e.items() if n in names} if isinstance(e, dict) else e for e in actual["events"]]
     return {**actual, "events": events}

@@ -1,4 +1,4 @@
-"""Runs of the judge: which vectors, against which program, and what is written of it.
+"""Runs of the judge: select vectors, judge a program by them, write the reports.
 
 In:   options, as ``commands`` read them.
 Out:  results as they come, reports, the exit status.
@@ -40,7 +40,7 @@ from sse_ref.conformance.reports import Run
 from sse_ref.conformance.verdicts import Result, UsageError
 
 __all__ = ["REPORTS", "check_version", "cores", "judge_client", "judge_decoder", "judge_encoder", "judge_server"]
-__all__ += ["read_report", "run_vectors", "selected", "tool_version", "write"]
+__all__ += ["read_report", "run_vectors", "write"]
 
 REPORTS = ("json", "junit", "tap", "md", "badge", "html")
 Judge = Callable[[Vector], Result]
@@ -55,7 +55,7 @@ TRIED_IN_VAIN = 3  # such errors; the others of the run are then not tried again
 def selected(options: argparse.Namespace, target: str, profile: str | None = None) -> list[Vector]:
     """The vectors that the options ask for. Raises ``UsageError`` for a pattern that matches none.
 
-    What else can be wrong with the options is found here too, before anything runs.
+    Also validates the other options before anything runs.
     """
     check_version(options)
     _check_files(options)
@@ -127,8 +127,8 @@ def run_vectors(
 ) -> list[Result]:
     """Judge each vector, several at once if asked; the results are in the order of the vectors.
 
-    ``report`` is given each as it comes. A limit that passes says little about a program on a busy machine: such vectors are
-    judged ``again`` when all others are done, one by one and with longer limits, before anything is said of them.
+    ``report`` is called with each result as it comes. On a busy machine a limit that passes says little about a program:
+    such vectors are judged ``again`` after all others, one by one and with longer limits, before they are reported.
     """
     results: list[Result] = []
     expired: list[int] = []
@@ -155,7 +155,7 @@ def run_vectors(
 
 @contextlib.contextmanager
 def _each(vectors: Sequence[Vector], judge: Judge, jobs: int) -> Iterator[Iterator[Result]]:
-    """The results as they come. If the run is given up, so are the programs, and what has not begun does not begin."""
+    """The results as they come. If the run is interrupted, the programs are ended, and no other vector is begun."""
     pool = concurrent.futures.ThreadPoolExecutor(jobs) if jobs > 1 else None
     try:
         yield _in_order([pool.submit(judge, vector) for vector in vectors]) if pool else map(judge, vectors)
@@ -170,7 +170,7 @@ def _each(vectors: Sequence[Vector], judge: Judge, jobs: int) -> Iterator[Iterat
 
 def _in_order(futures: Sequence[concurrent.futures.Future[Result]]) -> Iterator[Result]:
     for future in futures:
-        while not future.done():  # not for ever at once: a signal that another thread took does not wake this one
+        while not future.done():  # in short waits: a signal that another thread received does not wake this one
             concurrent.futures.wait([future], timeout=programs.GLANCE)
         yield future.result()
 
@@ -298,7 +298,7 @@ def _programs(
 
 
 def cores() -> int:
-    """How many vectors to judge at once where nothing is said."""
+    """How many vectors to judge at once by default."""
     return min(os.cpu_count() or 1, 8)
 
 
@@ -457,7 +457,7 @@ def _finish(options: argparse.Namespace, run: Run) -> int:
 
 
 def _text_to(options: argparse.Namespace) -> TextIO:
-    """Where the text goes: to standard error if a report goes to standard output."""
+    """The stream for the text: standard error if a report goes to standard output."""
     return sys.stderr if any(getattr(options, form) == "-" for form in (*REPORTS, "write_known")) else sys.stdout
 
 

@@ -3,11 +3,11 @@
 In:   results, and the text of a known-failure file.
 Out:  counts, whether the program is conformant, and 0, 1 or 2.
 
-    pass      as the vector says (also: a ``may`` vector whose choice was left open)
+    pass      as the vector says; a ``may`` vector passes whatever the program does
     fail      not as the vector says
     error     no answer to judge: a crash, a timeout, garbage
-    skip      the program says that it lacks the feature, or a model could not be made to do what is judged
-    not-run   the way of running cannot put this vector to the program
+    skip      the program lacks the feature, or no model could be made to do what the vector is about
+    not-run   the program could not be asked: it has never replied
     xfail     a failure that the known-failure file names
     xpass     a pass that the known-failure file does not expect: the file is out of date
 """
@@ -39,12 +39,12 @@ VERDICTS = ("pass", "fail", "error", "skip", "not-run", "xfail", "xpass")
 
 
 class UsageError(Exception):
-    """The run cannot be made as it was asked for; the message says what to change. Exit status 2."""
+    """The command is wrong, so nothing runs; the message says what to change. Exit status 2."""
 
 
 @dataclass
 class Result:
-    """What one vector came to. ``shown`` is what a failure prints beside its reason: titled blocks of lines."""
+    """The result of one vector. ``shown`` is printed with a failure: titled blocks of lines."""
 
     vector: Vector
     verdict: str
@@ -58,7 +58,7 @@ class Result:
     known: str = ""  # why a known failure is known
     flaky: bool = False  # it is known to fail only sometimes
     scored: bool = True  # False: newer than the version asked for
-    expired: bool = False  # a limit passed, which says little about the program: to be tried again, alone
+    expired: bool = False  # a limit passed, which says little about the program: try again, alone
 
     @property
     def counts(self) -> bool:

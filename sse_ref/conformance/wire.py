@@ -1,9 +1,9 @@
-"""HTTP on a raw socket: what a server really sent, with nothing hidden and nothing repaired.
+"""HTTP on a raw socket: every byte that a server sent, with nothing hidden and nothing repaired.
 
 In:   a base URL and the bytes of a request.
 Out:  an ``Exchange``: the head, the body with and without its framing, when each part came, and what was wrong with it.
 
-A client library would undo chunks, follow redirects and smooth over a missing end; those are what is judged here.
+A client library would undo chunks, follow redirects and overlook a missing end. Those are judged here.
 """
 
 from __future__ import annotations
@@ -67,9 +67,9 @@ class Address:
 def request_bytes(
     address: Address, method: str, path: str, headers: Mapping[str, str], body: bytes, *, version: str = "1.1"
 ) -> bytes:
-    """The bytes of a request below the base URL, or to that URL itself, as it was given, where ``path`` is empty.
+    """The bytes of a request to ``path`` below the base URL; an empty path is the base URL itself, unchanged.
 
-    Content-Length is added where there is a body.
+    A request with a body gets a Content-Length.
     """
     fields = {"Host": address.authority, **headers}
     if body and "Transfer-Encoding" not in fields:
@@ -82,9 +82,9 @@ def request_bytes(
 
 @dataclass
 class Exchange:
-    """One response as it came. ``problem`` says what was wrong with its HTTP, or "".
+    """One response. ``problem`` says what was wrong with its HTTP; "" if nothing was.
 
-    ``expired`` says that a limit passed before it was over: that is a problem, too, but may be one of the machine.
+    ``expired`` says which limit passed before the response was over. That is a problem, too, but may be the machine's.
     """
 
     status: int = 0
@@ -125,7 +125,7 @@ class Exchange:
         return text.split(b"\n\n")
 
     def at(self, offset: int) -> float:
-        """Seconds after which the byte of the body at ``offset`` had come."""
+        """Seconds until the byte of the body at ``offset`` came."""
         return next((seconds for seconds, size in self.arrivals if size > offset), self.end_s)
 
 
@@ -164,12 +164,12 @@ class RawConnection:
         self.close()
 
     def close(self) -> None:
-        """Leave."""
+        """Close the connection."""
         with contextlib.suppress(OSError):
             self.socket.close()
 
     def send(self, data: bytes) -> None:
-        """Send bytes. What a server that has stopped listening does not take is lost."""
+        """Send bytes. Bytes that a server does not take, because it has closed the connection, are dropped."""
         with contextlib.suppress(OSError):
             self.socket.sendall(data)
 
@@ -207,7 +207,7 @@ class RawConnection:
     def answer(
         self, *, bodiless: bool = False, stop_after: int | None = None, seconds: float | None = None
     ) -> Exchange:
-        """Read one response; ``stop_after`` leaves it after so many events, ``seconds`` after so long."""
+        """Read one response, at most ``stop_after`` events of it, and for ``seconds`` at most."""
         exchange = Exchange(began=time.monotonic())
         self.deadline = None if seconds is None else exchange.began + seconds
         self.last = exchange.began + self.limit

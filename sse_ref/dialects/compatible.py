@@ -50,7 +50,7 @@ from sse_ref.dialects.strict_json import read_json
 from sse_ref.errors import ApiError, ProtocolError, fit
 from sse_ref.pieces import Piece, Usage
 
-__all__ = ["CompatibleReader", "OpenAICompatible"]
+__all__ = ["OpenAICompatible"]
 
 MAX_WARNINGS = 100  # of one stream: the rest would say little more
 

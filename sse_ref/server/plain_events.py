@@ -1,4 +1,4 @@
-"""The plain event source at ``/events``: a token an event, numbered, so that a dropped stream resumes where it broke off.
+"""The plain event source at ``/events``: a token an event, numbered, so that a dropped stream can be resumed.
 
 In:   the fields of a query, and ``Last-Event-ID``.
 Out:  events with ids, the last of them of the type ``done``, or ``failure`` if the model failed.

@@ -1,4 +1,4 @@
-"""The life of a connection: clients that leave, read slowly, send two requests at once.
+"""The life of a connection: clients that disconnect, read slowly, send two requests at once.
 
 In:   a ``Target``, and the request that its profile calls ``ask``.
 Out:  the checks of ``life/``. What a server generates cannot be seen from outside: its journal tells (``--journal``).
@@ -70,7 +70,7 @@ def life_leave_in_silence(target: Target) -> None:
 
 
 def threads_and_files(pid: int) -> tuple[int, int] | None:
-    """Threads and open files of a process, where the system tells."""
+    """Threads and open files of a process; None on systems without /proc."""
     try:
         return len(os.listdir(f"/proc/{pid}/task")), len(os.listdir(f"/proc/{pid}/fd"))
     except OSError:
@@ -116,7 +116,7 @@ def life_slow_reader(target: Target) -> None:
     with target.connect(receive_buffer=4096) as slow:
         slow.send(target.ask(text, role="echo"))
         seen = 0
-        with contextlib.suppress(OSError):  # nothing is read of it; looked at until no more fits between the two
+        with contextlib.suppress(OSError):  # it is not read: wait until the buffers between the two are full
             while (waiting := len(slow.socket.recv(65536, socket.MSG_PEEK))) > seen:
                 seen = waiting
                 time.sleep(0.1)

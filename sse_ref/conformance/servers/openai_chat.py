@@ -97,7 +97,7 @@ def frame_unicode_round_trips(target: Target) -> None:
 
 @check("frame/head-before-first-token")
 def frame_head_before_first_token(target: Target) -> None:
-    """While the model thinks, the head and perhaps comments must come: not only when the first token does."""
+    """The head must come while the model is still thinking, not with the first token."""
     exchange = slow_stream(target)
     with RawConnection(target.address, 2 * target.long_silence) as connection:
         connection.send(target.ask("Say one", role="slow", tokens=1))

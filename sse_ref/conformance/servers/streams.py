@@ -200,7 +200,7 @@ def head_x_accel_buffering(target: Target) -> None:
 
 @check("head/incremental")
 def head_incremental(target: Target) -> None:
-    """What a first token costs is known from an answer of one token: what comes on top must be spread out."""
+    """An answer of one token shows what the first token costs. The time beyond that must be spread over the stream."""
     exchange = stream_of(target, "base")
     first_token = stream_of(target, "one-token").end_s
     spread = exchange.arrivals[-1][0] - exchange.arrivals[0][0]

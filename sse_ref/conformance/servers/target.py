@@ -65,7 +65,7 @@ class Target:
     pid: int | None = None
     timeout: float = 10.0
     profile: str = DEFAULT_PROFILE
-    long_silence: float = 30.0  # seconds after which people give up a quiet stream
+    long_silence: float = 30.0  # seconds after which proxies and clients time a quiet stream out
     patience: float = 1.0  # how many times longer than usual to wait
     takes: float = 0.0  # seconds for a short answer, as measured
     sent: dict[str, Exchange] = field(default_factory=dict)
