@@ -11,7 +11,8 @@ imports only modules above it:
     schema        JSON text that fits a schema
     model         the toy model: a prompt in, pieces of answers out
 
-The ground is pure: no socket, clock, thread or file. Three wings stand on it, and know nothing of one another:
+The ground is pure: no socket, clock, thread or file. Three wings stand on it. Server and client know nothing of each other;
+the judge uses both in one file, to judge them, too:
 
     server        the toy model behind HTTP: ``python -m sse_ref.server``
     client        chat streams and event sources: ``python -m sse_ref.client``

@@ -14,9 +14,10 @@ body comes in chunks, each with a length of its own:
 Why it matters for streams: without a length, only the last chunk tells a complete body from one that was cut. A chunk is not
 an event: a proxy may join chunks, and one event may come in several.
 
-The decoder remembers three things: the line that is still open, the bytes that the current chunk still owes, and which of
-four parts comes next. Extensions and trailers are read and dropped. Anything that two readers could understand in two ways
-is refused: request smuggling lives there.
+The decoder remembers the line that is still open, the bytes that the current chunk still owes, and which of four parts
+comes next. Extensions and trailers are read and dropped. A size that is no hexadecimal number, data of another length than
+its size, and a CR inside a line are refused: two readers could understand them in two ways, and request smuggling lives
+there. LF alone ends a line here, as it does for most readers.
 """
 
 from __future__ import annotations
@@ -91,7 +92,7 @@ class ChunkedDecoder:
         self.rest = data[position:]
 
     def _take_line(self, line: bytes) -> None:
-        """Take a complete line, without its end, in the place where it stands."""
+        """Take a complete line, without its end, as the part that comes next."""
         if b"\r" in line:
             raise ValueError("a CR stands inside a line")
         if self._next == "size":

@@ -22,9 +22,10 @@ and a field does one of five things, by its name:
     retry           set the reconnection time, if the value is ASCII digits only
     anything else   nothing
 
-The decoder therefore remembers three buffers between lines, and between chunks two things more: the bytes of a line whose
-end has not come yet, and whether the chunk ended in CR, because an LF that follows belongs to that same line end. A line
-is complete at its CR; waiting for a possible LF would hold an event back for as long as the stream is quiet.
+The decoder therefore remembers three buffers between lines, and between chunks the bytes of a line whose end has not come
+yet, and whether the chunk ended in CR, because an LF that follows belongs to that same line end; at the beginning of a
+stream also the bytes that may be a byte order mark. A line is complete at its CR; waiting for a possible LF would hold an
+event back for as long as the stream is quiet.
 
 It works on bytes and decodes each value when it is complete. CR and LF are ASCII and never part of a longer UTF-8
 sequence, so this equals decoding the whole stream first, and a character cut in two by the network is no special case.
@@ -43,10 +44,10 @@ LF, CR = b"\n\r"
 BOM = b"\xef\xbb\xbf"
 
 # The most digits of a ``retry`` value that are read. Python can be told to convert no more than 640 (CVE-2020-10735), and
-# twenty already are longer than the age of the universe.
+# 22 already are longer than the age of the universe.
 MAX_RETRY_DIGITS = 640
 
-# An object of Python's is larger than the two bytes it may hold, so that many short data lines are joined into one object.
+# A bytes object takes far more memory than the two bytes that it may hold, so many short data lines are joined into one.
 MANY_LINES = 256
 
 
@@ -70,7 +71,7 @@ _new_event = tuple.__new__
 
 
 class EventTooLarge(ValueError):
-    """The peer sent an event larger than the ``max_event_size`` bytes that this decoder was told to hold.
+    """The peer sent an event, or a line of any kind, larger than the ``max_event_size`` bytes that this decoder may hold.
 
     ``limit`` is that number of bytes; ``events`` are the events that the same chunk completed before, so that none is
     lost. The decoder takes no more after it: what follows would start in the middle of an event.
@@ -104,7 +105,7 @@ def encode_event(
     b'event: note\\nid: 7\\ndata: two\\ndata: lines\\n\\n'
     """
     fields = ""
-    if event:
+    if event is not None and event != "":
         fields += _line("event", event)
     if id is not None:
         fields += _line("id", id)
@@ -113,8 +114,8 @@ def encode_event(
     if retry is not None:
         if type(retry) is not int:
             raise TypeError(f"retry must be an int (milliseconds), not {type(retry).__name__}")
-        if retry < 0:
-            raise ValueError("retry must not be negative: readers accept digits only")
+        if not 0 <= retry < 10**MAX_RETRY_DIGITS:
+            raise ValueError("retry must not be negative, or longer than 640 digits: readers would ignore it")
         fields += f"retry: {retry}\n"
     if data is not None:
         if not isinstance(data, str):
@@ -162,9 +163,9 @@ def _utf8(text: str) -> bytes:
 class SSEDecoder:
     """The interpreter of HTML standard 9.2.6, fed with chunks of bytes.
 
-    ``max_event_size`` (bytes, default no limit) bounds what is held for one event: its data lines and the line being
-    read. ``last_event_id`` is that of an earlier connection, when this stream continues it: browsers keep it across
-    connections, although the letter of 9.2.6 starts each stream with an empty one.
+    ``max_event_size`` (bytes, default no limit) bounds the data lines of one event together with the line being read, and
+    so also each type and id. ``last_event_id`` is that of an earlier connection, when this stream continues it: browsers
+    keep it across connections, although the letter of 9.2.6 starts each stream with an empty one.
 
     >>> decoder = SSEDecoder()
     >>> decoder.feed(b"data: hel")
@@ -176,7 +177,7 @@ class SSEDecoder:
     """
 
     last_event_id: str
-    """The last event ID string: the ``id`` of the last complete block that had one, "" before."""
+    """The last event ID string: the ``id`` of the last complete block that had one; before that, the one passed in."""
 
     reconnection_time: int | None
     """Milliseconds to wait before reconnecting, from the last valid ``retry`` line; None if there was none."""
@@ -189,7 +190,7 @@ class SSEDecoder:
         self._event_type = ""  # event type buffer
         self._id = last_event_id  # last event ID buffer
         self._line = bytearray()  # the line whose end has not come
-        # What the next chunk's first bytes have to be looked at for; False when they can mean one thing only.
+        # True while the first bytes of the next chunk need a special look: byte order mark, LF after CR, end.
         self._look_at_start = True
         self._start: bytes | None = b""  # the first bytes of the stream, while they may still be a byte order mark
         self._refusal: ValueError | None = None  # why no more bytes are taken
@@ -199,7 +200,7 @@ class SSEDecoder:
 
     @property
     def pending(self) -> bool:
-        """True if bytes of an incomplete line or event were seen: a stream that ends now was cut off.
+        """True if a stream that ends now was cut off: part of a line, data, a type or a new id would be lost.
 
         Still true after ``close()``, which discards them.
         """

@@ -11,7 +11,7 @@ reason) and ``cancelled`` (the caller stopped reading). Five are exceptions:
         ApiError          api_error        the server reported an error inside the stream
         ProtocolError     protocol_error   the server sent what HTTP or the dialect does not allow
         Truncated         truncated        the stream was cut: what came is not the whole answer
-        StreamTimeout     timeout          nothing came for too long
+        StreamTimeout     timeout          nothing came for too long, or all of it took too long
 
 A server that cannot serve a request raises ``RequestError``. Its kind is a neutral word, in ``STATUSES``; every provider's
 dialect has words of its own for it.
@@ -38,7 +38,7 @@ class StreamError(Exception):
 
 
 class HTTPStatusError(StreamError):
-    """The server answered with an HTTP status other than success, or did not answer at all (``status`` is None)."""
+    """The server answered with a status that is no success, or not at all: then ``status`` is None."""
 
     outcome = "http_error"
 
@@ -48,7 +48,7 @@ class HTTPStatusError(StreamError):
 
 
 class ApiError(StreamError):
-    """The server reported an error inside the stream; ``str(error)`` is its message. The transport was fine."""
+    """The server reported an error inside the stream; ``str(error)`` is its message."""
 
     outcome = "api_error"
 
@@ -88,7 +88,7 @@ STATUSES = {
     "too_many": 429,
     "long_head": 431,
     "failed": 500,
-    "unknown": 501,
+    "not_implemented": 501,
     "stopping": 503,
     "wrong_version": 505,
 }
@@ -96,7 +96,7 @@ STATUSES = {
 
 
 class RequestError(Exception):
-    """A request that cannot be served. ``kind`` is a name in ``STATUSES``, ``param`` the path of the field at fault.
+    """A request that cannot be served. ``kind`` is a name in ``STATUSES``; ``param`` names the field at fault.
 
     >>> RequestError("too_many", "try again soon").status
     429

@@ -21,7 +21,7 @@ probability
 
     exp(score / T)  /  sum of exp(score / T) over all options
 
-and one is drawn. A low T makes the highest score ever more certain, which at 0 is the only one drawn; a high T evens the
+and one is drawn. A low T makes the highest score ever more certain, and at 0 no other is drawn; a high T evens the
 options out. The log probability that a client may ask for is the natural logarithm of this probability. The scores depend on
 the prompt, the draw on prompt, seed and choice.
 
@@ -35,8 +35,9 @@ With the scores 1.0, 0.5 and -1.0, for example, the probabilities are
 piece each, as a real server makes them side by side. At temperature 0 they are all the same.
 
 **Stop strings** end the text before them, and may begin in one token and end in another. So text that may be the beginning
-of one is held back, until it is certain: for the stop string "END", of "the E" the text layer gives "the " and holds "E".
-How much is held is known at each character by the matching of Knuth, Morris and Pratt, which looks at each character once.
+of one is held back, in whole pieces, until it is certain: for the stop string "END", of "the E" the text layer gives "the"
+and holds " E". How much is held is known at each character by the matching of Knuth, Morris and Pratt, which looks at each
+character once.
 """
 
 from __future__ import annotations
@@ -194,7 +195,7 @@ def _broken(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
     """The first half of an answer."""
     tokens = list(itertools.islice(_story(prompt, choice), prompt.max_tokens))
     yield from tokens[: len(tokens) // 2]
-    raise ModelFailure("the toy model failed in the middle of its answer, as toy-flaky always does")
+    raise ModelFailure("the toy model failed in the middle of its answer, as toy-flaky does")
 
 
 THINKING = 3  # heartbeats that toy-slow stays silent
@@ -214,8 +215,8 @@ MODELS: dict[str, Callable[[Prompt, int], Iterator[TokenLogprob]]] = {
 def generate(prompt: Prompt) -> Iterator[Piece]:
     """Yield the pieces of the answer to ``prompt``; its choices take turns, one piece each.
 
-    ``prompt.model`` must be a name in ``MODELS``. Raises ``ModelFailure`` in the middle (only ``toy-flaky`` does), and
-    ``SchemaError`` instead of the first piece if no answer is written for a given schema.
+    ``prompt.model`` must be a name in ``MODELS``. Raises ``ModelFailure`` in the middle (``toy-flaky`` does, unless it
+    calls tools), and ``SchemaError`` instead of the first text or call if no answer is written for a given schema.
 
     >>> from sse_ref.pieces import Message
     >>> prompt = Prompt("toy-echo", (Message("user", "Hi there"),))
@@ -339,7 +340,7 @@ def _beginning(pieces: list[Text], length: int) -> list[Text]:
 # ---- Tools -----------------------------------------------------------------------------------------------------------
 
 
-LOOKED_THROUGH = 16384  # characters of the last user message, for the names of tools
+MAX_QUESTION = 16384  # characters of the last user message, for the names of tools
 
 
 def _called_tools(prompt: Prompt) -> list[Tool]:
@@ -348,7 +349,7 @@ def _called_tools(prompt: Prompt) -> list[Tool]:
         return []
     if prompt.tool_choice == "auto" and prompt.messages[-1].role == "tool":
         return []  # it has its results: now it answers
-    question = prompt.last_text("user")[:LOOKED_THROUGH]
+    question = prompt.last_text("user")[:MAX_QUESTION]
     places = [(re.search(rf"(?<!\w){re.escape(tool.name)}(?!\w)", question), tool) for tool in prompt.tools]
     called = [
         tool for _, tool in sorted(((place.start(), tool) for place, tool in places if place), key=lambda p: p[0])

@@ -1,11 +1,11 @@
 """The words between a model and a wire: what is asked, and the pieces that answer it.
 
-In:   nothing; these are the nouns of every other file.
+In:   nothing; these are the nouns that models, dialects, server and client share.
 Out:  ``Prompt`` and its parts; ``Piece`` and its kinds.
 
 A server reads a provider's request into a ``Prompt``, a model answers with pieces, and a dialect writes them as the
 provider's events. A client goes the other way: it reads events into the same pieces. So models know no provider, and
-providers' dialects know no model. The pieces of an answer come in this order:
+providers' dialects know no model. From a model the pieces of an answer come in this order:
 
     Silence ...                                    the model is thinking: nothing to send yet
     for each choice, taking turns with the others:
@@ -16,8 +16,9 @@ providers' dialects know no model. The pieces of an answer come in this order:
     Usage                                          how many tokens went in and came out
 
 ``choice`` counts the answers to one prompt, from 0. ``tokens`` is how many tokens of the model's work went into a piece:
-more than one for an emoji, none for a piece that only announces something. Their sum is the number of completion tokens.
-Delta, token, finish reason and usage are words of the field, not of the HTML standard.
+more than one for an emoji, none for a piece that only announces something. From a model their sum is the number of
+completion tokens; a client cannot know it, and counts one for each text and fragment. A usage may come more than once on a
+wire. Delta, token, finish reason and usage are words of the field, not of the HTML standard.
 """
 
 from __future__ import annotations
@@ -57,8 +58,8 @@ class Prompt:
     """Everything that the answer depends on.
 
     ``tool_choice`` is "none", "auto" or "required"; to force one tool, pass it alone and require it. ``schema`` asks for
-    JSON that is valid for it. ``top_logprobs`` asks for the log probability of each token and of so many alternatives,
-    None for neither. ``max_tokens`` counts the tokens of each of the ``n`` choices.
+    JSON that is valid for it. ``top_logprobs`` asks for the log probability of each token and of so many of the options
+    that the model had there, None for neither. ``max_tokens`` counts the tokens of each of the ``n`` choices.
     """
 
     model: str

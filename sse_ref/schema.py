@@ -1,14 +1,14 @@
 """JSON text that fits a schema: what a model writes for tool arguments and structured output.
 
 In:   a JSON schema, and a seed.
-Out:  a JSON text that is valid for the schema.
+Out:  a JSON text that is valid for the keywords below.
 
 Follows RFC 8259 and JSON Schema 2020-12. The value is made top down. One method for each type makes a value and asks for the
 values of its parts; ``value`` decides which type it is, in this order:
 
-    $ref                a pointer into the same document: the schema there
-    const, enum         a value that the schema itself holds
-    allOf               one schema that says what all of them say: properties together, of two limits the stricter
+    $ref                a pointer into the same document: the schema there, and nothing that stands beside the $ref
+    const, enum         a value that the schema itself holds, and nothing that stands beside it
+    allOf               the schemas merged: properties and required together, of two limits the stricter, of others the last
     anyOf, oneOf        one of the options, merged with what stands beside them
     type                that type, or one of several; without it, the type that the other keywords are about
 
@@ -19,8 +19,9 @@ and then by type
     string              minLength, maxLength, format; a pattern is refused
     number, integer     minimum, maximum, exclusive or not, multipleOf
 
-Other keywords (not, if, dependentSchemas) are ignored. A recursive schema ends because below a depth of four only required
-members are written, and of several options the last is taken.
+Other keywords (not, if, dependentSchemas) are ignored. A recursive schema ends if its required members do and the last of
+its options does: below a depth of four no other member is written, and no other option taken. One that does not end is
+refused.
 
 An example: for this schema
 
@@ -94,7 +95,7 @@ FORMATS = {
 
 
 class SchemaError(ValueError):
-    """No text is written for a schema; ``path`` is the place in it, as a JSON pointer (RFC 6901) behind ``#``."""
+    """No text is written for a schema; ``path`` is the place in it, the names on the way to it behind ``#``."""
 
     def __init__(self, problem: str, path: str = "#") -> None:
         self.problem, self.path = problem, _short(path)

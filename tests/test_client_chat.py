@@ -19,6 +19,7 @@ from hostile import (
     Reset,
     Step,
     chunk,
+    delta,
     event,
     head,
     playing,
@@ -319,3 +320,13 @@ def test_closing_a_stream_that_was_never_read_is_quiet() -> None:
     chat = ChatStream("hi", url="http://127.0.0.1:9/v1")
     chat.close()
     assert chat.outcome == "cancelled" and list(chat) == []
+
+
+@pytest.mark.parametrize("after", [STOP + DONE, b""], ids=["whole", "cut"])
+def test_end_of_a_long_line_is_no_error_outside_of_events(after: bytes) -> None:
+    """The last bytes that are kept may begin anywhere, also at a brace."""
+    for shift in range(3):
+        text = "x" * shift + '{"error": "no"}' * 2000
+        chat = ask(stream(delta(text), after))
+        assert chat.outcome == ("complete" if after else "truncated") and chat.text == text
+        assert not [warning for warning in chat.warnings if "error" in warning]

@@ -214,7 +214,7 @@ def test_ctrl_c_cancels_keeps_the_text_and_exits_130() -> None:
         assert client.stdout.read(5) == "Hello"
         client.send_signal(signal.SIGINT)
         status, errors = ended(client)
-        assert status == 130 and errors.startswith("sse_ref.client: cancelled after 2 tokens\n")
+        assert status == 130 and errors.startswith("sse_ref.client: cancelled after 2 pieces\n")
 
 
 def test_closed_output_cancels_the_stream_with_one_line_and_141() -> None:

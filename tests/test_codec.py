@@ -466,3 +466,15 @@ def test_work_grows_with_the_stream_and_not_with_its_square(
 ) -> None:
     small, large = make(250), make(16000)
     assert any(seconds_for(large, limit) < 512 * seconds_for(small, limit) for _ in range(5))
+
+
+@pytest.mark.parametrize("event", [0, b"", [], 1.5])
+def test_event_type_that_is_no_text_is_a_type_error(event: object) -> None:
+    with pytest.raises(TypeError):
+        encode_event("x", event=event)  # type: ignore[arg-type]
+
+
+def test_retry_that_readers_would_ignore_is_refused() -> None:
+    assert encode_event("x", retry=10**640 - 1)
+    with pytest.raises(ValueError, match="640 digits"):
+        encode_event("x", retry=10**640)

@@ -6,7 +6,7 @@ import re
 import socket
 
 import pytest
-from raw import Wire, alive, ask, chat, chat_request
+from raw import Wire, alive, ask, chat, chat_request, wait_for
 
 from sse_ref import model
 from sse_ref.server import FAULTS, Server, running
@@ -63,3 +63,13 @@ def test_page_is_made_of_files_that_are_served(server: Server) -> None:
         answer = ask(server, "GET", path)
         assert answer.status == 200 and "default-src 'self'" in answer.headers["content-security-policy"], name
     assert ask(server, "GET", "/page/../server.py").status == 404
+
+
+def test_whole_answer_that_is_not_due_is_never_begun_when_the_server_stops() -> None:
+    """An error event without a head would be no HTTP."""
+    with running(ttft=600) as server, Wire(server) as wire:
+        wire.send(chat_request(stream=False))
+        assert wait_for(lambda: server.loop.entries and server.journal[-1]["outcome"] == "open")
+        assert wait_for(lambda: any(entry.connection.stream for entry in list(server.loop.entries.values())))
+        server.shutdown()
+        assert wire.closed() and wire.buffer == b""

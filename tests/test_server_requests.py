@@ -356,3 +356,8 @@ def test_random_bytes_never_hang_or_kill_the_server() -> None:
         with ThreadPoolExecutor(8) as pool:
             list(pool.map(attack, [chance.randrange(2**32) for _ in range(300)]))
         assert alive(server)
+
+
+def test_name_with_half_a_character_is_a_bad_request(server: Server) -> None:
+    answer = ask(server, "POST", "/v1/chat/completions", b'{"\\ud800": 1}', JSON)
+    assert answer.status == 400 and answer.json()["error"]["param"] == "\\ud800"

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from sse_ref.dialects.strict_json import MAX_CONTAINERS, Fields, read_json, to_json
+from sse_ref.dialects.strict_json import MAX_BRACKETS, Fields, read_json, to_json
 from sse_ref.errors import RequestError
 
 
@@ -22,7 +22,7 @@ from sse_ref.errors import RequestError
         (b"[" * 100_000, "nested too deeply"),
         (b"[]", "must be a JSON object"),
         (b'"text"', "must be a JSON object"),
-        (b'{"a": [' + b"[]," * MAX_CONTAINERS + b"[]]}", "more than 100000 arrays and objects"),
+        (b'{"a": [' + b"[]," * MAX_BRACKETS + b"[]]}", "more than 100000 opening brackets"),
         (b'{"a": "\\ud83e"}', "half of a surrogate pair"),
         (b'{"a": {"b": ["\\udd8a"]}}', "half of a surrogate pair"),
     ],

@@ -3,7 +3,7 @@
 In:   a URL and a prompt, or the URL of an event source.
 Out:  pieces of an answer as they come and one outcome; or events, across dropped connections.
 
-Read it in this order; each module imports only modules above it, and the ground:
+Read it in this order; each module imports only modules above it, the ground, and ``options``:
 
     transport      one HTTP response, read without being fooled
     partial_json   reading JSON while it grows

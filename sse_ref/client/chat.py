@@ -9,6 +9,7 @@ A stream goes through these states, and each arrow to the right is an outcome:
 
     connecting    -->  http_error       the server refused, or did not answer, also after retrying
       |           -->  protocol_error   what it answered is not HTTP, or no event stream
+      |           -->  truncated        the connection broke in the head
     streaming     -->  api_error        the server reported an error
       |           -->  truncated        HTTP tells of a cut, or an event or a finish reason is missing
       |           -->  protocol_error   an event is not what the dialect allows
@@ -19,7 +20,7 @@ and each keeps the text that had come.
 
 **When is an answer whole?** Two things end a stream, the dialect's last event and the end of the body; neither proves it.
 A proxy may end a body in order after the server behind it failed; some services send the last event after a failure, too.
-Only the finish reason of every choice that began proves it:
+Only finish reasons prove it: of every choice that began, and without a last event of every choice that was asked for:
 
     finish reasons    last event    end of the body       outcome
     all               came          not waited for        complete
@@ -27,6 +28,7 @@ Only the finish reason of every choice that began proves it:
     all               missing       cut, so HTTP says     truncated
     some missing      came          not waited for        truncated
     some missing      missing       any                   truncated
+    no event at all   missing       in order              protocol_error
 
 The second row is there because services exist that never send a last event. In the third row HTTP contradicts: a usage, or
 another choice, may have been on its way.
@@ -35,8 +37,8 @@ An error, too, may come in two ways: as an event that the dialect reads, or outs
 server wrote a line of JSON into the body. To a decoder that line is an unknown field. So the end of a body that seems cut is
 searched for it, and the stream is an ``api_error`` with its message.
 
-**When is a request sent again?** Only before the first byte of an answer has come, because a model that has begun to speak
-has begun to cost. After a connection that failed, and after 408, 409, 429 and 5xx, as the providers' own SDKs do, unless the
+**When is a request sent again?** Never once a stream has begun, because a model that has begun to speak has begun to cost.
+After a connection that failed, and after 408, 409, 429 and 5xx, as the providers' own SDKs do, unless the
 server says ``X-Should-Retry: false`` or asks for a wait of more than a minute. The wait is what the server asks for, or half
 a second that doubles with each attempt, shortened at random so that clients do not come back all at once.
 
@@ -45,12 +47,13 @@ the read returns. Which of the two is faster is open, so both may find the other
 somebody is reading, and whoever reads looks at ``closing`` before it calls an end a cut. The outcome is ``cancelled`` unless
 the stream had ended before.
 
-**What is timed.** The time to first token counts from sending the request to the first piece with something in it: the
-chunk that gives the role comes as soon as the server has accepted the request, and says nothing of the model. The gaps are
-the times between pieces. Pieces that came in one read have no gap: that is how a proxy that collects events shows.
+**What is timed.** The time to first token counts from the first attempt to the first piece with something in it: the chunk
+that gives the role comes as soon as the server has accepted the request, and says nothing of the model. The gaps are the
+times between pieces. Pieces that came in one read have no gap: that is how a proxy that collects events shows.
 
-**What is held** while reading is a small multiple of the largest event: texts and arguments are kept as lists of pieces, and
-joined when somebody reads them, because joining at each piece would take time in the square of the answer's length.
+**What is held** beside the answer itself is a small multiple of the largest event: texts and arguments are kept as lists of
+pieces, and joined when somebody reads them, because joining at each piece would take time in the square of the answer's
+length.
 """
 
 from __future__ import annotations
@@ -69,6 +72,7 @@ from typing import Any
 
 from sse_ref.client.partial_json import read_partial
 from sse_ref.client.transport import (
+    MAX_EVENT_SIZE,
     HTTPCall,
     Response,
     Watcher,
@@ -90,10 +94,9 @@ from sse_ref.pieces import Call, End, Fragment, Message, Piece, Prompt, Reasonin
 __all__ = ["DEFAULT_URL", "MAX_EVENT_SIZE", "ChatStream", "Choice", "ToolCall"]
 
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
-RETRIED = {408, 409, 429, *range(500, 600)}  # statuses, as the provider's own SDKs do
+RETRIED_STATUSES = {408, 409, 429, *range(500, 600)}  # statuses, as the provider's own SDKs do
 MAX_RETRY_AFTER = 60.0  # seconds; a server that asks for more is not waited for
-MAX_EVENT_SIZE = 64 * 2**20  # bytes
-ENDING = 4096  # bytes of the end of a body that are searched for an error outside events
+ENDING_SIZE = 4096  # bytes of the end of a body that are searched for an error outside events
 
 
 class _Growing:
@@ -184,8 +187,8 @@ class ChatStream:
 
     Raises ``Truncated``, ``ApiError``, ``ProtocolError``, ``HTTPStatusError`` or ``StreamTimeout`` while it is iterated;
     all of them are ``StreamError``, with ``outcome`` and the ``text`` that had come. Raises ``ValueError`` at once for a
-    header that HTTP cannot carry. Leaving the loop early, or ``close``, closes the connection, which is how a server learns
-    that it can stop.
+    header that HTTP cannot carry. Leaving the ``with`` block, or ``close``, closes the connection, which is how a server
+    learns that it can stop; leaving the loop alone does not.
 
     >>> from sse_ref.server import running
     >>> with running() as server, ChatStream("Say it back", url=server.url + "/v1", model="toy-echo") as stream:
@@ -254,7 +257,7 @@ class ChatStream:
 
     @property
     def first(self) -> Choice:
-        """The choice with the lowest index, which most servers begin at 0."""
+        """The choice with the lowest index. Most servers count from 0."""
         return self.choices[min(self.choices)] if self.choices else Choice()
 
     @property
@@ -289,7 +292,7 @@ class ChatStream:
 
     @property
     def time_to_first_token(self) -> float | None:
-        """Seconds from the request to the first text or tool-call piece; the chunk with the role does not count."""
+        """Seconds from the first attempt to the first text or tool-call piece; the chunk with the role does not count."""
         return self.arrivals[0] - self.asked if self.arrivals and self.asked else None
 
     @property
@@ -377,7 +380,7 @@ class ChatStream:
         for data in body:
             if len(self._beginning) < 200:
                 self._beginning = (self._beginning + data)[:200]
-            self._ending = data[-ENDING:] if len(data) >= ENDING else (self._ending + data)[-ENDING:]
+            self._ending = data[-ENDING_SIZE:] if len(data) >= ENDING_SIZE else (self._ending + data)[-ENDING_SIZE:]
             too_large = None
             try:
                 dispatched = decoder.feed(data)
@@ -469,9 +472,10 @@ class ChatStream:
         """The message of an error that a server wrote into the stream outside of events; "" if there is none.
 
         Some servers write a bare line of JSON, some a field named ``error``: to a decoder both are unknown fields, and
-        ignored. So the end of the body is searched for them.
+        ignored. So the last lines of the body are searched for them.
         """
-        for line in reversed(re.findall(rb"(?:^|[\r\n])(?:error: ?)?(\{[^\r\n]*)", self._ending)):
+        ending = self._ending if len(self._ending) == ENDING_SIZE else b"\n" + self._ending
+        for line in reversed(re.findall(rb"[\r\n](?:error: ?)?(\{[^\r\n]*\})(?=[\r\n]|$)", ending)):
             if message := self.dialect.read_error(line):
                 return fit(message)
         return ""
@@ -479,29 +483,29 @@ class ChatStream:
     # ---- Connecting ----
 
     def _connect(self, call: HTTPCall) -> Response:
-        """Send the request. Retry on a retryable status or a failed connection, never once response bytes have arrived."""
+        """Send the request. Retry on a retryable status or a failed connection, never once a stream has begun."""
         while True:
             self.attempts += 1
-            call.heard = False
+            call.answer_begun = False
             try:
                 return open_response(self.body, self.headers, call)
             except urllib.error.HTTPError as error:
                 with contextlib.closing(error):
                     message = self.dialect.read_error(read_error_body(error.fp)) or error.reason  # type: ignore[arg-type]
                 failure = HTTPStatusError(f"{error.code}: {fit(str(message))}", error.code)
-                wait = _retry_wait(error.headers, self.attempts) if error.code in RETRIED else None
+                wait = _retry_wait(error.headers, self.attempts) if error.code in RETRIED_STATUSES else None
             except TimeoutError:
-                raise call.passed() from None
+                raise call.timeout_error() from None
             except ValueError as error:  # a URL that urllib cannot use: ours, or one that a redirect names
                 raise HTTPStatusError(f"the URL cannot be used: {fit(str(error))}") from None
             except (OSError, http.client.HTTPException) as error:
                 if isinstance(getattr(error, "reason", None), TimeoutError):
-                    raise call.passed() from None
+                    raise call.timeout_error() from None
                 if isinstance(error, http.client.HTTPException) and not isinstance(
                     error, http.client.RemoteDisconnected
                 ):
                     raise ProtocolError(f"the answer is not HTTP: {fit(repr(error))}") from None
-                if call.heard:
+                if call.answer_begun:
                     raise Truncated(f"the connection broke in the head of the answer: {reason_of(error)}") from None
                 failure = HTTPStatusError(f"no answer from {call.peer or origin(self.url)[1]}: {reason_of(error)}")
                 wait = _backoff(self.attempts)

@@ -8,7 +8,8 @@ Two streams, so that a pipe gets the answer and nothing else:
     standard output    the text; with --json, --events or --wire, what they show
     standard error     reasoning, one line for what went wrong, the times, the warnings
 
-    exit status    0 complete    1 any other outcome    2 nothing could be sent    130 Ctrl-C    141 the reader has gone
+    exit status        0 complete    1 any other outcome    2 no answer, or a wrong option
+                       130 Ctrl-C    141 the reader of standard output has gone
 
 The line of times, after a stream of 139 tokens:
 
@@ -55,8 +56,8 @@ examples:
 
 With --url, --model and --api-key-env NAME it streams from any server of its dialects.
 
-exit status: 0 complete; 1 the stream did not end well, which one line says; 2 the request could not be sent: a wrong
-option, or nothing listens at the URL; 130 after Ctrl-C; 141 if the reader of the output went away
+exit status: 0 complete; 1 the stream did not end well, which one line says; 2 there was no answer: a wrong option, or
+nothing listens at the URL; 130 after Ctrl-C; 141 if the reader of the output went away
 """
 
 
@@ -116,7 +117,7 @@ def _stream(stream: ChatStream, show: Show) -> tuple[str, int]:
     except StreamError as error:
         return f"{stream.outcome}: {error}", 1
     except KeyboardInterrupt:
-        return f"cancelled after {len(stream.arrivals)} tokens", 130
+        return f"cancelled after {len(stream.arrivals)} pieces", 130
     return "", 0
 
 

@@ -51,6 +51,7 @@ import urllib.error
 from collections.abc import Iterator, Mapping
 
 from sse_ref.client.transport import (
+    MAX_EVENT_SIZE,
     HTTPCall,
     Response,
     Watcher,
@@ -67,7 +68,6 @@ from sse_ref.errors import HTTPStatusError, ProtocolError, StreamError, StreamTi
 
 __all__ = ["EventSource"]
 
-MAX_EVENT_SIZE = 64 * 2**20  # bytes
 MAX_BACKOFF = 60.0  # seconds between two attempts of a source that cannot connect
 MIN_WAIT = 0.1  # seconds between two attempts, even if the server asks for fewer
 
@@ -84,7 +84,7 @@ class EventSource:
     ``close`` is called (also from another thread), and fails for good on any other status (``HTTPStatusError``) or content
     type, or an event of more than ``max_event_size`` bytes (``ProtocolError``). ``timeout`` is the silence in seconds that
     counts as a broken connection, None for never. After several failures in a row it waits longer; ``max_failures``
-    (None: no limit) is how many there may be before the last is raised (``HTTPStatusError``). An event, or a body that ends
+    (None: no limit): after so many failures in a row the last is raised (``HTTPStatusError``). An event, or a body that ends
     in order, ends the row. Raises ``ValueError`` at once for a header or a last event ID that HTTP cannot carry.
 
     An incomplete event at a cut is dropped together with its id. The last event ID outlives the connection, as in

@@ -43,8 +43,8 @@ _OPEN_STRING = re.compile(
 def read_partial(text: str) -> Any:
     """Return the value that ``text``, the beginning of a JSON text, has shown so far; None if nothing yet.
 
-    Strings, arrays and objects are given as far as they go; what may still change is left out. Raises ``ValueError`` if the
-    text is no beginning of JSON.
+    Strings, arrays and objects are given as far as they go; what may still change is left out. Raises ``ValueError`` for a
+    text that is seen to be no JSON; what follows the certain part is not looked at closely.
 
     >>> read_partial('{"city": "Os')
     {'city': 'Os'}

@@ -3,7 +3,8 @@
 In:   what a ``ChatStream`` reports while it reads.
 Out:  standard output; the model's reasoning on standard error.
 
-There is one class for each form. A stream calls its methods in this order, and each form overrides those it needs:
+There is one class for each form. Its methods are called in this order, and each form overrides those it needs; the last two
+of them by the command, the others by the stream:
 
     head(response)      once
     read(bytes)         for each read of the socket
@@ -15,11 +16,11 @@ There is one class for each form. A stream calls its methods in this order, and 
 
 With ``--wire`` all of it can be seen, with the time since the request and since the last read:
 
-       0.326 s  +0.033  read 205 bytes
-      chunk, 197 bytes
+       0.326 s  +0.033  read 255 bytes
+      chunk, 249 bytes
         data: {"id":"chatcmpl-...","choices":[{"index":0,"delta":{"content":"Long"}, ...}]}\n
         \n
-        = event: message, 189 characters of data
+        = event: message, 241 characters of data
 
 Each line of the stream is shown with its end visible. A line that a chunk leaves open ends in three dots, and its rest
 begins with them, so that an event that was cut in two can be seen.
@@ -58,7 +59,7 @@ class OutputFailed(Exception):
 class Show(Watcher):
     """Prints the text, or the refusal, as it comes; what the model thinks before goes to standard error."""
 
-    reasons = False  # the last that was printed is reasoning
+    in_reasoning = False  # the last that was printed is reasoning
 
     def event(self, event: ServerSentEvent) -> None:
         """An event is complete."""
@@ -68,23 +69,23 @@ class Show(Watcher):
         match piece:
             case Reasoning():
                 print(
-                    "" if self.reasons else "reasoning: ",
+                    "" if self.in_reasoning else "reasoning: ",
                     printable(piece.text),
                     sep="",
                     end="",
                     file=sys.stderr,
                     flush=True,
                 )
-                self.reasons = True
+                self.in_reasoning = True
             case Text() | Refusal():
                 self.end_reasoning()
                 self.write(piece.text)
 
     def end_reasoning(self) -> None:
         """End the line of reasoning, if there is one."""
-        if self.reasons:
+        if self.in_reasoning:
             print(file=sys.stderr, flush=True)
-        self.reasons = False
+        self.in_reasoning = False
 
     def write(self, text: str) -> None:
         """Write to standard output: "?" for a character it cannot take, and no escape sequences to a terminal."""

@@ -4,8 +4,8 @@ In:   a URL, headers, perhaps a body to send; how long to wait.
 Out:  the bytes of the response's body as they come, and an end only if the body is whole.
 
 ``urllib`` and ``http.client`` send the request and read the head. The body is read here, because ``http.client`` hides what
-matters about a stream: its line iteration takes a cut chunked body for a finished one, and any read reports a body shorter
-than its ``Content-Length`` as complete. RFC 9112, 6.3 says how a body ends:
+matters about a stream: its line iteration takes a cut chunked body for a finished one, and a read of a given size reports a
+body shorter than its ``Content-Length`` as complete. RFC 9112, 6.3 says how a body ends:
 
     chunked            at its last chunk; the end of the connection before it is a cut
     Content-Length     after so many bytes; the end of the connection before them is a cut
@@ -24,12 +24,12 @@ Why it is not left to ``http.client``: this body is cut, its last chunk never ca
 
     for line in response    yields b"hello", and ends: a whole answer, it seems
     response.read()         raises IncompleteRead, after all has come
-    read_body(response)     yields b"hello" at once, and then raises Truncated
+    read_body(response, …)  yields b"hello" at once, and then raises Truncated
 
 **How long to wait.** An ``HTTPCall`` goes with all of it. Three limits bound each read, and the nearest counts:
 
     idle     no byte for so long: any byte starts it anew
-    step     a head, or the body of an error, must be whole within ``idle``, however slowly it trickles
+    step     a head must be whole within ``idle``, the body of an error within ten seconds, however slowly it trickles
     total    the whole call, from its beginning
 
     connecting    idle, for each address of the host       idle passed: the next address is tried, or it is a timeout
@@ -76,6 +76,7 @@ from sse_ref.chunked import ChunkedDecoder
 from sse_ref.errors import ProtocolError, StreamError, StreamTimeout, Truncated
 
 __all__ = [
+    "MAX_EVENT_SIZE",
     "HTTPCall",
     "Response",
     "Watcher",
@@ -89,6 +90,7 @@ __all__ = [
     "reason_of",
 ]
 
+MAX_EVENT_SIZE = 64 * 2**20  # bytes of an event, where nothing else is said
 READ_SIZE = 65536  # bytes asked of the socket at once; what is there is returned, however little
 ERROR_BODY = 65536  # bytes of an error answer that are looked at
 ERROR_BODY_SECONDS = 10.0  # how long is waited for them
@@ -115,7 +117,7 @@ class HTTPCall:
         self.peer = ""  # host and port of the connection in use
         self.began = time.monotonic()
         self.until: float | None = None  # when the step in hand, a head or the body of an error, must be over
-        self.heard = False  # a byte of an answer has come
+        self.answer_begun = False  # a byte of an answer has come
         self.closing = threading.Event()
         self.sock: socket.socket | None = None  # what the response is read from
         self.response: http.client.HTTPResponse | None = None
@@ -197,11 +199,11 @@ class HTTPCall:
             return self.idle
         left = min(ends) - time.monotonic()
         if left <= 0:
-            raise self.passed()
+            raise self.timeout_error()
         return left if self.idle is None else min(left, self.idle)
 
-    def passed(self) -> StreamTimeout:
-        """The error that says which limit passed."""
+    def timeout_error(self) -> StreamTimeout:
+        """The error for a limit that passed: the total, or else the silence, also where a step took too long."""
         if self.total is not None and time.monotonic() >= self.began + self.total - 0.01:
             return StreamTimeout(f"the answer took longer than {self.total:g} s")
         if self.idle is None:
@@ -213,7 +215,7 @@ IN_PROGRESS = {errno.EINPROGRESS, errno.EWOULDBLOCK}
 
 
 class _TimedReader(io.RawIOBase):
-    """The bytes of a response, each read within the call's time: heads and the bodies of redirects, too."""
+    """The bytes of a response, each read within the call's limits."""
 
     def __init__(self, raw: Any, call: HTTPCall) -> None:
         self.raw = raw
@@ -230,8 +232,8 @@ class _TimedReader(io.RawIOBase):
         try:
             size: int = self.raw.readinto(buffer)
         except TimeoutError:
-            raise self.call.passed() from None
-        self.call.heard = self.call.heard or size > 0
+            raise self.call.timeout_error() from None
+        self.call.answer_begun = self.call.answer_begun or size > 0
         return size
 
     def close(self) -> None:

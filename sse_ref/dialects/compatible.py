@@ -3,34 +3,37 @@
 In:   the events of any service that calls itself compatible.
 Out:  the same pieces that ``openai.py`` reads from the vendor's own chunks.
 
-Each chunk is rewritten as the vendor would have sent it, and then read by ``ChunkReader``. So there are two files for one
-wire: the vendor's, which can be read as a lesson, and this one, which is what it takes to be fooled by nobody. Rewritten are
+Choices are rewritten as the vendor would have sent them, and then read by ``ChunkReader``. So there are two files for one
+wire: the vendor's, which can be read as a lesson, and this one, which is what it takes to be fooled by nobody. It reads
 
     "delta":{"reasoning":"..."}                               text under another name; also in "message", in "text"
     "delta":{"content":[{"type":"text","text":"..."}]}        text as a list of parts, some of them thoughts
     "delta":{"content":"\\ud83e"}                             half a character: the other half comes in the next chunk
     "tool_calls":[{"id":"a",...}] [{"id":"b",...}]            calls without an index, or all with the same
     "tool_calls":[{"index":0,"function":{"name":"f"...        a name in parts, or again at each fragment
-    "function_call":{"name":"f","arguments":"{}"}             the only call of its choice, as it was before 2023
+    "function_call":{"name":"f","arguments":"{}"}             the only call of its choice, as it was until November 2023
     "x_groq":{"usage":{...}}   "usage":{...: 3.0}             usage in another place, or with a fraction
-    "error":"..."   "errors":[...]   "detail":"..."           errors under every name, and as a string
+    "error":"..."                                             an error as a string, beside choices or without
+    "errors":[...]   "detail":"..."   "message":"..."         an error under another name, where there are no choices
     "base_resp":{"status_code":1002,...}                      an error that is a status in a chunk
     event: error                                              an error that is one by its type, perhaps as plain text
     "finish_reason":"error"                                   an error that is one by its finish reason
     data: [DONE] with white space around it                   once all choices have ended
 
-**Nothing is lost in silence.** What is ignored is a warning; what can be understood in two ways is an error. Tool calls
-show why: two of them merged into one would be a call that no model made. A fragment belongs to the call with its index;
-where services send no index, or the same for all, to the call with its id; without an id, to the call that is open. If the
-arguments of a call turn out to be two JSON values, two calls were merged, and the stream is a ``ProtocolError``.
+**No text, call or error is lost in silence.** What stands in a known place and cannot be used is a warning, or an error if
+it could be understood in two ways. Members that nobody knows are ignored: the vendor adds some every year. Tool calls show
+why it matters: two of them merged into one would be a call that no model made. If the arguments of a call turn out to be
+two JSON values, two calls were merged, and the stream is a ``ProtocolError``, unless the answer came to its limit. A
+fragment is added to a call by this table:
 
     index    id           the fragment belongs to
-    new      new          a call that begins
+    new      new, none    a call that begins
+    new      known        the call with this id; if a name comes with it, a call that begins
     known    same, none   the call with this index
     known    another      the call with this id, or one that begins: the service gives all the same index (a warning)
     none     known        the call with this id
-    none     new          a call that begins
-    none     none         the last call, unless both have a name: then one that begins
+    none     new          a call that begins; but the last call, if that has no id yet
+    none     none         the last call; if both have a name, a call that begins
 
 An answer must not end open either: a call without a name is an error, and a call whose arguments never came has none, which
 is written ``{}``.
@@ -243,7 +246,7 @@ class _Choice:
         self.calls: list[_Call] = []
         self.by_index: dict[int | str, _Call] = {}
         self.by_id: dict[str, _Call] = {}
-        # For each text that half a surrogate pair has been seen in: a member of a delta, or the position of a call.
+        # For each text in which half a surrogate pair was seen: a member of a delta, the position of a call, its id or name.
         self.surrogates: dict[Any, codecs.IncrementalDecoder] = {}
 
     def call_deltas(self, fragment: Mapping[str, Any]) -> Iterator[dict[str, Any]]:

@@ -7,7 +7,8 @@ Follows the vendor's API reference, "Completions". Services and tools still use 
 
     data: {... "choices":[{"index":0,"text":"Hel","logprobs":null,"finish_reason":null}]}
 
-There is no chunk for the role, and there are no tools. Log probabilities have another shape there, which is not written.
+There is no chunk for the role, and tools are not read. Log probabilities have another shape there, which is not written. Of
+a conversation only the last user's message is sent: there is one prompt.
 """
 
 from __future__ import annotations

@@ -54,7 +54,7 @@ class StreamReader(Protocol):
 
     @property
     def finished(self) -> bool:
-        """Every choice that began has ended: the answer is whole, whether or not the last event came."""
+        """Every choice that began has ended, whether or not the last event has come."""
 
     def read(self, event: ServerSentEvent) -> Iterator[Piece]:
         """Yield the pieces in this event. Raises ``ApiError`` or ``ProtocolError`` after those before the fault."""
@@ -76,10 +76,13 @@ class Dialect(Protocol):
     """What ends a silence: bytes that every client of this dialect survives, and that say nothing."""
 
     def serves(self, path: str) -> bool:
-        """Whether the path is this provider's. It also decides whose words an error before the body is read has."""
+        """Whether the path is this provider's.
+
+        Errors before the body is read have the words of the dialect that serves it.
+        """
 
     def model_at(self, path: str) -> str | None:
-        """The model that the path describes, "" for the list of all; None if answers of a model are asked for there."""
+        """The model that the path describes, "" for the list of all; None for a path where answers are asked for."""
 
     def read_key(self, request: HTTPRequest) -> str | None:
         """The API key of the request, whose body has not been read yet; None if it has none."""
@@ -116,7 +119,7 @@ class Dialect(Protocol):
         """The headers that carry an API key."""
 
     def write_request(self, request: Request) -> dict[str, Any]:
-        """The JSON object of a request; members with their default value are left out."""
+        """The JSON object of a request; limits and options that have their default value are left out."""
 
     def count_choices(self, body: Mapping[str, Any]) -> int:
         """How many choices the JSON object of a request asks for."""

@@ -17,10 +17,11 @@ and a delta holds one of
     {"tool_calls":[{"index":0,"id":"...","function":{"name":"...","arguments":""}}]}        a call begins
     {"tool_calls":[{"index":0,"function":{"arguments":"..."}}]}                             a fragment of its arguments
 
-where "..." at the beginning stands for what is the same in every chunk: ``id``, ``object``, ``created``, ``model``. So a
-token of four letters travels in some two hundred bytes. A reader keeps, for each choice, the texts and the calls so far, and
-adds what each delta brings: texts by their member, fragments by their ``index``. Choices of one stream take turns, and are
-told apart by *their* ``index``. A choice is over when its finish reason comes:
+where "..." at the beginning stands for what is the same in every chunk: ``id``, ``object``, ``created``, ``model``,
+``system_fingerprint``. So a token of four letters travels in some 240 bytes. ``reasoning_content`` is not the vendor's:
+most services have it for what a model thinks before it answers. A reader keeps, for each choice, the texts and the calls so
+far, and adds what each delta brings: texts by their member, fragments by their ``index``. Choices of one stream take turns,
+and are told apart by *their* ``index``. A choice is over when its finish reason comes:
 
     stop            the model ended, or came to a stop string
     length          it came to ``max_tokens``: the text, or the JSON of the arguments, is cut
@@ -36,7 +37,8 @@ Unstreamed, the same answer is one object, in which each choice has a message in
 
     {... "choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{...}}
 
-The stream comes first below, read and written; then the whole answer, requests, models, errors. What other services make of
+The stream comes first below, read and written; then the whole answer, requests, errors, models. Reasoning and refusals are
+read, and not written: the toy model has none. What other services make of
 this wire is read in ``compatible.py``.
 """
 
@@ -135,21 +137,21 @@ class ChunkWriter:
 
     def __init__(self, head: Mapping[str, Any], *, usage: bool) -> None:
         self.head = head
-        self.usage = usage  # was asked for: then it stands in every chunk, null in all but one
+        self.null_usage = {"usage": None} if usage else {}  # in all chunks but the last, if a usage was asked for
         self.around: dict[int, list[str]] = {}  # for each choice, what stands before and after the text in its chunks
 
     def write(self, pieces: Iterable[Piece]) -> Iterator[ServerSentEvent]:
         """Yield the events of the pieces. A ``ModelFailure`` is passed on."""
         for piece in pieces:
             if isinstance(piece, Text) and piece.choice in self.around and not piece.logprobs:
-                before, after = self.around[piece.choice]  # made once: nothing but the text differs
-                yield ServerSentEvent(f"{before}{to_json(piece.text)}{after}")
+                # Only the text differs from chunk to chunk: what stands around it is made once.
+                yield ServerSentEvent(to_json(piece.text).join(self.around[piece.choice]))
             elif isinstance(piece, (Text, Call, Fragment, End)):
                 if piece.choice not in self.around:
                     self.around[piece.choice] = self.chunk(Text("\0", piece.choice)).data.rsplit('"\\u0000"', 1)
                     yield from self.first(piece)
                 yield self.chunk(piece)
-            elif isinstance(piece, Usage) and self.usage:
+            elif isinstance(piece, Usage) and self.null_usage:
                 yield ServerSentEvent(to_json({**self.head, "choices": [], "usage": usage_object(piece)}))
 
     def first(self, piece: Text | Call | Fragment | End) -> Iterator[ServerSentEvent]:
@@ -174,7 +176,7 @@ class ChunkWriter:
     def event(self, index: int, content: dict[str, Any], **more: Any) -> ServerSentEvent:
         """A chunk with one choice; ``more`` as for ``choice_object``."""
         choice = choice_object(index, content, **more)
-        return ServerSentEvent(to_json({**self.head, "choices": [choice], **({"usage": None} if self.usage else {})}))
+        return ServerSentEvent(to_json({**self.head, "choices": [choice], **self.null_usage}))
 
 
 # ---- What a stream and a whole answer share --------------------------------------------------------------------------
@@ -187,8 +189,8 @@ def choice_object(index: int, content: Any, texts: Iterable[Text] = (), reason: 
 
 def call_object(id: str, call: Call) -> dict[str, Any]:
     """A tool call without arguments; its id is made from that of the answer."""
-    name = f"call_{id.rpartition('-')[2][:16]}_{call.choice}_{call.index}"
-    return {"id": name, "type": "function", "function": {"name": call.name, "arguments": ""}}
+    call_id = f"call_{id.rpartition('-')[2][:16]}_{call.choice}_{call.index}"
+    return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": ""}}
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
@@ -413,7 +415,7 @@ class OpenAIChat:
         return Request(prompt, fields.flag("stream"), options.flag("include_usage"))
 
     def read_prompt(self, fields: Fields) -> Prompt:
-        """What is asked. The members that text completions do not have are read by ``read_conversation``."""
+        """What is asked, but for the conversation, which text completions give in another form."""
         max_tokens = fields.number("max_completion_tokens", None, 1, 2**31, whole=True)
         if max_tokens is None:
             max_tokens = fields.number("max_tokens", None, 1, 2**31, whole=True)
@@ -497,7 +499,7 @@ class OpenAIChat:
         return {"Authorization": f"Bearer {key}"}
 
     def write_request(self, request: Request) -> dict[str, Any]:
-        """The body of a request; members with their default value are left out."""
+        """The body of a request; limits and options that have their default value are left out."""
         prompt = request.prompt
         body: dict[str, Any] = {"model": prompt.model, **self.write_messages(prompt)}
         if request.stream:
@@ -539,6 +541,7 @@ class OpenAIChat:
     def read_error(self, body: bytes) -> str:
         """The message of an error object."""
         try:
-            return str(read_json(body.decode("utf-8", "replace"))["error"]["message"])
+            message = read_json(body.decode("utf-8", "replace"))["error"]["message"]
         except (ValueError, RecursionError, LookupError, TypeError):
             return ""
+        return message if isinstance(message, str) else ""

@@ -3,8 +3,9 @@
 In:   the bytes of a request's body; or a value.
 Out:  its fields, one by one, or a ``RequestError`` that names the field at fault; or JSON text.
 
-Follows RFC 8259, by the letter where Python's ``json`` is lenient: NaN and Infinity are no JSON, half a surrogate pair
-is no text. What a body may cost is bounded by what it holds: containers and the digits of a number are counted.
+Follows RFC 8259. A request is read by the letter, where Python's ``json`` is lenient: NaN and Infinity are no JSON, half a
+surrogate pair is no text. What a body may cost is limited by counting its brackets, also those in strings, because that is
+quick, and the digits of its numbers. A server's JSON is read leniently: it is not the reader's place to refuse an answer.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from sse_ref.errors import RequestError
 __all__ = ["Fields", "read_json", "to_json"]
 
 MAX_DIGITS = 4000  # of a whole number; Python itself refuses more than 4,300 (CVE-2020-10735)
-MAX_CONTAINERS = 100_000  # arrays and objects in a request: what they cost is not in proportion to their bytes
+MAX_BRACKETS = 100_000  # opening ones in a request: what arrays and objects cost is not in proportion to their bytes
 
 _encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 # Legal in JSON and in event streams, but naive clients that read lines with str.splitlines end a line at them.
@@ -52,7 +53,7 @@ _strict = json.JSONDecoder(parse_int=_whole_number, parse_constant=_refuse_const
 
 
 def read_json(text: str, *, strict: bool = False) -> Any:
-    """Return the value of a JSON text. A whole number of more than 4,000 digits is read as a float: JSON knows no limit.
+    """Return the value of a JSON text. A whole number of more than 4,000 digits becomes a float, which is infinite.
 
     NaN and Infinity are read unless ``strict``. Raises ``ValueError`` or ``RecursionError`` for what is not JSON.
 
@@ -127,8 +128,8 @@ class Fields:
 
 def _read_object(body: bytes) -> dict[str, Any]:
     """The JSON object of a body. Raises ``RequestError`` if it is none."""
-    if body.count(b"[") + body.count(b"{") > MAX_CONTAINERS:
-        raise RequestError("bad_request", f"the body holds more than {MAX_CONTAINERS} arrays and objects")
+    if body.count(b"[") + body.count(b"{") > MAX_BRACKETS:
+        raise RequestError("bad_request", f"the body holds more than {MAX_BRACKETS} opening brackets")
     try:
         values = read_json(body.decode(), strict=True)
     except (ValueError, RecursionError) as error:
@@ -141,5 +142,6 @@ def _read_object(body: bytes) -> dict[str, Any]:
             try:
                 to_json({name: value}).encode()
             except UnicodeEncodeError:
-                raise RequestError("bad_request", "a string holds half of a surrogate pair", param=name) from None
+                half = "a string holds half of a surrogate pair"
+                raise RequestError("bad_request", half, param=ascii(name)[1:-1]) from None
     return values

@@ -7,7 +7,7 @@ A request is read in a thread of its own; what is to be streamed is then handed,
 
     bytes --requests--> request --connection--> prompt --delivery--> timed writes --loop--> bytes
 
-Read it in this order; each module imports only modules above it, and the ground:
+Read it in this order; each module imports only modules above it, the ground, and ``options``:
 
     settings       how a server behaves
     requests       bytes of a connection to one HTTP request

@@ -4,7 +4,7 @@ In:   arguments.
 Out:  a server on its port until Ctrl-C or SIGTERM, and the exit status.
 
 Started by hand it paces its answers, so that they can be read along; a server in a process answers as fast as it can. The
-first signal stops it in order: every open stream gets an error and its end. The second ends it at once.
+first signal stops it in order (``shutdown``). The same signal again ends it at once.
 
 What it prints goes to two places. Standard output has the address, for a person to paste and for a program to read: with
 ``--port 0`` it is the only way to learn the port. Standard error has a line for each stream that ends, and with
@@ -124,7 +124,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--tps", type=NUMBER, default=30, metavar="N", help=f"tokens per second, 0 for no pace {DEFAULT}")
     add("--jitter", type=SHARE, default=0.0, metavar="F", help=f"unevenness of the pace, 0 to 1 {DEFAULT}")
     add("--heartbeat", type=NUMBER, default=15.0, metavar="S", help=f"silence before a heartbeat is sent {DEFAULT}")
-    add("--api-key", metavar="K", help="answer only requests that carry this key")
+    add("--api-key", metavar="K", help="the key of the API and of the journal; the page and /events need none")
     add("--max-streams", type=between(int, 1), default=2048, metavar="N", help=f"more than that get 429 {DEFAULT}")
     host = "answer requests for this host name too, which a proxy passes on; on loopback all others get 421"
     add("--allow-host", action="append", default=[], metavar="NAME", help=host)

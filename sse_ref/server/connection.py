@@ -16,15 +16,15 @@ One request goes through these steps, and each may end it with an error:
 
     request line    the path is known from here on: errors have the words of the dialect that serves it
     headers         framing that could be understood in two ways; on loopback, a host that is not this machine
-    address         unknown settings
-    key             before the body is read: a client without a key sends nothing
+    segment         unknown settings in the path; those in the query are looked at after the body
+    key             on a POST before the body is read: a client without a key sends nothing
     body            too long, too late, not as long as it says
     request         the dialect's own reading: a field that is missing or wrong, an unknown model
     slot            too many streams
     first event     made before the head is sent, so that a schema that nothing fits is still an HTTP error
     head            from here on an error is an event inside the stream
 
-On the wire, the answer to a prompt for a stream is
+On the wire, the answer to a prompt for a stream is, but for headers that every response has,
 
     HTTP/1.1 200 OK
     Content-Type: text/event-stream; charset=utf-8
@@ -33,7 +33,7 @@ On the wire, the answer to a prompt for a stream is
     X-Request-Id: 5f2a8c...
     Transfer-Encoding: chunked
 
-    bd                                       the size of the chunk, in hexadecimal
+    fb                                       the size of the chunk, in hexadecimal
     data: {"id":"chatcmpl-5f2a8c...",...}    one event, one chunk, one send
     ...
     0                                        the last chunk
@@ -46,16 +46,17 @@ the connection, and the client would lose the answer that says what was wrong.
     closed    an error before the end of the body; ``Connection: close`` in the request; HTTP/1.0 unless it asks otherwise;
               a stream of HTTP/1.0, which ends by closing; a fault; a client that disconnected
 
-**A stream** is chunked or, for HTTP/1.0, ended by closing. It never says ``Connection: close``: with it, several clients
-take a cut stream for a finished one. Its first event travels with the head, in one send. If the server itself fails in the
-middle, the last chunk is left out, so that the client's HTTP layer sees the cut.
+**A stream** is chunked or, for HTTP/1.0, ended by closing. A chunked one never says ``Connection: close``: with it, several
+clients take a cut stream for a finished one. A first event that is due at once travels with the head, in one send. If the
+server itself fails in the middle, the last chunk is left out, so that the client's HTTP layer sees the cut.
 
 **A whole answer** goes the same way as a stream, as one write that is due with its last token: so it comes no earlier than
 the stream would end, and a fault breaks it, too. It is made in the request's thread, which looks now and then whether the
 client is still there.
 
 **Two headers** keep proxies from collecting events: ``Cache-Control: no-transform`` forbids compression, and nginx obeys
-``X-Accel-Buffering: no``. Error texts are ours alone: an error that quotes the request can carry a script to a browser.
+``X-Accel-Buffering: no``. Errors quote at most a name of the request, cut short, and are JSON that no
+browser may take for a page (``nosniff``): an error that echoes a request could carry a script.
 
 **Other origins.** A page of any origin may use the API: it learns nothing that it did not send itself. The journal holds
 what others sent, so it has no ``Access-Control-Allow-Origin``. On loopback the ``Host`` is looked at, too: a page whose host
@@ -346,7 +347,7 @@ class Connection(BaseHTTPRequestHandler):
     def write_whole(
         self, dialect: Dialect, request: Request, record: Record, pieces: Iterator[Piece]
     ) -> Iterator[bytes]:
-        """The bytes of a response that holds the whole answer. A failure of the model is its error, told when it happens."""
+        """The bytes of a response that holds the whole answer, or the error of a model that failed."""
         status = HTTPStatus.OK
         try:
             pieces = self.while_it_is_wanted(request.prompt, pieces)
@@ -411,7 +412,7 @@ class Connection(BaseHTTPRequestHandler):
 
     @contextlib.contextmanager
     def recorded(self) -> Iterator[Record]:
-        """Add a journal record. If the request is refused, record the reason and send the error."""
+        """Add a journal record. If the request is refused, record the status and send the error."""
         record = self.shared.journal.begin(self.command, self.path)
         try:
             yield record
@@ -431,15 +432,13 @@ class Connection(BaseHTTPRequestHandler):
     def slot(self) -> Iterator[None]:
         """Reserve a stream slot. If a stream starts, it releases the slot when it ends; otherwise release it here.
 
-        What the making of the first event raises becomes a ``RequestError``.
+        A schema that no answer fits is found when the first event is made, and becomes a ``RequestError``.
         """
         if not self.shared.slots.acquire(blocking=False):
             problem = f"{self.settings.max_streams} streams are open, which is the limit; try again soon"
             raise RequestError("too_many", problem)
         try:
             yield
-        except ModelFailure as failure:
-            raise RequestError("failed", str(failure)) from None
         except SchemaError as error:
             raise RequestError("bad_request", str(error), param=error.path) from None
         finally:
@@ -536,7 +535,7 @@ class Connection(BaseHTTPRequestHandler):
         self.answer_error(RequestError("wrong_method", PROBLEMS["wrong_method"]), {"Allow": allowed})
 
     def refuse(self, kind: str) -> None:
-        """Answer with an error whose text is ours alone, and close."""
+        """Answer with an error that quotes nothing, and close."""
         self.close_connection = True
         self.answer_error(RequestError(kind, PROBLEMS.get(kind, "the server failed")))
 

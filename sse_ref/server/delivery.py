@@ -30,14 +30,14 @@ side, so ``tps`` counts the tokens of each.
 A fault is something that goes wrong on purpose, at a token that the request names. Each acts at one place:
 
     refuse              before the pipeline    an HTTP error in place of the stream
-    error               at its entry           the model fails
+    error               at its entry           the model fails; here tokens count that are made and not sent, too
     cut, end, stall     at its exit            the write that is due is not sent whole, or not at all
 
 and they differ in who can know:
 
     refuse    everybody: the status says it
     error     whoever reads the event; HTTP sees a whole body
-    cut       HTTP: the connection closes in the middle of an event, and the last chunk is missing
+    cut       HTTP: the connection closes in the middle of an event, and the last chunk is missing (in HTTP/1.0 nobody)
     end       only who counts finish reasons: the last chunk comes, and the answer is not whole
     stall     nobody: it looks like a slow model, until a timeout, because no heartbeat comes either
 
@@ -114,12 +114,12 @@ class Fault(NamedTuple):
         return self.name in ("cut", "end", "stall") and tokens > self.at
 
     def write(self, write: Write, framing: Framing) -> Iterator[Write]:
-        """Yield what is sent in place of ``write``, which is due. Raises ``CutAsAsked`` where the connection must go."""
+        """Yield what is sent in place of ``write``, which is due, and then raise ``CutAsAsked``: the connection is over."""
         if self.name == "stall":
             yield write._replace(due=math.inf)
         elif self.name == "end" and not framing.whole:
             yield write._replace(payload=framing.last)
-        else:  # the length of a whole answer is already sent, so ending early *is* a cut
+        else:  # a whole answer says its length first, so ending early *is* a cut
             yield write._replace(payload=write.payload[: len(write.payload) // 2])
         raise CutAsAsked
 
@@ -299,7 +299,7 @@ def deliver(
     ``farewell()`` if the server stops in the middle; ``on_failure`` is called if the model fails. ``skip``: so many events
     are made, and not sent.
 
-    Raises what the first write raises: ``ModelFailure``, ``SchemaError``, ``RequestError``.
+    Raises what making the first write raises: ``SchemaError``, ``RequestError``, ``ClientGone``.
 
     >>> from sse_ref.pieces import Message, Text
     >>> prompt = Prompt("toy-echo", (Message("user", "a b"),))
@@ -311,14 +311,15 @@ def deliver(
     pace = Pace(delivery, prompt.n, on_failure)
     pieces = pace.timed(Fault(delivery.fault, delivery.at).fail(generate(prompt)))
     writes = timed_writes(write(pieces), pace, delivery, framing, skip)
-    silent = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
+    no_heartbeat = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
 
     def end() -> bytes:
-        return framing.wrap(last_words) + framing.last if (last_words := farewell()) else b""
+        last_words = b"" if framing.whole else farewell()  # a whole answer is sent at once or not at all
+        return framing.wrap(last_words) + framing.last if last_words else b""
 
     return Stream(
         writes,
-        heartbeat=b"" if silent else framing.wrap(heartbeat),
+        heartbeat=b"" if no_heartbeat else framing.wrap(heartbeat),
         heartbeat_interval=delivery.heartbeat,
         farewell=end,
     )

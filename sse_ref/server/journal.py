@@ -6,8 +6,8 @@ Out:  JSON at ``GET /journal``, oldest first; one line of the log for each strea
 What a server generates cannot be seen from outside. The journal tells, so that a test can ask whether a client that
 disconnected has really saved work:
 
-    tokens, events, bytes    what was sent in all, without heartbeats
-    first_byte_s             seconds from the beginning of the stream to the first byte
+    tokens, events, bytes    what was sent of the body in whole writes, without heartbeats (a whole answer: with its head)
+    first_byte_s             seconds from the beginning of the stream to the end of its first write
     duration_s               seconds from the request to the end, None while it lasts
     left_at_token            how many tokens had been sent when the client disconnected
     outcome                  "open" while it lasts, and then one of
@@ -25,7 +25,7 @@ One record, of a client that disconnected while the answer was paced:
 
     {"id": "0f3c...", "at": 1795777200.1, "method": "POST", "path": "/v1/chat/completions",
      "request": {"model": "toy", "stream": true, "messages": [...]}, "model": "toy", "stream": true, "fault": null,
-     "status": 200, "outcome": "client_left", "tokens": 7, "events": 8, "bytes": 1702, "first_byte_s": 0.3012,
+     "status": 200, "outcome": "client_left", "tokens": 7, "events": 8, "bytes": 1947, "first_byte_s": 0.3012,
      "duration_s": 0.5034, "left_at_token": 7}
 
 It is written when the request's head has been read, and changes until the stream ends. A request that is longer than 4 KiB
@@ -92,7 +92,7 @@ class Record:
         self.request = body if len(body) <= 4096 else f"{body[:200].decode('utf-8', 'replace')}... ({len(body)} bytes)"
 
     def note_failure(self) -> None:
-        """The model failed: a stream that ends well from here on only tells so."""
+        """The model failed: when its stream ends, the outcome is "failed", not "complete"."""
         self.outcome = "failed"
 
     def end(self, outcome: str) -> None:

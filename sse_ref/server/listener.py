@@ -3,12 +3,13 @@
 In:   ``Settings``.
 Out:  a ``Server`` that serves until it is shut down; ``running``, which does so for the length of a ``with`` block.
 
-``HTTPServer`` of the standard library binds the port, and nothing more: its own loop would read one request after the other.
-In its place runs ours. Life and end of a server:
+``HTTPServer`` of the standard library binds the port, and nothing more: its own loop would read one request after the other,
+so ours runs in its place. Life and end of a server:
 
     Server(settings)    the port is bound, and connections queue up; nothing answers yet
     serve_forever()     the loop turns
-    shutdown()          from any thread, or a signal handler: every stream gets an error and its end, every socket is closed
+    shutdown()          from any thread, or a signal handler: a stream of a dialect that is between two events gets an error
+                        and its end; every connection is closed
     server_close()      the port is free again
 
 Several servers may run in one process: nothing is kept outside of them, but for the model and the dialects, which keep
@@ -40,7 +41,7 @@ __all__ = ["Server", "running"]
 class Server(HTTPServer):
     """A server on its port; ``serve_forever`` in one thread, ``shutdown`` from any other.
 
-    Raises ``OSError`` if the port cannot be used.
+    Raises ``OSError`` if the port cannot be used, ``OverflowError`` if it is no port.
 
     >>> server = Server(Settings())
     >>> server.url.startswith("http://127.0.0.1:")
@@ -100,7 +101,7 @@ class Server(HTTPServer):
         self.printer.put(wire_text(connection.client_address[1], payload))
 
     def serve_forever(self, poll_interval: float = 0.5) -> None:
-        """Serve until ``shutdown``; then the open streams have been ended with an error, and all sockets are closed."""
+        """Serve until ``shutdown``; then all streams have been ended, and all connections are closed."""
         self.loop.run()
 
     def shutdown(self) -> None:

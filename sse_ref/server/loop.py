@@ -3,7 +3,7 @@
 In:   connections that wait for a request, and streams: writes of bytes, each with the time it is due.
 Out:  the writes on their sockets, one send for each; a thread for each request that arrives; how each stream ended.
 
-A connection in the loop's care is in one of three states, and leaves it for a thread in between:
+A connection is in one of three states; between two of them a thread has it:
 
     resting      it waits for its next request; the first bytes of one wake it
     reading      some of a head has come, and the rest must come in time
@@ -44,13 +44,14 @@ again; meanwhile the model is not asked for more, and after ``stall_timeout`` wi
 that does not read costs the bytes of one write, and holds nobody else up.
 
 **Disconnects.** A streaming socket is watched for reading, too. A client has nothing to send then, so it becomes readable
-when the client disconnects, also while the model is silent, or when the client sends its next request early, which is kept.
+when the client disconnects, also while the model is silent. It also becomes readable when the client sends its next request
+early, which is kept.
 
-**Scarcity.** Where threads run out, the thread that has waited longest for its client is ended, and where file descriptors
-run out, the connection that has rested longest: a slow client must not keep others out.
+**Scarcity.** Where threads run out, the oldest request whose thread waits for its client is cut off. Where file descriptors
+run out, the connection that has rested longest is closed. A slow client must not keep others out.
 
 **Threads.** All of it runs in the thread of ``run``. ``hand_over``, ``settle``, ``stop`` and ``wake`` may be called from any
-other: they leave a note in a deque, and a byte in a socket pair that wakes the loop. This file knows sockets and clocks, and
+other: they leave a note, and a byte in a socket pair that wakes the loop. This file knows sockets and clocks, and
 nothing of HTTP: the connections do.
 
 **What it costs.** A turn is one ``select``; each write that is due is one ``send``, one pop from the heap and one push. So
@@ -82,8 +83,8 @@ MAX_THREADS = 256  # requests that are read and answered at once
 class Write(NamedTuple):
     """Bytes to send at once, ``due`` so many seconds after the stream began.
 
-    ``tokens`` and ``events`` are running totals, counting this write. An ``open`` write ends inside an event: nothing but
-    the rest of the event may follow. The ``last`` write holds nothing but the end of the body.
+    ``tokens`` and ``events`` are running totals, counting the event that this write completes. An ``open`` write ends
+    inside an event: nothing but the rest of the event may follow. The ``last`` write holds nothing but the end of the body.
     """
 
     due: float
@@ -190,7 +191,7 @@ class Loop:
         self.timers: list[tuple[float, int, _Entry]] = []  # a heap by time
         self.timer_numbers = itertools.count(1)
         self.handed_over: deque[LoopConnection] = deque()
-        self.asked: deque[threading.Event] = deque()
+        self.settling: deque[threading.Event] = deque()
         self.stopping = threading.Event()
         self.running = False
         self.finished = False
@@ -214,7 +215,7 @@ class Loop:
         A client that has read the last byte of its stream, or has disconnected, may be ahead of the loop's bookkeeping.
         """
         settled = threading.Event()
-        self.asked.append(settled)
+        self.settling.append(settled)
         self.wake()
         while self.running and not settled.wait(0.1):
             pass
@@ -250,7 +251,7 @@ class Loop:
             # At most an hour: select takes no time-out of a month and more.
             timeout = min(3600.0, max(0.0, self.timers[0][0] - time.monotonic())) if self.timers else None
             if self.waiting:  # threads may come free elsewhere in this process
-                timeout = min(0.05, timeout or 0.05)
+                timeout = 0.05 if timeout is None else min(0.05, timeout)
         for key, events in self.selector.select(timeout):
             if key.data is not None:
                 self.socket_event(key.data, events)
@@ -262,8 +263,8 @@ class Loop:
             self.take_over(self.handed_over.popleft())
         for _ in range(len(self.waiting)):
             self.serve(self.waiting.popleft())
-        while self.asked:
-            self.asked.popleft().set()
+        while self.settling:
+            self.settling.popleft().set()
         now = time.monotonic()
         ready, self.ready = self.ready, []
         while self.timers and self.timers[0][0] <= now:
@@ -505,7 +506,7 @@ class Loop:
         del self.entries[entry.connection]
 
     def close(self) -> None:
-        """End all streams with a farewell, and close everything but the listener."""
+        """End all streams, with a farewell where one can be sent, and close everything but the listener."""
         for entry in list(self.entries.values()):
             stream = entry.connection.stream
             if stream is None:

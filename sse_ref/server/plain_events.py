@@ -1,4 +1,4 @@
-"""The plain event source at ``/events``: a token an event, numbered, so that a dropped stream can be resumed.
+"""The plain event source at ``/events``: a piece of text an event, numbered, so that a dropped stream can be resumed.
 
 In:   the fields of a query, and ``Last-Event-ID``.
 Out:  events with ids, the last of them of the type ``done``, or ``failure`` if the model failed.
@@ -15,7 +15,8 @@ A client that reconnects says which event it has, and gets those after it:
     id: 1, id: 2, connection lost            id: 3, id: 4, ...
 
 Nothing is kept for resuming. The model says the same again for the same prompt, so the events up to the last event ID are
-made again, and not sent. A client that has them all gets 204, which stops a browser from reconnecting (HTML standard 9.2.3).
+made again, and not sent. ``drop=N`` closes each connection after N events, to show it. A client that has them all gets 204,
+which stops a browser from reconnecting (HTML standard 9.2.3).
 """
 
 from __future__ import annotations

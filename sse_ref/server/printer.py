@@ -81,7 +81,7 @@ class Printer:
             except (OSError, ValueError):  # not a file
                 self.stream.write(text)
                 return
-            # Past the stream's buffer, whose lock would be held by a write that waits, and be missed at the exit.
+            # Write past the stream's buffer: a blocked write would hold its lock, which the exit of the process needs.
             data = text.encode(self.stream.encoding or "utf-8", "backslashreplace")
             while data:
                 data = data[os.write(number, data) :]

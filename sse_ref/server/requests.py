@@ -77,13 +77,12 @@ PROBLEMS = {
     "wrong_host": "this server listens on this machine only, and the request is for another host; "
     "--allow-host NAME lets one in",
     "long_head": "the headers are too long or too many",
-    "unknown": "this server does not know that method",
     "wrong_version": "this server speaks HTTP/1.0 and HTTP/1.1",
 }
 
 
 class ClientGone(Exception):
-    """The client closed the connection in the middle of its request, or of a whole answer."""
+    """The client closed the connection, or does not read: nobody is there for an answer."""
 
 
 # ---- Bytes -----------------------------------------------------------------------------------------------------------
@@ -127,9 +126,12 @@ class Incoming:
             lines.append(line)
         return lines
 
-    def readline(self, limit: int = MAX_LINE + 1) -> bytes:
-        """A line with its end, or ``limit`` bytes of it. Raises ``RequestError`` for a control or a CR inside."""
-        searched = 0
+    def readline(self) -> bytes:
+        """A line with its end, or ``MAX_LINE`` bytes and one more of it.
+
+        Raises ``RequestError`` for a CR inside, and as soon as a control has come although the line has not ended.
+        """
+        searched, limit = 0, MAX_LINE + 1
         while True:
             end = self.buffer.find(b"\n", searched) + 1
             if end or len(self.buffer) >= limit:
@@ -206,7 +208,9 @@ class Incoming:
 
 
 def may_hold_a_head(data: bytearray, start: int) -> bool:
-    """Whether a whole head has come, or bytes that can be no head; ``data[:start]`` is known to hold no end of one.
+    """Whether a whole head has come, or so much, or such bytes, that reading it must begin.
+
+    ``data[:start]`` is known to hold no end of a head.
 
     >>> may_hold_a_head(bytearray(b"GET / HT"), 0), may_hold_a_head(bytearray(b"GET / HTTP/1.1\\r\\n\\r\\n"), 8)
     (False, True)
@@ -229,7 +233,7 @@ def check_framing(headers: Message, version: str) -> None:
     if len(lengths) > 1 or (lengths and codings) or not all(is_digits(length) for length in lengths):
         raise RequestError("bad_request", "the request must say once how long its body is")
     if codings and [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
-        raise RequestError("unknown", "the only transfer coding of request bodies is chunked")
+        raise RequestError("not_implemented", "the only transfer coding of request bodies is chunked")
 
 
 def check_host(target: str, headers: Message, allowed: Collection[str]) -> None:

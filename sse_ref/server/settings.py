@@ -15,15 +15,17 @@ __all__ = ["Settings"]
 class Settings:
     """How a server behaves. Times are in seconds, sizes in bytes.
 
-    Where:      ``host`` is the address to bind to, ``port`` 0 any free one. ``api_key`` is the only key that is let in, None
-                any. ``allow_hosts`` are names that a request may be for, beside those of this machine, while the server
+    Where:      ``host`` is the address to bind to, ``port`` 0 any free one. ``api_key`` guards the API and the journal
+                (None: any key will do); ``/events`` and the page are open, because a browser's EventSource cannot send a
+                key. ``allow_hosts`` are names that a request may be for, beside those of this machine, while the server
                 listens on loopback only.
     Pace:       ``ttft`` to the first token, then ``tps`` tokens per second (0: as fast as possible), each early or late by
                 up to half of ``jitter`` (0 to 1) of the time between two. ``heartbeat`` is the silence after which one is
                 sent, 0 for never.
     Limits:     ``max_streams`` at once, more get 429; ``max_body`` of a request, more gets 413.
     Patience:   ``request_timeout`` for all headers of a request, and again for its body, then 408; ``idle_timeout`` between
-                two requests on a connection; ``stall_timeout`` for a reader that takes no byte.
+                two requests on a connection; ``stall_timeout`` for a stream's reader that takes no byte, and for all of a
+                short answer.
     Records:    ``journal_size`` streams are kept in the journal; ``show_wire`` prints every byte that is sent.
 
     >>> Settings(tps=20).heartbeat
