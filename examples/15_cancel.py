@@ -28,11 +28,11 @@ with lesson.server() as url:
     print(f"here: {stream.outcome} after {len(stream.arrivals)} tokens, text kept: {stream.text!r}")
     noticed = record["at"] + record["duration_s"] - left
     print(
-        f"server: {record['outcome']} at token {record['left_at_token']}, noticed ~{max(0, 1000 * noticed):.1f} ms later"
+        f"server: {record['outcome']} at token ~{record['left_at_token']}, noticed ~{max(0, 1000 * noticed):.1f} ms later"
     )
 
     with ChatStream("Tell me a story", url=url + "/tps=0&ttft=0/v1") as again:
         for _ in again:
             pass
     total = again.usage.completion_tokens
-    print(f"saved: {total - record['tokens']} of {total} tokens")
+    print(f"saved: ~{total - record['tokens']} of {total} tokens")
