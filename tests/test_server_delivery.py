@@ -260,3 +260,14 @@ def test_wrong_delivery_is_refused_by_name(server: Server, query: str, param: st
     path = "/v1/chat/completions?" + query.replace("\u0661", "%D9%A1")
     answer = ask(server, "POST", path, chat_body(), JSON)
     assert (answer.status, answer.json()["error"]["param"]) == (400, param)
+
+
+def test_fault_comes_after_five_tokens_unless_told_otherwise(server: Server) -> None:
+    answer = ask(server, "POST", "/fault=error/v1/chat/completions", chat_body("a b c d e f g h"), JSON)
+    assert answer.body.count(b'"content":" ') + answer.body.count(b'"content":"a') == 5
+
+
+def test_parts_of_an_event_are_due_two_milliseconds_apart(server: Server, dues: list[tuple[int, float]]) -> None:
+    ask(server, "POST", "/split=100&ttft=1/v1/chat/completions", chat_body("a"), JSON)
+    times = [due for _, due in dues]
+    assert times == sorted(times) and times[:3] == [1.0, 1.002, 1.004]

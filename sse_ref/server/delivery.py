@@ -70,6 +70,8 @@ __all__ += ["write_event"]
 
 SPLIT_PAUSE = 0.002  # seconds between the parts of an event that is split, so that they do not travel together
 
+FIRST_TOKENS = 5  # that a fault lets pass, unless the address says how many
+
 # ---- Faults ----------------------------------------------------------------------------------------------------------
 
 FAULTS = {
@@ -93,7 +95,7 @@ class Fault(NamedTuple):
     """
 
     name: str = ""
-    at: int = 5
+    at: int = FIRST_TOKENS
 
     def refuse(self) -> None:
         """Raise the error before the stream, if this is the fault."""
@@ -141,7 +143,7 @@ class Delivery:
     heartbeat: float
     split: int = 0
     fault: str = ""
-    at: int = 5
+    at: int = FIRST_TOKENS
 
     @classmethod
     def read(cls, fields: Mapping[str, str], settings: Settings) -> Delivery:
@@ -163,7 +165,7 @@ class Delivery:
             heartbeat=heartbeat,
             split=read_number(fields, "split", 0),
             fault=fault,
-            at=read_number(fields, "at", 5),
+            at=read_number(fields, "at", FIRST_TOKENS),
         )
 
 
