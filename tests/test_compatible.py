@@ -512,3 +512,8 @@ def test_timings_count_from_the_first_token() -> None:
         list(chat)
     assert chat.time_to_first_token and chat.time_to_first_token >= 0.09
     assert len(chat.gaps) == 5 and chat.tokens_per_second == pytest.approx(5 / sum(chat.gaps))
+
+
+def test_same_index_for_two_calls_is_a_warning() -> None:
+    chat = complete(ask(stream(call(0, "x", "f", "{}"), call(0, "y", "g", "{}"), CALLED)), "")
+    assert "two tool calls have the same index" in chat.warnings and len(chat.tool_calls) == 2

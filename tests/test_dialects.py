@@ -221,3 +221,22 @@ def test_exact_reader_gives_the_pieces_before_an_error() -> None:
     assert next(reading) == Text("a")
     with pytest.raises(ApiError, match="boom"):
         next(reading)
+
+
+def test_choices_of_a_whole_answer_are_in_order_whichever_ended_first() -> None:
+    pieces = [Text("a", 0), Text("b", 1), End("stop", 1), End("stop", 0), Usage(1, 2)]
+    answer = CHAT.write_answer(Request(replace(PROMPT, n=2)), pieces, id="1", created=1)
+    assert [(choice["index"], choice["message"]["content"]) for choice in answer["choices"]] == [(0, "a"), (1, "b")]
+
+
+@pytest.mark.parametrize(
+    ("body", "choices"), [({}, 1), ({"n": None}, 1), ({"n": 3}, 3), ({"n": 0}, 1), ({"n": "x"}, 1)]
+)
+def test_choices_that_a_request_asks_for_are_counted(body: dict, choices: int) -> None:
+    assert CHAT.count_choices(body) == choices
+
+
+@pytest.mark.parametrize("base", ["http://h/v1", "http://h/v1/", "http://h/v1?a=b", "http://h/x=1/v1?a=b&c"])
+def test_address_is_below_the_base_and_keeps_its_query(base: str) -> None:
+    path, mark, query = base.partition("?")
+    assert CHAT.address(base, Request(PROMPT)) == path.rstrip("/") + "/chat/completions" + mark + query
