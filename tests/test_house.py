@@ -100,11 +100,13 @@ def test_every_module_is_in_the_reading_list() -> None:
 FILES = [path for path in PACKAGE.rglob("*") if path.suffix in (".py", ".mjs", ".css", ".html", ".json", ".md")]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
 def test_no_file_is_too_long_to_hold_one_idea(path: Path) -> None:
     assert len(path.read_text(encoding="utf-8").splitlines()) <= 650
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("module", MODULES)
 def test_every_function_has_a_name_and_fits_on_a_screen(module: str) -> None:
     for node in ast.walk(ast.parse(file_of(module).read_text())):
@@ -128,6 +130,7 @@ NEUTRAL += ["sse_ref.conformance.hostile", "sse_ref.conformance.servers.target",
 NEUTRAL += ["sse_ref.conformance.servers.streams", "sse_ref.conformance.servers.life"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("module", NEUTRAL)
 def test_no_provider_is_named_outside_the_dialects(module: str) -> None:
     names = re.findall(PROVIDERS, file_of(module).read_text(), re.IGNORECASE)
@@ -135,6 +138,7 @@ def test_no_provider_is_named_outside_the_dialects(module: str) -> None:
     assert set(DIALECTS) & set(re.findall(r"[\w-]+", file_of(module).read_text())) == set()
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("module", MODULES)
 def test_module_imports_only_modules_above_it(module: str) -> None:
     inner = {name for name in imports(module) if name.split(".")[0] == "sse_ref"}
@@ -146,6 +150,7 @@ def test_module_imports_only_the_standard_library(module: str) -> None:
     assert {name.split(".")[0] for name in imports(module)} <= sys.stdlib_module_names | {"sse_ref"}
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("module", PURE)
 def test_pure_module_touches_no_socket_clock_thread_or_file(module: str) -> None:
     assert not {name.split(".")[0] for name in imports(module)} & IMPURE_IMPORTS
@@ -335,6 +340,7 @@ def test_readme_leads_to_an_example_of_every_topic() -> None:
 PAGES = [ROOT / "README.md", JUDGE_README, ROOT / "examples" / "README.md", ROOT / "examples" / "exercises.md"]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_between_pages_lead_somewhere(page: Path) -> None:
     text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)

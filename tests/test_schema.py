@@ -246,6 +246,7 @@ EXPENSIVE = {
 }
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", EXPENSIVE)
 def test_work_for_a_schema_is_bounded_by_its_cost(name: str) -> None:
     """A few hundred KiB of schema must not become gigabytes of text or minutes of work: it is refused."""
