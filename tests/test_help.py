@@ -12,6 +12,7 @@ from terminal import ENVIRONMENT, ROOT, base, run, started, url_of
 from sse_ref.server import Server
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("module", ["sse_ref.server", "sse_ref.client"])
 def test_help_has_examples_and_the_exit_status(module: str) -> None:
     result = run("--help", module=module)
@@ -24,6 +25,7 @@ def examples_of(module: str) -> list[str]:
     return [re.split(r" {2,}", line.strip())[0] for line in text.splitlines()]
 
 
+@pytest.mark.once
 def test_examples_of_the_client_work_when_pasted(server: Server) -> None:
     commands = examples_of("sse_ref.client")
     assert len(commands) == 3
@@ -35,6 +37,7 @@ def test_examples_of_the_client_work_when_pasted(server: Server) -> None:
         assert done.returncode == 0 and len(done.stdout) > 20, (command, done.stderr)
 
 
+@pytest.mark.once
 def test_examples_of_the_server_work_when_pasted() -> None:
     commands = examples_of("sse_ref.server")
     assert len(commands) == 3
@@ -44,6 +47,7 @@ def test_examples_of_the_server_work_when_pasted() -> None:
             assert url_of(server)
 
 
+@pytest.mark.once
 def test_package_names_its_commands() -> None:
     for arguments, status in ((), 0), (("--help",), 0), (("nonsense",), 2):
         result = run(*arguments, module="sse_ref")

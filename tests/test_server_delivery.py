@@ -174,6 +174,7 @@ def test_whole_answers_break_too(server: Server) -> None:
         assert f"Content-Length: {len(whole.body)}".encode() in head and 0 < len(body) < len(whole.body)
 
 
+@pytest.mark.once
 def test_cut_is_inside_an_event_however_it_is_split(server: Server) -> None:
     rest = delivered(server, "fault=cut&at=4&split=1")
     assert b"data: {" in rest.rpartition(b"\n\r\n")[2]
@@ -208,6 +209,7 @@ def test_a_fault_later_than_the_answer_does_nothing(server: Server) -> None:
     assert answer.text() == "one two three" and server.journal[-1]["outcome"] == "complete"
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("size", [1, 7, 64])
 def test_split_sends_an_event_in_parts(server: Server, size: int) -> None:
     answer = ask(server, "POST", f"/v1/chat/completions?split={size}", chat_body("\u00e9 \U0001f98a"), JSON)

@@ -69,7 +69,6 @@ def test_whole_answer_that_is_not_due_is_never_begun_when_the_server_stops() -> 
     """An error event without a head would be no HTTP."""
     with running(ttft=600) as server, Wire(server) as wire:
         wire.send(chat_request(stream=False))
-        assert wait_for(lambda: server.loop.entries and server.journal[-1]["outcome"] == "open")
         assert wait_for(lambda: any(entry.connection.stream for entry in list(server.loop.entries.values())))
         server.shutdown()
         assert wire.closed() and wire.buffer == b""
