@@ -30,7 +30,7 @@ __all__ = ["LAST_CHUNK", "ChunkedDecoder", "chunk"]
 LAST_CHUNK = b"0\r\n\r\n"
 MAX_TRAILERS = 100
 
-_SIZE = re.compile(rb"([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
+_SIZE = re.compile(rb"[ \t]*([0-9a-fA-F]{1,16})[ \t]*(?:;.*)?")
 
 
 def chunk(data: bytes) -> bytes:

@@ -47,6 +47,11 @@ def test_body_is_finished_at_its_blank_line_and_not_before() -> None:
         assert not decoder.finished
 
 
+def test_white_space_around_a_size_is_tolerated() -> None:
+    decoder = ChunkedDecoder()
+    assert decoded(decoder, b" 2\t;a=b\r\nhi\r\n\t0 \r\n\r\n") == b"hi" and decoder.finished
+
+
 def test_lines_may_end_in_lf_alone() -> None:
     decoder = ChunkedDecoder()
     assert decoded(decoder, b"2\nhi\n0\n\n") == b"hi" and decoder.finished
@@ -60,7 +65,6 @@ def test_lines_may_end_in_lf_alone() -> None:
         (b"-1\r\n", "no chunk size"),
         (b"0x5\r\n", "no chunk size"),
         (b"5_0\r\n", "no chunk size"),
-        (b" 5\r\n", "no chunk size"),
         (b"5\x0b\r\n", "no chunk size"),
         (b"5\xa0\r\n", "no chunk size"),
         (b"1" * 17 + b"\r\n", "no chunk size"),

@@ -140,3 +140,18 @@ def test_models_are_listed(server: Server) -> None:
     assert ask(server, "GET", "/v1/models/toy-echo").json() == listed["data"][1]
     missing = ask(server, "GET", "/v1/models/none")
     assert missing.status == 404 and missing.json()["error"]["code"] == "model_not_found"
+
+
+def test_two_slashes_at_the_beginning_of_a_path_are_one(server: Server) -> None:
+    assert ask(server, "POST", "//v1/chat/completions", chat_body(), JSON).text() == "one two three"
+    assert ask(server, "GET", "//v1/models").json()["object"] == "list"
+    assert ask(server, "GET", "//v1/chat/completions").status == 405
+
+
+def test_query_with_many_fields_is_no_matter_where_nothing_reads_it() -> None:
+    with running(api_key="secret") as server:
+        many = "&".join("a=1" for _ in range(30))
+        key = {"Authorization": "Bearer secret"}
+        assert ask(server, "GET", f"/v1/models?{many}", headers=key).status == 200
+        assert ask(server, "GET", f"/v1/models?{many}").status == 401
+        assert ask(server, "POST", f"/v1/chat/completions?{many}", chat_body(), {**JSON, **key}).status == 400

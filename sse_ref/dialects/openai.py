@@ -416,13 +416,14 @@ class OpenAIChat:
 
     def read_prompt(self, fields: Fields) -> Prompt:
         """What is asked, but for the conversation, which text completions give in another form."""
+        model = fields.text("model")
         max_tokens = fields.number("max_completion_tokens", None, 1, 2**31, whole=True)
         if max_tokens is None:
             max_tokens = fields.number("max_tokens", None, 1, 2**31, whole=True)
         for name, low, high in (("top_p", 0, 1), ("presence_penalty", -2, 2), ("frequency_penalty", -2, 2)):
             fields.number(name, None, low, high)  # validated, without effect on the toy model
         return Prompt(
-            model=fields.text("model"),
+            model=model,
             **self.read_conversation(fields),
             parallel_tool_calls=fields.flag("parallel_tool_calls", True),
             schema=read_schema(fields),

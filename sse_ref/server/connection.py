@@ -219,14 +219,14 @@ class Connection(BaseHTTPRequestHandler):
         """Read the head, check what can be checked of it, and let the route answer."""
         self.body_left = True
         self.raw_requestline = self.incoming.read_request_line()
-        self.find_dialect(self.raw_requestline.split(b" ")[1].decode("latin-1"))
+        self.find_path(self.raw_requestline.split(b" ")[1].decode("latin-1"))
         lines = self.incoming.read_header_lines()
         self.rfile = io.BytesIO(b"".join([*lines, b"\r\n"]))  # where parse_request looks for the headers
         if not self.parse_request():  # it has sent the error
             self.close_connection = True
             return
         self.keep_open, self.close_connection = not self.close_connection, True
-        self.path, segment, self.query = split_target(self.path)
+        segment = self.find_path(self.path)  # again: http.server takes "//" at its beginning for "/"
         check_framing(self.headers, self.request_version)
         if self.shared.on_loopback:
             check_host(self.requestline.split(" ")[1], self.headers, self.settings.allow_hosts)
@@ -263,12 +263,16 @@ class Connection(BaseHTTPRequestHandler):
 
     # ---- Routing -----------------------------------------------------------------------------------------------------
 
-    def find_dialect(self, target: str) -> None:
-        """Find the dialect that serves the path of a target; if none does, errors have the words of the default."""
-        self.path, _, _ = split_target(target)
+    def find_path(self, target: str) -> str:
+        """Split a target, and find the dialect that serves its path; if none does, errors have the words of the default.
+
+        Returns the settings segment.
+        """
+        self.path, segment, self.query = split_target(target)
         if (dialect := dialect_at(self.path)) is not None:
             self.dialect, self.serves_dialect = dialect, True
             self.takes_prompts = dialect.model_at(self.path) is None
+        return segment
 
     def route(self) -> Callable[[], None]:
         """What answers this request, by path and method. Raises ``RequestError`` for an unknown path."""
@@ -290,9 +294,12 @@ class Connection(BaseHTTPRequestHandler):
         return routes.get(self.command) or functools.partial(self.refuse_method, ", ".join(routes))
 
     def as_http_request(self, body: bytes = b"") -> HTTPRequest:
-        """The request as dialects see it."""
+        """The request as dialects see it. Whoever reads settings from a query refuses one with too many fields."""
         headers = {name.lower(): value for name, value in self.headers.items()}
-        return HTTPRequest(self.command, self.path, read_fields(self.query), headers, body)
+        query: dict[str, str] = {}
+        with contextlib.suppress(RequestError):
+            query = read_fields(self.query)
+        return HTTPRequest(self.command, self.path, query, headers, body)
 
     def check_key(self) -> None:
         """Raise ``RequestError`` unless the request has the server's key, if it has one."""
