@@ -327,6 +327,8 @@ class _SecureHandler(urllib.request.HTTPSHandler):
 class _Redirects(urllib.request.HTTPRedirectHandler):
     """Follows 307 and 308 with method and body; never turns a POST into a GET, and never takes a key to another host."""
 
+    inf_msg = "redirects without end; the last says "
+
     def redirect_request(self, req: Any, fp: Any, code: int, msg: str, headers: Any, newurl: str) -> Any:
         """The request to send to ``newurl``; None if the redirect is not followed: then it is an HTTP error."""
         if req.get_method() != "GET" and code not in (307, 308):
@@ -576,6 +578,8 @@ class _Inflater:
 def read_error_body(response: Response) -> bytes:
     """What can be had, within a few seconds, of the body of an answer that is no event stream."""
     body = b""
+    if response.isclosed():  # the last of many redirects
+        return body
     response.call.begin_step(ERROR_BODY_SECONDS)
     with contextlib.suppress(StreamError):
         for piece in read_body(response, Watcher()):
