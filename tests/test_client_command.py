@@ -72,6 +72,14 @@ def test_wire_shows_every_byte_of_the_body() -> None:
 
 
 @pytest.mark.once
+def test_wire_shows_controls_of_an_event_as_escapes() -> None:
+    body = b"event: a\x1b[31m\ndata: \x1b[2J\n\n" + b"data: a\ndata: b\n\n"
+    with playing(stream(HELLO, body)) as server:
+        shown = run("hi", "--url", server.url, "--wire").stdout
+    assert "\x1b" not in shown and "= event: \\x1b[2J" in shown and "= event: a\\nb" in shown
+
+
+@pytest.mark.once
 def test_wire_does_not_wait_long_for_what_follows_done() -> None:
     body = HELLO + delta(finish="stop") + b"data: [DONE]\n\n"
     with playing([head(), chunk(body), Hold()]) as server:

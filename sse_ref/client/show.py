@@ -116,6 +116,15 @@ def printable(text: str) -> str:
     return re.sub(r"[\0-\x08\x0b-\x1f\x7f-\x9f]", "\ufffd", text)
 
 
+def visible(text: str) -> str:
+    """Text with its controls written as escapes.
+
+    >>> visible("a\\tb\\n")
+    'a\\\\tb\\\\n'
+    """
+    return re.sub(UNPRINTABLE, lambda control: ascii(control[0])[1:-1], text)
+
+
 class ShowEvents(Show):
     """Prints each event as a line of JSON: seconds since the request, type, data, id."""
 
@@ -185,7 +194,7 @@ class ShowWire(ShowEvents):
     def line(self, line: bytes) -> None:
         """Show a line of the stream, or a part of one, and the event that it completes."""
         text = line.decode("utf-8", "backslashreplace")
-        shown = re.sub(UNPRINTABLE, lambda control: ascii(control[0])[1:-1], text)
+        shown = visible(text)
         ended = line[-1:] in b"\r\n"
         before, after = "..." if self.open else "", "" if ended else "..."
         kind = "2" if line.startswith(b":") else "36"
@@ -194,7 +203,7 @@ class ShowWire(ShowEvents):
         for event in self.decoder.feed(line):
             size = f"{event.event}, {len(event.data)} characters of data"
             name = event.data if 0 < len(event.data) <= SHORT else size
-            self.put("    " + self.paint("32", f"= event: {name}") + "\n")
+            self.put("    " + self.paint("32", f"= event: {visible(name)}") + "\n")
 
     def end(self) -> None:
         self.stamp("end of the body")
