@@ -1,7 +1,7 @@
 """The toy model: a prompt in, pieces of answers out, one token after the other.
 
 In:   a ``Prompt``: messages, tools, limits and a seed.
-Out:  pieces: text, tool calls and their arguments, the end of each choice, the usage.
+Out:  pieces: reasoning, text, tool calls and their arguments, the end of each choice, the usage.
 
 It costs nothing and always answers the same for the same model, prompt and seed. Pace and wire format are decided
 elsewhere. What it shares with a real model is the shape of its work:
@@ -57,6 +57,7 @@ from sse_ref.pieces import (
     ModelFailure,
     Piece,
     Prompt,
+    Reasoning,
     Silence,
     Text,
     TokenLogprob,
@@ -134,6 +135,11 @@ ENDING = (
     " {said|meant}: {done|finished}. 🦊"
 )
 
+THOUGHTS = (
+    "{They ask|The question is}: “TOPIC”. {First|Let me see}, {what is|which answer is} wanted?"
+    " {Something short|A few words} will do, {and|but} {it|they} must {fit|please}. {Good|Fine}: {that it is|so be it}."
+)
+
 _CHOICE = re.compile(r"( ?)\{([^}]*)\}")
 
 
@@ -141,7 +147,18 @@ def _prose(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
     """A short story, with the probability of each of its tokens."""
     preferences = Random("\0".join([prompt.model, *(f"{message.role}\0{message.text}" for message in prompt.messages)]))
     random = Random(f"{preferences.random()} {prompt.seed} {choice}")
-    template = OPENING + "".join(preferences.sample(MIDDLE, 5)) + ENDING
+    return _sampled(OPENING + "".join(preferences.sample(MIDDLE, 5)) + ENDING, prompt, preferences, random)
+
+
+def _thoughts(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
+    """What toy-thinker thinks of the question before it answers."""
+    topic = " ".join(re.findall(r"\w+", prompt.last_text("user")[:200])[:6])
+    preferences = Random(f"thoughts {topic}")
+    return _sampled(THOUGHTS.replace("TOPIC", topic), prompt, preferences, Random(f"thoughts {prompt.seed} {choice}"))
+
+
+def _sampled(template: str, prompt: Prompt, preferences: Random, random: Random) -> Iterator[TokenLogprob]:
+    """The tokens of a text, with one of the options where braces stand: ``preferences`` score them, ``random`` draws."""
     end = 0
     for match in _CHOICE.finditer(template):
         yield from map(_certain, tokenize(template[end : match.start()]))
@@ -194,17 +211,22 @@ def _story(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
 def _broken(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
     """The first half of an answer."""
     tokens = list(itertools.islice(_story(prompt, choice), prompt.max_tokens))
-    yield from tokens[: len(tokens) // 2]
-    raise ModelFailure("the toy model failed in the middle of its answer, as toy-flaky does")
+
+    def first_half() -> Iterator[TokenLogprob]:
+        yield from tokens[: len(tokens) // 2]
+        raise ModelFailure("the toy model failed in the middle of its answer, as toy-flaky does")
+
+    return first_half()
 
 
-THINKING = 3  # heartbeats that toy-slow stays silent
+SILENCES = 3  # heartbeats that toy-slow stays silent
 
 MODELS: dict[str, Callable[[Prompt, int], Iterator[TokenLogprob]]] = {
     "toy": _story,
     "toy-echo": _echo,
     "toy-slow": _story,
     "toy-flaky": _broken,
+    "toy-thinker": _story,
 }
 """The models by name: each makes the tokens of one choice out of a prompt and the number of the choice."""
 
@@ -216,7 +238,7 @@ def generate(prompt: Prompt) -> Iterator[Piece]:
     """Yield the pieces of the answer to ``prompt``; its choices take turns, one piece each.
 
     ``prompt.model`` must be a name in ``MODELS``. Raises ``ModelFailure`` in the middle (``toy-flaky`` does, unless it
-    calls tools), and ``SchemaError`` instead of the first text or call if no answer is written for a given schema.
+    calls tools), and ``SchemaError`` instead of the first piece if no answer is written for a given schema.
 
     >>> from sse_ref.pieces import Message
     >>> prompt = Prompt("toy-echo", (Message("user", "Hi there"),))
@@ -224,14 +246,19 @@ def generate(prompt: Prompt) -> Iterator[Piece]:
     ['Hi', ' there']
     """
     prompt_tokens = count_tokens(prompt)
-    if prompt.model == "toy-slow":
-        yield from [Silence()] * THINKING
-    completion_tokens = 0
     called = _called_tools(prompt)
-    for piece in _taking_turns([_choice(prompt, choice, called) for choice in range(prompt.n)]):
+    # All choices begin before the first piece is given: a schema that is refused is an HTTP error, not a cut stream.
+    choices = [_choice(prompt, choice, called) for choice in range(prompt.n)]
+    yield Usage(prompt_tokens, 0)
+    if prompt.model == "toy-slow" and choices:
+        yield from [Silence()] * SILENCES
+    completion_tokens = reasoning_tokens = 0
+    for piece in _taking_turns(choices):
         completion_tokens += piece.tokens
+        if isinstance(piece, Reasoning):
+            reasoning_tokens += piece.tokens
         yield piece
-    yield Usage(prompt_tokens, completion_tokens)
+    yield Usage(prompt_tokens, completion_tokens, reasoning_tokens)
 
 
 def _taking_turns(choices: list[Iterator[Piece]]) -> Iterator[Piece]:
@@ -243,7 +270,29 @@ def _taking_turns(choices: list[Iterator[Piece]]) -> Iterator[Piece]:
 
 
 def _choice(prompt: Prompt, choice: int, called: list[Tool]) -> Iterator[Piece]:
-    """The pieces of one choice: calls, or text."""
+    """The pieces of one choice: reasoning, if the model does that, and the answer."""
+    if prompt.model != "toy-thinker" or not prompt.reasoning:
+        return _answer(prompt, choice, called)
+    thoughts = list(_thoughts(prompt, choice))
+    limit = math.inf if prompt.max_tokens is None else prompt.max_tokens
+    if len(thoughts) >= limit:
+        return _reasoning(prompt, choice, thoughts, cut=True)
+    left = None if prompt.max_tokens is None else prompt.max_tokens - len(thoughts)
+    answer = _answer(replace(prompt, max_tokens=left), choice, called)
+    return itertools.chain(_reasoning(prompt, choice, thoughts), answer)
+
+
+def _reasoning(prompt: Prompt, choice: int, thoughts: list[TokenLogprob], *, cut: bool = False) -> Iterator[Piece]:
+    """Thoughts as pieces, up to the limit; ``cut`` if the choice ends there."""
+    for piece in _whole_characters(replace(prompt, top_logprobs=None), choice, iter(thoughts)):
+        if isinstance(piece, Text):
+            yield Reasoning(piece.text, choice, piece.tokens)
+        elif cut:
+            yield End("length", choice, piece.tokens)
+
+
+def _answer(prompt: Prompt, choice: int, called: list[Tool]) -> Iterator[Piece]:
+    """Calls, or text."""
     if called:
         return _calls(prompt, choice, called)
     return _text(prompt, choice, MODELS[prompt.model](prompt, choice))
@@ -360,10 +409,14 @@ def _called_tools(prompt: Prompt) -> list[Tool]:
 
 
 def _calls(prompt: Prompt, choice: int, tools: list[Tool]) -> Iterator[Piece]:
-    """The calls of one choice, their arguments cut into tokens. All arguments are made first: a schema may be refused."""
-    texts = [
-        _arguments(prompt, tool, f"{_seed(prompt, choice)} {i} {tool.name}", len(tools)) for i, tool in enumerate(tools)
-    ]
+    """The calls of one choice. All arguments are made first: a schema may be refused."""
+    seed = _seed(prompt, choice)
+    texts = [_arguments(prompt, tool, f"{seed} {i} {tool.name}", len(tools)) for i, tool in enumerate(tools)]
+    return _fragments(prompt, choice, tools, texts)
+
+
+def _fragments(prompt: Prompt, choice: int, tools: list[Tool], texts: list[str]) -> Iterator[Piece]:
+    """The calls of one choice, their arguments cut into tokens."""
     left = math.inf if prompt.max_tokens is None else prompt.max_tokens
     plain = replace(prompt, stop=(), max_tokens=None, top_logprobs=None)  # what cuts text does not cut arguments
     for index, (tool, text) in enumerate(zip(tools, texts, strict=True)):

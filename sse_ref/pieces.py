@@ -7,9 +7,10 @@ A server reads a provider's request into a ``Prompt``, a model answers with piec
 provider's events. A client goes the other way: it reads events into the same pieces. So models know no provider, and
 providers' dialects know no model. From a model the pieces of an answer come in this order:
 
+    Usage                                          how many tokens went in; none has come out
     Silence ...                                    the model is thinking: nothing to send yet
     for each choice, taking turns with the others:
-        Reasoning ...                              what the model thinks, if it tells
+        Reasoning ...                              what the model thinks before it answers, if it tells
         Text ... | Refusal ...                     the words of the answer, or those that decline it
         Call Fragment ... Call Fragment ...        or tool calls, each with its arguments in fragments
         End                                        why the choice ended
@@ -17,8 +18,8 @@ providers' dialects know no model. From a model the pieces of an answer come in 
 
 ``choice`` counts the answers to one prompt, from 0. ``tokens`` is how many tokens of the model's work went into a piece:
 more than one for an emoji, none for a piece that only announces something. From a model their sum is the number of
-completion tokens; a client cannot know it, and counts one for each text and fragment. A usage may come more than once on a
-wire. Delta, token, finish reason and usage are words of the field, not of the HTML standard.
+completion tokens; a client cannot know it, and counts one for each text and fragment. Of several usages the last one
+counts. Delta, token, finish reason, reasoning and usage are words of the field, not of the HTML standard.
 """
 
 from __future__ import annotations
@@ -27,9 +28,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-__all__ = ["Message", "Prompt", "Schema", "Tool"]
-__all__ += ["Call", "End", "Fragment", "ModelFailure", "Piece", "Reasoning", "Refusal", "Silence", "Text"]
-__all__ += ["TokenLogprob", "Usage"]
+__all__ = ["Call", "End", "Fragment", "Message", "ModelFailure", "Piece", "Prompt", "Reasoning", "Refusal", "Said"]
+__all__ += ["Schema", "Silence", "Text", "TokenLogprob", "Tool", "Usage"]
 
 # ---- What goes in ----------------------------------------------------------------------------------------------------
 
@@ -59,7 +59,8 @@ class Prompt:
 
     ``tool_choice`` is "none", "auto" or "required"; to force one tool, pass it alone and require it. ``schema`` asks for
     JSON that is valid for it. ``top_logprobs`` asks for the log probability of each token and of so many of the options
-    that the model had there, None for neither. ``max_tokens`` counts the tokens of each of the ``n`` choices.
+    that the model had there, None for neither. ``max_tokens`` counts the tokens of each of the ``n`` choices; with ``n`` 0
+    the answer is the usage alone. ``reasoning`` is False if the model must not think before it answers.
     """
 
     model: str
@@ -74,6 +75,7 @@ class Prompt:
     seed: int = 0
     temperature: float = 1.0
     top_logprobs: int | None = None
+    reasoning: bool = True
 
     def last_text(self, role: str) -> str:
         """The text of the last message of this role, "" if there is none."""
@@ -149,7 +151,7 @@ class Fragment:
 class End:
     """The last piece of a choice. ``reason`` is the finish reason: "stop", "length", "tool_calls", or another model's.
 
-    ``stop`` is the stop string that ended the text, "" if none did.
+    ``stop`` is the stop string that ended the text, "" if none did. From a wire the reason comes as the provider words it.
     """
 
     reason: str
@@ -160,10 +162,14 @@ class End:
 
 @dataclass(slots=True)
 class Usage:
-    """The last piece of all: how many tokens went in and came out; None for a number that was not told."""
+    """How many tokens went in and came out; None for a number that was not told.
+
+    ``reasoning_tokens`` of those that came out are reasoning.
+    """
 
     prompt_tokens: int | None
     completion_tokens: int | None
+    reasoning_tokens: int = 0
     tokens: int = 0
 
 
@@ -174,7 +180,10 @@ class Silence:
     tokens: int = 0
 
 
-Piece = Text | Reasoning | Refusal | Call | Fragment | End | Usage | Silence
+Said = Text | Reasoning | Refusal | Call | Fragment | End
+"""The pieces of a choice."""
+
+Piece = Said | Usage | Silence
 
 
 class ModelFailure(Exception):

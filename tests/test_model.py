@@ -9,8 +9,22 @@ import re
 import pytest
 
 from sse_ref import model
-from sse_ref.model import generate, tokenize
-from sse_ref.pieces import Call, End, Fragment, Message, ModelFailure, Piece, Prompt, Silence, Text, Tool, Usage
+from sse_ref.model import MODELS, generate, tokenize
+from sse_ref.pieces import (
+    Call,
+    End,
+    Fragment,
+    Message,
+    ModelFailure,
+    Piece,
+    Prompt,
+    Reasoning,
+    Silence,
+    Text,
+    Tool,
+    Usage,
+)
+from sse_ref.schema import SchemaError
 
 
 def say(text: str, name: str = "toy-echo", **options: object) -> list[Piece]:
@@ -63,7 +77,7 @@ def test_echo_returns_whatever_goes_in_and_only_whole_characters() -> None:
 
 
 def test_an_emoji_is_one_piece_of_four_tokens() -> None:
-    assert say("\U0001f98a") == [Text("\U0001f98a", 0, 4), End("stop"), Usage(8, 4)]
+    assert say("\U0001f98a") == [Usage(8, 0), Text("\U0001f98a", 0, 4), End("stop"), Usage(8, 4)]
 
 
 @pytest.mark.parametrize("limit", range(1, 12))
@@ -140,8 +154,64 @@ def test_probabilities_are_probabilities() -> None:
 
 
 def test_slow_model_thinks_first() -> None:
-    pieces = say("x", "toy-slow")
-    assert pieces[: model.THINKING] == [Silence()] * model.THINKING and isinstance(pieces[model.THINKING], Text)
+    usage, *pieces = say("x", "toy-slow")
+    assert usage == Usage(5, 0)
+    assert pieces[: model.SILENCES] == [Silence()] * model.SILENCES and isinstance(pieces[model.SILENCES], Text)
+
+
+def reasoning_of(pieces: list[Piece]) -> str:
+    return "".join(piece.text for piece in pieces if isinstance(piece, Reasoning))
+
+
+def test_thinker_reasons_before_it_answers() -> None:
+    pieces = say("How are {you}, caf\u00e9 \u65e5?", "toy-thinker")
+    kinds = [type(piece) for piece in pieces[1:-2]]
+    assert kinds == sorted(kinds, key=[Reasoning, Text].index) and Text in kinds
+    assert "\u201cHow are you caf\u00e9 \u65e5\u201d" in reasoning_of(pieces)
+    usage = pieces[-1]
+    assert isinstance(usage, Usage) and usage.completion_tokens == sum(piece.tokens for piece in pieces)
+    assert usage.reasoning_tokens == sum(piece.tokens for piece in pieces if isinstance(piece, Reasoning)) > 0
+    assert say("x", "toy-thinker", seed=3) == say("x", "toy-thinker", seed=3) != say("x", "toy-thinker", seed=4)
+
+
+def test_thinker_that_must_not_think_answers_at_once() -> None:
+    pieces = say("Hi", "toy-thinker", reasoning=False)
+    assert reasoning_of(pieces) == "" and text_of(pieces) and pieces[-1].reasoning_tokens == 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("limit", range(1, 60))
+def test_limit_counts_the_tokens_of_reasoning(limit: int) -> None:
+    pieces = say("\u65e5\u672c", "toy-thinker", max_tokens=limit)
+    whole = say("\u65e5\u672c", "toy-thinker")
+    assert pieces[-2].reason == "length" and pieces[-1].completion_tokens == limit  # type: ignore[union-attr]
+    assert sum(piece.tokens for piece in pieces) == limit
+    assert reasoning_of(whole).startswith(reasoning_of(pieces)) and text_of(whole).startswith(text_of(pieces))
+    assert text_of(pieces) == "" or reasoning_of(pieces) == reasoning_of(whole)
+
+
+def test_thinker_reasons_before_it_calls() -> None:
+    pieces = say("get_weather", "toy-thinker", tools=TOOLS)
+    kinds = list(dict.fromkeys(type(piece) for piece in pieces))
+    assert kinds == [Usage, Reasoning, Call, Fragment, End] and pieces[-2] == End("tool_calls")
+    cut = say("get_weather", "toy-thinker", tools=TOOLS, max_tokens=3)
+    assert not any(isinstance(piece, Call) for piece in cut) and cut[-2] == End("length")
+
+
+def test_no_choice_is_the_usage_alone() -> None:
+    for name in MODELS:
+        assert say("Hi there", name, n=0) == [Usage(6, 0), Usage(6, 0)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    "asked",
+    [{"schema": False}, {"tools": (Tool("f", {"type": "object", "required": ["a"], "properties": {"a": False}}),)}],
+)
+def test_schema_that_nothing_fits_is_refused_before_the_first_piece(name: str, asked: dict) -> None:
+    if name == "toy-echo" and "schema" in asked:
+        return  # it writes none
+    with pytest.raises(SchemaError):
+        next(generate(Prompt(name, (Message("user", "f"),), **asked)))
 
 
 def test_flaky_model_fails_in_the_middle() -> None:
@@ -150,7 +220,7 @@ def test_flaky_model_fails_in_the_middle() -> None:
         pieces.extend(generate(Prompt("toy-flaky", (Message("user", "x"),))))
     seen = list(iterate_until_failure(Prompt("toy-flaky", (Message("user", "x"),))))
     assert 20 < len(seen) < 200
-    assert len(list(iterate_until_failure(Prompt("toy-flaky", (Message("user", "x"),), max_tokens=10)))) == 5
+    assert len(list(iterate_until_failure(Prompt("toy-flaky", (Message("user", "x"),), max_tokens=10)))) == 1 + 5
 
 
 def iterate_until_failure(prompt: Prompt) -> list[Piece]:
@@ -165,7 +235,7 @@ def iterate_until_failure(prompt: Prompt) -> list[Piece]:
 
 def test_choices_take_turns() -> None:
     pieces = say("a b c", n=2)
-    assert [piece.choice for piece in pieces[:-1]] == [0, 1, 0, 1, 0, 1, 0, 1]  # type: ignore[union-attr]
+    assert [piece.choice for piece in pieces[1:-1]] == [0, 1, 0, 1, 0, 1, 0, 1]  # type: ignore[union-attr]
     assert text_of(pieces, 0) == text_of(pieces, 1) == "a b c"
     assert pieces[-1] == Usage(7, 6)
     varied = say("x", "toy", n=3)

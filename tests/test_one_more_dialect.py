@@ -11,7 +11,7 @@ from toy_dialect import ToyDialect
 
 from sse_ref.client import ApiError, ChatStream, HTTPStatusError
 from sse_ref.codec import SSEDecoder
-from sse_ref.dialects import DIALECTS, dialect_at
+from sse_ref.dialects import DIALECTS, dialects_at
 from sse_ref.pieces import End, Text
 from sse_ref.server import Server, running
 
@@ -35,7 +35,7 @@ def sorry(answer: Answer, status: int, kind: str) -> None:
 
 
 def test_it_is_found_by_its_path_alone() -> None:
-    assert dialect_at(SPEAK) is DIALECTS["toy"] and dialect_at("/toys") is None
+    assert dialects_at(SPEAK) == [DIALECTS["toy"]] and dialects_at("/toys") == []
 
 
 def test_it_is_streamed(server: Server) -> None:

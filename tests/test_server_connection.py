@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from raw import JSON, Wire, ask, chat, chat_body, chat_request, request
 
+from sse_ref.model import MODELS
 from sse_ref.server import Server, running
 
 
@@ -132,7 +133,7 @@ def test_preflight_allows_what_a_browser_needs(server: Server) -> None:
 def test_models_are_listed(server: Server) -> None:
     listed = ask(server, "GET", "/v1/models").json()
     assert listed["object"] == "list"
-    assert [entry["id"] for entry in listed["data"]] == ["toy", "toy-echo", "toy-slow", "toy-flaky"]
+    assert [entry["id"] for entry in listed["data"]] == list(MODELS)
     assert all(
         entry["object"] == "model" and isinstance(entry["created"], int) and entry["owned_by"]
         for entry in listed["data"]

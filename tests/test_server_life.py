@@ -39,7 +39,7 @@ def test_slow_model_is_silent_for_several_heartbeats() -> None:
     with running(heartbeat=0.05) as server:
         began = time.monotonic()
         chat(server, model="toy-slow", stream=False, messages=STORY)
-        assert time.monotonic() - began >= model.THINKING * 0.05
+        assert time.monotonic() - began >= model.SILENCES * 0.05
 
 
 @pytest.mark.parametrize("stream", [True, False])

@@ -45,13 +45,17 @@ class ToyDialect:
     name = "toy"
     last_event = "over"
     query = frozenset({"key"})
+    request_id = "X-Toy-Id"
     heartbeat = encode_event("0", event="wait")
 
     def serves(self, path: str) -> bool:
         return path.startswith("/toy/")
 
+    def answers(self, path: str) -> bool:
+        return path.endswith("/speak")
+
     def model_at(self, path: str) -> str | None:
-        return None if path.endswith("/speak") else path[len("/toy/") :]
+        return None if self.answers(path) else path[len("/toy/") :]
 
     def read_key(self, request: HTTPRequest) -> str | None:
         return request.query.get("key")
@@ -75,10 +79,10 @@ class ToyDialect:
     def write_answer(self, request: Request, pieces: Iterable[Piece], **named: Any) -> dict[str, Any]:
         return {"words": "".join(piece.text for piece in pieces if isinstance(piece, Text))}
 
-    def write_error(self, error: RequestError) -> dict[str, Any]:
+    def write_error(self, error: RequestError, *, id: str = "") -> dict[str, Any]:
         return {"sorry": error.message, "kind": error.kind}
 
-    def write_error_event(self, error: RequestError) -> ServerSentEvent:
+    def write_error_event(self, error: RequestError, *, number: int = 0) -> ServerSentEvent:
         return ServerSentEvent(to_json(self.write_error(error)), "sorry")
 
     def write_models(self, names: Sequence[str]) -> dict[str, Any]:

@@ -1,21 +1,28 @@
 """The dialects: one provider's wire each, behind the interface of ``interface.py``.
 
-    interface     what a dialect is
-    strict_json   JSON of strangers: read with the path of what is wrong, written on one line
-    openai        chat completions: the stream first, then requests and errors
-    compatible    the same wire as other services speak it
-    completions   the older text completions
+    interface      what a dialect is
+    strict_json    JSON of strangers: read with the path of what is wrong, written on one line
+    openai         chat completions: the stream first, then requests and errors
+    lenient_json   JSON of servers: read with what they leave out, add, and write otherwise
+    compatible     chat completions as other services speak them
+    completions    the older text completions
+    anthropic      Messages
+    responses      OpenAI's Responses
 
 A new dialect is a file and a line below.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
 from sse_ref.dialects.compatible import OpenAICompatible
 from sse_ref.dialects.completions import OpenAICompletions
 from sse_ref.dialects.interface import Dialect
+from sse_ref.errors import RequestError
 
-__all__ = ["DEFAULT", "DIALECTS", "dialect_at"]
+__all__ = ["DEFAULT", "DIALECTS", "dialects_at", "unknown_model", "write_models"]
 
 DIALECTS: dict[str, Dialect] = {
     dialect.name: dialect
@@ -24,16 +31,52 @@ DIALECTS: dict[str, Dialect] = {
         OpenAICompletions(),
     )
 }
-"""The dialects by name. Where two serve one path, the first does."""
+"""The dialects by name. Where several serve one path, errors have the words of the first."""
 
 DEFAULT = next(iter(DIALECTS))
 """The name of the dialect where nothing else is said."""
 
 
-def dialect_at(path: str) -> Dialect | None:
-    """The dialect that serves a path; None if none does.
+def dialects_at(path: str) -> Sequence[Dialect]:
+    """The dialects that serve a path.
 
-    >>> dialect_at("/v1/models").name, dialect_at("/")
-    ('openai', None)
+    >>> [dialect.name for dialect in dialects_at("/v1/chat/completions")]
+    ['openai']
     """
-    return next((dialect for dialect in DIALECTS.values() if dialect.serves(path)), None)
+    return [dialect for dialect in DIALECTS.values() if dialect.serves(path)]
+
+
+def unknown_model(names: Iterable[str]) -> RequestError:
+    """The error for a model that is not among the names.
+
+    >>> str(unknown_model(["toy"]))
+    'the model does not exist; there are toy'
+    """
+    return RequestError("no_model", f"the model does not exist; there are {', '.join(names)}", param="model")
+
+
+def write_models(dialects: Sequence[Dialect], path: str, names: Sequence[str]) -> dict[str, Any]:
+    """The JSON object of the models, or of the one that the path names, as all of these dialects write it at once.
+
+    Providers give their models other members, so that one object has room for all. Raises ``RequestError`` for a model
+    that is not among the names.
+
+    >>> write_models(dialects_at("/v1/models"), "/v1/models/toy", ["toy"])["id"]
+    'toy'
+    """
+    name = next((name for dialect in dialects if (name := dialect.model_at(path)) is not None), "")
+    if name and name not in names:
+        raise unknown_model(names)
+    merged: dict[str, Any] = {}
+    for dialect in dialects:
+        merged = _merged(merged, dialect.write_model(name) if name else dialect.write_models(names))
+    return merged
+
+
+def _merged(one: Any, other: Any) -> Any:
+    """Two objects with the members of both; arrays of objects are merged element by element."""
+    if isinstance(one, Mapping) and isinstance(other, Mapping):
+        return {**other, **{name: _merged(value, other.get(name)) for name, value in one.items()}}
+    if isinstance(one, list) and isinstance(other, list):
+        return [_merged(*pair) for pair in zip(one, other, strict=True)]
+    return one

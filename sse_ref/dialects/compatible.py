@@ -41,21 +41,28 @@ is written ``{}``.
 
 from __future__ import annotations
 
-import codecs
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sse_ref.codec import ServerSentEvent
+from sse_ref.dialects.lenient_json import (
+    Halves,
+    Warnings,
+    as_json,
+    is_one_value,
+    message_in,
+    message_in_body,
+    objects,
+    string,
+    token_count,
+)
 from sse_ref.dialects.openai import DONE, ChunkReader, OpenAIChat
 from sse_ref.dialects.strict_json import read_json
 from sse_ref.errors import ApiError, ProtocolError, fit
 from sse_ref.pieces import Piece, Usage
 
 __all__ = ["OpenAICompatible"]
-
-MAX_WARNINGS = 100  # of one stream: the rest would say little more
 
 
 class OpenAICompatible(OpenAIChat):
@@ -67,14 +74,7 @@ class OpenAICompatible(OpenAIChat):
 
     def read_error(self, body: bytes) -> str:
         """The message of an error, in whichever shape; the body itself if it is no JSON."""
-        try:
-            value = read_json(body.decode("utf-8", "replace"))
-        except (ValueError, RecursionError):
-            return body.decode("utf-8", "replace").strip()
-        if message := _message_in(value):
-            return message
-        shapes = (value.get(name) for name in MESSAGE_MEMBERS) if isinstance(value, dict) else [value]
-        return next((_as_json(shape) for shape in shapes if shape), "")
+        return message_in_body(body)
 
 
 class CompatibleReader(ChunkReader):
@@ -82,6 +82,7 @@ class CompatibleReader(ChunkReader):
 
     def __init__(self) -> None:
         super().__init__()
+        self.warnings = Warnings()
         self.id: str | None = None
         self.choices: dict[int, _Choice] = {}
 
@@ -103,13 +104,13 @@ class CompatibleReader(ChunkReader):
             if self.id not in (None, chunk["id"]):
                 self.warn("the id changed from one chunk to another")
             self.id = chunk["id"]
-        for choice in _objects(chunk, "choices"):
+        for choice in objects(chunk, "choices"):
             for rewritten in self.rewritten(choice):
                 yield from self.read_choice(rewritten)
         if error:
             raise ApiError(error)
-        if counts := self.usage_of(chunk):
-            yield Usage(*counts)
+        if usage := self.usage_of(chunk):
+            yield usage
 
     def chunk_of(self, event: ServerSentEvent) -> dict[str, Any] | None:
         """The JSON object of an event; None for what is ignored: text under a foreign type, or ``[DONE]`` with white space
@@ -130,37 +131,39 @@ class CompatibleReader(ChunkReader):
         if isinstance(chunk, dict):
             return chunk
         if event.event == "error":
-            raise ApiError(_message_in(chunk) or fit(event.data))
+            raise ApiError(message_in(chunk) or fit(event.data))
         raise ProtocolError(f"an event is no JSON object: {fit(event.data)}")
 
-    def usage_of(self, chunk: Mapping[str, Any]) -> tuple[int | None, int | None] | None:
-        """The tokens of the prompt and of the answer that a chunk tells; None if it tells neither."""
+    def usage_of(self, chunk: Mapping[str, Any]) -> Usage | None:
+        """The usage in a chunk; None if it tells neither the tokens of the prompt nor those of the answer."""
         usage = chunk.get("usage")
         if usage is None and isinstance(chunk.get("x_groq"), dict):
             usage = chunk["x_groq"].get("usage")
         if not isinstance(usage, dict):
             return None
         values = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        counts = _token_count(values[0]), _token_count(values[1])
-        if any(value is not None and _token_count(value) is None for value in values):
+        counts = token_count(values[0]), token_count(values[1])
+        if any(value is not None and token_count(value) is None for value in values):
             self.warn("a number of the usage was ignored: it is no whole number")
-        return None if counts == (None, None) else counts
+        details = usage.get("completion_tokens_details")
+        reasoning = token_count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
+        return None if counts == (None, None) else Usage(*counts, reasoning or 0)
 
     def rewritten(self, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A choice of a chunk as choices of the vendor's: for each text, each tool call, and the finish reason."""
         number = values.get("index") or 0
         if type(number) is not int:
-            raise ProtocolError(f"the index of a choice is {fit(_as_json(number))}")
+            raise ProtocolError(f"the index of a choice is {fit(as_json(number))}")
         delta = values.get("delta") or values.get("message") or {}  # a message: the server does not stream
         if not isinstance(delta, dict):
-            raise ProtocolError(f"a delta is no object: {fit(_as_json(delta))}")
+            raise ProtocolError(f"a delta is no object: {fit(as_json(delta))}")
         choice = self.choices.setdefault(number, _Choice(self))
         if delta.get("role"):
             yield {"index": number, "delta": {}}
         for name, text in self.texts(values, delta):
             if choice.ended:
                 self.warn("content came after the finish reason")
-            yield {"index": number, "delta": {name: choice.whole_characters(name, text)}}
+            yield {"index": number, "delta": {name: choice.halves.whole(name, text)}}
         for fragment in self.fragments(delta):
             for rewritten in choice.call_deltas(fragment):
                 yield {"index": number, "delta": rewritten}
@@ -176,8 +179,7 @@ class CompatibleReader(ChunkReader):
 
     def warn(self, warning: str) -> None:
         """Note an oddity that is tolerated."""
-        if warning not in self.warnings and len(self.warnings) < MAX_WARNINGS:
-            self.warnings.append(warning)
+        self.warnings.append(warning)
 
     # ---- Texts -------------------------------------------------------------------------------------------------------
 
@@ -191,36 +193,36 @@ class CompatibleReader(ChunkReader):
         if content is None:
             content = values.get("text")  # text completions
         if isinstance(content, list):
-            for part in _objects({"a content": content}, "a content"):
+            for part in objects({"a content": content}, "a content"):
                 yield from self.part_texts(part)
         elif content:
-            yield "content", _text(content, "a content")
+            yield "content", string(content, "a content")
         if delta.get("refusal"):
-            yield "refusal", _text(delta["refusal"], "a refusal")
+            yield "refusal", string(delta["refusal"], "a refusal")
 
     def part_texts(self, part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """The texts in one part of a content that is a list."""
         match part.get("type"):
             case "text" if part.get("text"):
-                yield "content", _text(part["text"], "a text")
+                yield "content", string(part["text"], "a text")
             case "refusal" if part.get("refusal"):
-                yield "refusal", _text(part["refusal"], "a refusal")
+                yield "refusal", string(part["refusal"], "a refusal")
             case "thinking" if isinstance(part.get("thinking"), str):
                 yield "reasoning_content", part["thinking"]
             case "thinking":
-                for thought in _objects(part, "thinking"):
+                for thought in objects(part, "thinking"):
                     if thought.get("text"):
-                        yield "reasoning_content", _text(thought["text"], "a thought")
+                        yield "reasoning_content", string(thought["text"], "a thought")
             case "text" | "refusal":
                 pass
             case other:
-                self.warn(f"a part of a content was ignored: {fit(_as_json(other))}")
+                self.warn(f"a part of a content was ignored: {fit(as_json(other))}")
 
     # ---- Tool calls --------------------------------------------------------------------------------------------------
 
     def fragments(self, delta: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The fragments of tool calls in a delta."""
-        fragments = _objects(delta, "tool_calls")
+        fragments = objects(delta, "tool_calls")
         if delta.get("function_call") is not None:  # the older way: the only call of its choice
             fragments = [*fragments, {"index": "function_call", "function": delta["function_call"]}]
         return fragments
@@ -246,8 +248,7 @@ class _Choice:
         self.calls: list[_Call] = []
         self.by_index: dict[int | str, _Call] = {}
         self.by_id: dict[str, _Call] = {}
-        # For each text in which half a surrogate pair was seen: a member of a delta, the position of a call, its id or name.
-        self.surrogates: dict[Any, codecs.IncrementalDecoder] = {}
+        self.halves = Halves()  # of texts: a member of a delta, the position of a call, its id or name
 
     def call_deltas(self, fragment: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A fragment of a tool call as the vendor writes it: the name and the id once, then the arguments."""
@@ -255,29 +256,29 @@ class _Choice:
         if not isinstance(function, dict):
             raise ProtocolError("the function of a tool call is no object")
         members = fragment.get("id"), function.get("name"), function.get("arguments")
-        id, name, arguments = (_text(member or "", "a part of a tool call") for member in members)
+        id, name, arguments = (string(member or "", "a part of a tool call") for member in members)
         call = self.find_call(fragment.get("index"), id, name)
         known = call.id, call.name
         if id and not call.id:
-            call.id = self.whole_characters(("id", call.position), id)
+            call.id = self.halves.whole(("id", call.position), id)
             self.by_id[id] = call
         if name and name != call.name:
             if call.arguments and call.name:
                 raise ProtocolError(f"the name of a tool call changed from {call.name!r} to {name!r}")
-            call.name += self.whole_characters(("name", call.position), name)
+            call.name += self.halves.whole(("name", call.position), name)
         if not call.announced or known != (call.id, call.name):
             call.announced = True
             yield {"tool_calls": [{"index": call.position, "id": call.id, "function": {"name": call.name}}]}
         if arguments and self.ended:
             raise ProtocolError("the arguments of a tool call came after the finish reason")
         call.arguments += arguments.encode("utf-8", "surrogatepass")
-        whole = self.whole_characters(call.position, arguments)
+        whole = self.halves.whole(call.position, arguments)
         yield {"tool_calls": [{"index": call.position, "function": {"arguments": whole}}]}
 
     def find_call(self, index: Any, id: str, name: str) -> _Call:
         """The call that a fragment continues, or a new one if it begins one."""
         if not isinstance(index, int | str | None):
-            raise ProtocolError(f"the index of a tool call is {fit(_as_json(index))}")
+            raise ProtocolError(f"the index of a tool call is {fit(as_json(index))}")
         same_id = self.by_id.get(id) if id else None
         if index is None:
             if same_id:
@@ -303,90 +304,52 @@ class _Choice:
 
     def end(self, reason: str) -> Iterator[dict[str, Any]]:
         """The deltas that are still missing when the finish reason comes."""
-        yield from self.halves()
+        for key, half in self.halves.rest():
+            if isinstance(key, int):
+                yield {"tool_calls": [{"index": key, "function": {"arguments": half}}]}
+            elif isinstance(key, str):
+                yield {key: half}
         for call in self.calls:
             if not call.name:
                 raise ProtocolError("a tool call came without a name")
             if not call.arguments:  # some services leave them out where a tool has no parameters
                 yield {"tool_calls": [{"index": call.position, "function": {"arguments": "{}"}}]}
             elif reason != "length":
-                self.check_arguments(call.arguments.decode("utf-8", "surrogatepass"))
+                text = call.arguments.decode("utf-8", "surrogatepass")
+                if not is_one_value(text):
+                    self.warn(f"the arguments of a tool call are not JSON: {fit(text)}")
         self.ended = True
-
-    def check_arguments(self, text: str) -> None:
-        """Two JSON values are the arguments of two calls, merged; text that is no JSON may be the fault of a model."""
-        try:
-            _, end = json.JSONDecoder().raw_decode(text.lstrip())
-            rest = text.lstrip()[end:].strip()
-            if rest:
-                json.JSONDecoder().raw_decode(rest)
-                raise ProtocolError(f"two tool calls cannot be told apart: the arguments are {fit(text)}")
-        except (ValueError, RecursionError):
-            self.warn(f"the arguments of a tool call are not JSON: {fit(text)}")
-
-    def whole_characters(self, key: Any, text: str) -> str:
-        """Join a surrogate pair that was cut in two by ``\\u`` escapes in two chunks; half a pair becomes U+FFFD."""
-        decoder = self.surrogates.get(key)
-        if decoder is None:
-            try:
-                text.encode()
-                return text
-            except UnicodeEncodeError:
-                decoder = self.surrogates[key] = codecs.getincrementaldecoder("utf-16-le")("replace")
-        return decoder.decode(text.encode("utf-16-le", "surrogatepass"))
-
-    def halves(self) -> Iterator[dict[str, Any]]:
-        """The surrogate pairs whose second half never came."""
-        for key, decoder in self.surrogates.items():
-            if rest := decoder.decode(b"", True):
-                if isinstance(key, int):
-                    yield {"tool_calls": [{"index": key, "function": {"arguments": rest}}]}
-                elif isinstance(key, str):
-                    yield {key: rest}
 
 
 # ---- Errors ----------------------------------------------------------------------------------------------------------
-
-MESSAGE_MEMBERS = ("message", "error", "errors", "detail", "error_msg", "status_msg", "msg")
 
 
 def _error_in(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
     """The message of the error that a chunk reports, "" if it reports none."""
     error = chunk.get("error")
-    if error and (not isinstance(error, dict | list) or _message_in(error) or any(_members(error))):
-        return _message_in(error) or fit(_as_json(error))
+    if error and (not isinstance(error, dict | list) or message_in(error) or any(_members(error))):
+        return message_in(error) or fit(as_json(error))
     if event.event == "error":
-        return _message_in(chunk) or fit(event.data)
+        return message_in(chunk) or fit(event.data)
     status = chunk.get("base_resp")
     if isinstance(status, dict) and status.get("status_code"):
-        return _message_in(status) or fit(_as_json(status))
-    for choice in _objects(chunk, "choices"):
+        return message_in(status) or fit(as_json(status))
+    for choice in objects(chunk, "choices"):
         if choice.get("error") or choice.get("finish_reason") == "error":
             groq = chunk.get("x_groq")
             inner = groq.get("error") if isinstance(groq, dict) else None
-            return _message_in(choice.get("error")) or _message_in(inner) or "the server ended the answer with an error"
+            return message_in(choice.get("error")) or message_in(inner) or "the server ended the answer with an error"
     return _error_without_a_member(event, chunk) if event.event == "message" else ""
 
 
 def _error_without_a_member(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
     """An object that says it is an error, or that has a message and no choices, or a status of 400 and more."""
     if "error" in (chunk.get("object"), chunk.get("type")):
-        return _message_in(chunk) or fit(event.data)
+        return message_in(chunk) or fit(event.data)
     codes = [chunk[name] for name in ("code", "status_code", "status") if type(chunk.get(name)) is int]
     if "choices" not in chunk and "usage" not in chunk and 0 not in codes and not _is_sign_of_life(chunk):
-        return _message_in(chunk)
+        return message_in(chunk)
     return fit(event.data) if not chunk.get("choices") and any(code >= 400 for code in codes) else ""
-
-
-def _message_in(shape: Any, depth: int = 6) -> str:
-    """The message of an error: a string, an object that has one, or an array of those."""
-    if isinstance(shape, str) or depth == 0:
-        return shape if isinstance(shape, str) else ""
-    if isinstance(shape, list):
-        return "; ".join(filter(None, (_message_in(element, depth - 1) for element in shape[:10])))
-    if isinstance(shape, dict):
-        return next(filter(None, (_message_in(shape.get(name), depth - 1) for name in MESSAGE_MEMBERS)), "")
-    return ""
 
 
 def _members(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
@@ -397,35 +360,3 @@ def _members(value: dict[str, Any] | list[Any]) -> Iterable[Any]:
 def _is_sign_of_life(chunk: dict[str, Any]) -> bool:
     """Whether an object only says that the connection is open."""
     return any(re.search("ping|alive|heartbeat", str(chunk.get(name))) for name in ("object", "type"))
-
-
-# ---- Values that may have any type -----------------------------------------------------------------------------------
-
-
-def _token_count(value: Any) -> int | None:
-    """A whole number of tokens, which some services write as 3.0; None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
-        return None
-    return int(value) if value == int(value) else None
-
-
-def _text(value: Any, what: str) -> str:
-    """A string. Raises ``ProtocolError`` for any other value, which ``what`` names."""
-    if not isinstance(value, str):
-        raise ProtocolError(f"{what} is no string: {fit(_as_json(value))}")
-    return value
-
-
-def _objects(owner: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
-    """A member that is an array of objects; nothing if it is missing or null."""
-    value = owner.get(name)
-    if value is None:
-        return []
-    if not isinstance(value, list) or not all(isinstance(element, dict) for element in value):
-        raise ProtocolError(f"{name} is no array of objects: {fit(_as_json(value))}")
-    return value
-
-
-def _as_json(value: Any) -> str:
-    """Anything that was read as JSON, for a message: NaN too, which Python reads although JSON has none."""
-    return json.dumps(value, ensure_ascii=False)

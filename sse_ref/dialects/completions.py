@@ -7,20 +7,20 @@ Follows the vendor's API reference, "Completions". Services and tools still use 
 
     data: {... "choices":[{"index":0,"text":"Hel","logprobs":null,"finish_reason":null}]}
 
-There is no chunk for the role, and tools are not read. Log probabilities have another shape there, which is not written. Of
-a conversation only the last user's message is sent: there is one prompt.
+There is no chunk for the role, tools are not read, and reasoning is not written. Log probabilities have another shape
+there, which is not written either. Of a conversation only the last user's message is sent: there is one prompt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects.compatible import OpenAICompatible
 from sse_ref.dialects.openai import ChunkWriter
 from sse_ref.dialects.strict_json import Fields
-from sse_ref.pieces import Call, End, Fragment, Message, Prompt, Text
+from sse_ref.pieces import End, Message, Prompt, Said, Text
 
 __all__ = ["OpenAICompletions"]
 
@@ -28,10 +28,10 @@ __all__ = ["OpenAICompletions"]
 class TextWriter(ChunkWriter):
     """Writes pieces as chunks of text."""
 
-    def first(self, piece: Text | Call | Fragment | End) -> Iterator[ServerSentEvent]:
+    def first(self, piece: Said) -> Iterator[ServerSentEvent]:
         return iter(())  # there is no role to give
 
-    def chunk(self, piece: Text | Call | Fragment | End) -> ServerSentEvent:
+    def chunk(self, piece: Said) -> ServerSentEvent:
         text = piece.text if isinstance(piece, Text) else ""
         return self.event(piece.choice, {"text": text}, reason=piece.reason if isinstance(piece, End) else None)
 
@@ -55,8 +55,8 @@ class OpenAICompletions(OpenAICompatible):
         fields.number("logprobs", None, 0, 5, whole=True)  # validated, and not written
         return {"messages": (Message("user", prompt),), "tool_choice": "none"}
 
-    def message(self, text: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
-        return {"text": text}
+    def message(self, texts: Mapping[str, str], calls: list[dict[str, Any]]) -> dict[str, Any]:
+        return {"text": texts.get("content", "")}
 
     def write_messages(self, prompt: Prompt) -> dict[str, Any]:
         return {"prompt": prompt.last_text("user")}

@@ -14,7 +14,7 @@ models and the pace are the server's, retrying is the client's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Protocol
 
 from sse_ref.codec import ServerSentEvent
@@ -36,11 +36,15 @@ class HTTPRequest(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as every dialect understands it: what is asked, and how the answer shall come."""
+    """A request as every dialect understands it: what is asked, and how the answer shall come.
+
+    ``echo`` holds members of the request that the answer repeats.
+    """
 
     prompt: Prompt
     stream: bool = True
     include_usage: bool = False
+    echo: Mapping[str, Any] = field(default_factory=dict)
 
 
 class StreamReader(Protocol):
@@ -75,14 +79,17 @@ class Dialect(Protocol):
     heartbeat: bytes
     """What ends a silence: bytes that every client of this dialect survives, and that say nothing."""
 
-    def serves(self, path: str) -> bool:
-        """Whether the path is this provider's.
+    request_id: str
+    """The name of the header that carries the id of a request."""
 
-        Errors before the body is read have the words of the dialect that serves it.
-        """
+    def serves(self, path: str) -> bool:
+        """Whether the path is this provider's: errors at it have the words of this dialect."""
+
+    def answers(self, path: str) -> bool:
+        """Whether answers are asked for at the path."""
 
     def model_at(self, path: str) -> str | None:
-        """The model that the path describes, "" for the list of all; None for a path where answers are asked for."""
+        """The model that the path describes, "" for the list of all; None for any other path."""
 
     def read_key(self, request: HTTPRequest) -> str | None:
         """The API key of the request, whose body has not been read yet; None if it has none."""
@@ -98,11 +105,11 @@ class Dialect(Protocol):
     def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
         """The whole answer as one JSON object. A ``ModelFailure`` of the pieces is passed on."""
 
-    def write_error(self, error: RequestError) -> dict[str, Any]:
-        """The JSON object of an error before the stream."""
+    def write_error(self, error: RequestError, *, id: str = "") -> dict[str, Any]:
+        """The JSON object of an error before the stream; ``id`` is that of the request."""
 
-    def write_error_event(self, error: RequestError) -> ServerSentEvent:
-        """The event of an error inside the stream."""
+    def write_error_event(self, error: RequestError, *, number: int = 0) -> ServerSentEvent:
+        """The event of an error inside the stream, after ``number`` other events."""
 
     def write_models(self, names: Sequence[str]) -> dict[str, Any]:
         """The JSON object of the list of models."""

@@ -13,7 +13,7 @@ Follows the vendor's API reference, "Chat completions": create, the chat complet
 
 and a delta holds one of
 
-    {"content":"..."}   {"refusal":"..."}                                                   text
+    {"content":"..."}   {"refusal":"..."}   {"reasoning_content":"..."}                     text
     {"tool_calls":[{"index":0,"id":"...","function":{"name":"...","arguments":""}}]}        a call begins
     {"tool_calls":[{"index":0,"function":{"arguments":"..."}}]}                             a fragment of its arguments
 
@@ -37,8 +37,7 @@ Unstreamed, the same answer is one object, in which each choice has a message in
 
     {... "choices":[{"index":0,"message":{"role":"assistant","content":"Hello"},"finish_reason":"stop"}],"usage":{...}}
 
-The stream comes first below, read and written; then the whole answer, requests, errors, models. Reasoning and refusals are
-read, and not written: the toy model has none. What other services make of
+The stream comes first below, read and written; then the whole answer, requests, errors, models. What other services make of
 this wire is read in ``compatible.py``.
 """
 
@@ -61,6 +60,7 @@ from sse_ref.pieces import (
     Prompt,
     Reasoning,
     Refusal,
+    Said,
     Text,
     Tool,
     Usage,
@@ -109,7 +109,8 @@ class ChunkReader:
         if error := chunk.get("error"):
             raise ApiError(error["message"])
         if usage := chunk.get("usage"):
-            yield Usage(usage["prompt_tokens"], usage["completion_tokens"])
+            details = usage.get("completion_tokens_details") or {}
+            yield Usage(usage["prompt_tokens"], usage["completion_tokens"], details.get("reasoning_tokens", 0))
 
     def read_choice(self, choice: Mapping[str, Any]) -> Iterator[Piece]:
         """Yield the pieces in one of the choices: texts, calls, the end."""
@@ -146,24 +147,25 @@ class ChunkWriter:
             if isinstance(piece, Text) and piece.choice in self.around and not piece.logprobs:
                 # Only the text differs from chunk to chunk: what stands around it is made once.
                 yield ServerSentEvent(to_json(piece.text).join(self.around[piece.choice]))
-            elif isinstance(piece, (Text, Call, Fragment, End)):
+            elif isinstance(piece, Said):
                 if piece.choice not in self.around:
                     self.around[piece.choice] = self.chunk(Text("\0", piece.choice)).data.rsplit('"\\u0000"', 1)
                     yield from self.first(piece)
                 yield self.chunk(piece)
-            elif isinstance(piece, Usage) and self.null_usage:
+            elif isinstance(piece, Usage) and self.null_usage and self.around:  # not the usage before the first choice
                 yield ServerSentEvent(to_json({**self.head, "choices": [], "usage": usage_object(piece)}))
 
-    def first(self, piece: Text | Call | Fragment | End) -> Iterator[ServerSentEvent]:
+    def first(self, piece: Said) -> Iterator[ServerSentEvent]:
         """The chunk that gives the role, before the first piece of a choice."""
         content = None if isinstance(piece, Call) else ""
         yield self.event(piece.choice, {"delta": {"role": "assistant", "content": content}})
 
-    def chunk(self, piece: Text | Call | Fragment | End) -> ServerSentEvent:
+    def chunk(self, piece: Said) -> ServerSentEvent:
         """The chunk of one piece."""
         match piece:
-            case Text():
-                return self.event(piece.choice, {"delta": {"content": piece.text}}, texts=[piece])
+            case Text() | Reasoning() | Refusal():
+                name = next(name for name, kind in TEXTS.items() if isinstance(piece, kind))
+                return self.event(piece.choice, {"delta": {name: piece.text}}, [piece] if name == "content" else [])
             case Call():
                 call = {"index": piece.index, **call_object(self.head["id"], piece)}
                 return self.event(piece.choice, {"delta": {"tool_calls": [call]}})
@@ -173,9 +175,9 @@ class ChunkWriter:
             case End():
                 return self.event(piece.choice, {"delta": {}}, reason=piece.reason)
 
-    def event(self, index: int, content: dict[str, Any], **more: Any) -> ServerSentEvent:
-        """A chunk with one choice; ``more`` as for ``choice_object``."""
-        choice = choice_object(index, content, **more)
+    def event(self, index: int, content: dict[str, Any], *more: Any, **named: Any) -> ServerSentEvent:
+        """A chunk with one choice; its arguments are those of ``choice_object``."""
+        choice = choice_object(index, content, *more, **named)
         return ServerSentEvent(to_json({**self.head, "choices": [choice], **self.null_usage}))
 
 
@@ -193,6 +195,9 @@ def call_object(id: str, call: Call) -> dict[str, Any]:
     return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": ""}}
 
 
+# ---- What is left: usage, log probabilities ---------------------------------------------------------------------------
+
+
 def usage_object(usage: Usage) -> dict[str, Any]:
     """The ``usage``."""
     return {
@@ -200,11 +205,8 @@ def usage_object(usage: Usage) -> dict[str, Any]:
         "completion_tokens": usage.completion_tokens,
         "total_tokens": (usage.prompt_tokens or 0) + (usage.completion_tokens or 0),
         "prompt_tokens_details": {"cached_tokens": 0},
-        "completion_tokens_details": {"reasoning_tokens": 0},
+        "completion_tokens_details": {"reasoning_tokens": usage.reasoning_tokens},
     }
-
-
-# ---- What is left: log probabilities ----------------------------------------------------------------------------------
 
 
 def logprobs_object(texts: Iterable[Text]) -> dict[str, Any] | None:
@@ -235,19 +237,21 @@ def token_object(token: bytes, logprob: float) -> dict[str, Any]:
 class Whole:
     """Collects pieces into the choices of a ``chat.completion`` object: what a client would put together from the stream.
 
-    ``message`` makes the content of a choice from its texts and its calls.
+    ``message`` makes the content of a choice from its texts, by the names that they have in a delta, and its calls.
     """
 
-    def __init__(self, head: Mapping[str, Any], message: Callable[[str, list[dict[str, Any]]], dict[str, Any]]) -> None:
+    def __init__(
+        self, head: Mapping[str, Any], message: Callable[[Mapping[str, str], list[dict[str, Any]]], dict[str, Any]]
+    ) -> None:
         self.answer: dict[str, Any] = {**head, "choices": []}
         self.message = message
-        self.texts: dict[int, list[Text]] = {}
+        self.texts: dict[int, list[Text | Reasoning | Refusal]] = {}
         self.calls: dict[int, list[dict[str, Any]]] = {}
 
     def add(self, piece: Piece) -> None:
         """Take the next piece."""
         match piece:
-            case Text():
+            case Text() | Reasoning() | Refusal():
                 self.texts.setdefault(piece.choice, []).append(piece)
             case Call():
                 self.calls.setdefault(piece.choice, []).append(call_object(self.answer["id"], piece))
@@ -260,9 +264,12 @@ class Whole:
 
     def end(self, piece: End) -> None:
         """A choice is over: put it together."""
-        texts = self.texts.pop(piece.choice, [])
-        content = self.message("".join(text.text for text in texts), self.calls.pop(piece.choice, []))
-        self.answer["choices"].append(choice_object(piece.choice, content, texts=texts, reason=piece.reason))
+        said = self.texts.pop(piece.choice, [])
+        parts = {name: [text.text for text in said if isinstance(text, kind)] for name, kind in TEXTS.items()}
+        texts = {name: "".join(part) for name, part in parts.items() if part}
+        content = self.message(texts, self.calls.pop(piece.choice, []))
+        shown = [text for text in said if isinstance(text, Text)]
+        self.answer["choices"].append(choice_object(piece.choice, content, texts=shown, reason=piece.reason))
 
 
 # ---- Requests --------------------------------------------------------------------------------------------------------
@@ -383,6 +390,7 @@ class OpenAIChat:
     name = "openai"
     last_event = DONE
     query = frozenset({"api-version"})
+    request_id = "X-Request-Id"
     heartbeat = (
         b": heartbeat\n\n"  # with the blank line it is a block, which clients that split at blank lines drop whole
     )
@@ -396,7 +404,11 @@ class OpenAIChat:
 
     def serves(self, path: str) -> bool:
         """The path of the answers, and those of the models."""
-        return path == f"/v1{self.path}" or self.model_at(path) is not None
+        return self.answers(path) or self.model_at(path) is not None
+
+    def answers(self, path: str) -> bool:
+        """One path."""
+        return path == f"/v1{self.path}"
 
     def model_at(self, path: str) -> str | None:
         """The model in ``/v1/models/MODEL``."""
@@ -432,6 +444,7 @@ class OpenAIChat:
             n=fields.number("n", 1, 1, 128, whole=True),
             seed=fields.number("seed", 0, -(2**63), 2**63 - 1, whole=True),
             temperature=fields.number("temperature", 1.0, 0, 2),
+            reasoning=fields.get("reasoning_effort") != "none",
         )
 
     def read_conversation(self, fields: Fields) -> dict[str, Any]:
@@ -466,17 +479,18 @@ class OpenAIChat:
         whole.answer["choices"].sort(key=lambda choice: choice["index"])
         return whole.answer
 
-    def message(self, text: str, calls: list[dict[str, Any]]) -> dict[str, Any]:
+    def message(self, texts: Mapping[str, str], calls: list[dict[str, Any]]) -> dict[str, Any]:
         """The content of a choice of a whole answer."""
-        message: dict[str, Any] = {"role": "assistant", "content": None if calls else text, "refusal": None}
+        content = None if calls or "refusal" in texts else ""
+        message = {"role": "assistant", "content": content, "refusal": None, **texts}
         return {"message": {**message, "tool_calls": calls} if calls else message}
 
-    def write_error(self, error: RequestError) -> dict[str, Any]:
+    def write_error(self, error: RequestError, *, id: str = "") -> dict[str, Any]:
         """The error object with its four members."""
         kind = TYPES.get(error.kind, "invalid_request_error")
         return {"error": {"message": error.message, "type": kind, "param": error.param, "code": CODES.get(error.kind)}}
 
-    def write_error_event(self, error: RequestError) -> ServerSentEvent:
+    def write_error_event(self, error: RequestError, *, number: int = 0) -> ServerSentEvent:
         """The error object as an event without a name."""
         return ServerSentEvent(to_json(self.write_error(error)))
 
@@ -511,6 +525,8 @@ class OpenAIChat:
         for name in ("max_tokens", "n", "seed", "temperature", "parallel_tool_calls"):
             if getattr(prompt, name) != getattr(default, name):
                 body[name] = getattr(prompt, name)
+        if not prompt.reasoning:
+            body["reasoning_effort"] = "none"
         if prompt.stop:
             body["stop"] = list(prompt.stop)
         if prompt.tools:

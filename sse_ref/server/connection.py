@@ -75,13 +75,13 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from sse_ref.dialects import DEFAULT, DIALECTS, dialect_at
+from sse_ref.dialects import DEFAULT, DIALECTS, dialects_at, unknown_model, write_models
 from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
 from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import STATUSES, RequestError
@@ -102,7 +102,7 @@ from sse_ref.server.delivery import (
 )
 from sse_ref.server.journal import Journal, Record, log
 from sse_ref.server.loop import Stream
-from sse_ref.server.plain_events import EVENTS_QUERY, event_prompt, read_last_event_id, unknown_model, write_events
+from sse_ref.server.plain_events import EVENTS_QUERY, event_prompt, read_last_event_id, write_events
 from sse_ref.server.requests import (
     PROBLEMS,
     ClientGone,
@@ -187,7 +187,9 @@ class Connection(BaseHTTPRequestHandler):
         """Read one request and answer it; never raises."""
         self.request_version = self.protocol_version
         self.command = self.path = self.requestline = ""
-        self.dialect, self.serves_dialect, self.takes_prompts = DIALECTS[DEFAULT], False, False
+        self.id = secrets.token_hex(12)
+        self.dialect = DIALECTS[DEFAULT]
+        self.serving: Sequence[Dialect] = ()  # the dialects that serve the path
         self.body_left = False  # a body may follow that nobody has read
         self.close_connection = True  # until the whole request has been read: what follows would not begin with one
         self.searched = 0
@@ -269,10 +271,14 @@ class Connection(BaseHTTPRequestHandler):
         Returns the settings segment.
         """
         self.path, segment, self.query = split_target(target)
-        if (dialect := dialect_at(self.path)) is not None:
-            self.dialect, self.serves_dialect = dialect, True
-            self.takes_prompts = dialect.model_at(self.path) is None
+        self.serving = dialects_at(self.path)
+        self.dialect = self.serving[0] if self.serving else DIALECTS[DEFAULT]
         return segment
+
+    @property
+    def takes_prompts(self) -> bool:
+        """Whether answers are asked for at the path."""
+        return any(dialect.answers(self.path) for dialect in self.serving)
 
     def route(self) -> Callable[[], None]:
         """What answers this request, by path and method. Raises ``RequestError`` for an unknown path."""
@@ -280,7 +286,7 @@ class Connection(BaseHTTPRequestHandler):
         routes: dict[str, Callable[[], None]] = {}
         if self.takes_prompts:
             routes["POST"] = self.answer_prompt
-        elif self.serves_dialect:
+        elif any(dialect.model_at(path) is not None for dialect in self.serving):
             routes["GET"] = routes["HEAD"] = self.answer_models
         elif path == "/events":
             routes["GET"] = self.answer_events
@@ -305,7 +311,9 @@ class Connection(BaseHTTPRequestHandler):
         """Raise ``RequestError`` unless the request has the server's key, if it has one."""
         if self.settings.api_key is None:
             return
-        key = self.dialect.read_key(self.as_http_request())
+        request = self.as_http_request()
+        keys = (dialect.read_key(request) for dialect in self.serving or DIALECTS.values())
+        key = next((key for key in keys if key is not None), None)
         if key is None:
             raise RequestError("no_key", "there is no API key")
         if not hmac.compare_digest(key.encode("latin-1", "replace"), self.settings.api_key.encode()):
@@ -325,7 +333,7 @@ class Connection(BaseHTTPRequestHandler):
             delivery, _ = self.read_delivery(record, ignored=dialect.query)
             request = dialect.read_request(self.as_http_request(body))
             if request.prompt.model not in MODELS:
-                raise unknown_model()
+                raise unknown_model(MODELS)
             record.model, record.streamed = request.prompt.model, request.stream
             if request.prompt.n * len(body) > self.settings.max_body:
                 problem = f"n times this request is more than {self.settings.max_body} bytes"
@@ -338,7 +346,7 @@ class Connection(BaseHTTPRequestHandler):
                     functools.partial(write, dialect, request, record),
                     self.framing if request.stream else WHOLE,
                     heartbeat=dialect.heartbeat,
-                    farewell=lambda: write_event(dialect.write_error_event(self.stopping)),
+                    farewell=lambda events: write_event(dialect.write_error_event(self.stopping, number=events)),
                     on_failure=record.note_failure,
                 )
                 self.begin(stream, record, head=request.stream)
@@ -361,8 +369,8 @@ class Connection(BaseHTTPRequestHandler):
             answer = dialect.write_answer(request, pieces, id=record.id, created=int(record.at))
         except ModelFailure as failure:
             record.status = status = HTTPStatus.INTERNAL_SERVER_ERROR
-            answer = dialect.write_error(RequestError("failed", str(failure)))
-        yield self.json_response(status, answer, {"X-Request-Id": record.id})
+            answer = dialect.write_error(RequestError("failed", str(failure)), id=record.id)
+        yield self.json_response(status, answer)
 
     def while_it_is_wanted(self, prompt: Prompt, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """Yield the pieces of a whole answer. Raises ``ClientGone`` if nobody waits for it any more."""
@@ -420,7 +428,7 @@ class Connection(BaseHTTPRequestHandler):
     @contextlib.contextmanager
     def recorded(self) -> Iterator[Record]:
         """Add a journal record. If the request is refused, record the status and send the error."""
-        record = self.shared.journal.begin(self.command, self.path)
+        record = self.shared.journal.begin(self.id, self.command, self.path)
         try:
             yield record
         except RequestError as error:
@@ -464,7 +472,6 @@ class Connection(BaseHTTPRequestHandler):
                 "Content-Type": "text/event-stream; charset=utf-8",
                 "Cache-Control": "no-cache, no-transform",
                 "X-Accel-Buffering": "no",  # nginx would collect events otherwise
-                "X-Request-Id": record.id,
             }
             if self.framing is CHUNKED:
                 headers["Transfer-Encoding"] = "chunked"
@@ -493,11 +500,7 @@ class Connection(BaseHTTPRequestHandler):
     def answer_models(self) -> None:
         """The list of models, or the one that the path names."""
         self.check_key()
-        name = self.dialect.model_at(self.path)
-        if name and name not in MODELS:
-            raise unknown_model()
-        value = self.dialect.write_model(name) if name else self.dialect.write_models(list(MODELS))
-        self.send(self.json_response(HTTPStatus.OK, value))
+        self.send(self.json_response(HTTPStatus.OK, write_models(self.serving, self.path, list(MODELS))))
 
     def answer_journal(self) -> None:
         """The journal, a record a line."""
@@ -535,7 +538,7 @@ class Connection(BaseHTTPRequestHandler):
             headers["WWW-Authenticate"] = "Bearer"
         if error.status == 429:
             headers["Retry-After"] = "1"
-        self.send(self.json_response(error.status, self.dialect.write_error(error), headers))
+        self.send(self.json_response(error.status, self.dialect.write_error(error, id=self.id), headers))
 
     def refuse_method(self, allowed: str) -> None:
         """Answer that the path does not know the method, and which it knows."""
@@ -558,11 +561,11 @@ class Connection(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        if "X-Request-Id" not in headers:
-            self.send_header("X-Request-Id", secrets.token_hex(12))
+        for name in dict.fromkeys(("X-Request-Id", self.dialect.request_id)):
+            self.send_header(name, self.id)
         if self.path != "/journal":
             self.send_header("Access-Control-Allow-Origin", "*")
-            self.send_header("Access-Control-Expose-Headers", "X-Request-Id, Retry-After")
+            self.send_header("Access-Control-Expose-Headers", "X-Request-Id, Request-Id, Retry-After")
         self.send_header("X-Content-Type-Options", "nosniff")
         if "Transfer-Encoding" not in headers:
             if self.close_connection:

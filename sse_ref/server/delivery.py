@@ -17,9 +17,9 @@ That is the due time of the newest piece that went into the event, because no st
 travels in the same way.
 
 With ``ttft`` 2 and ``tps`` 4, "a b c" is due at these seconds after the stream began. The event with the role is made of no
-piece of its own: it comes with the first. What follows the last token is due with it:
+piece of its own: it comes with the first. A usage, and what follows the last token, is due with what came before it:
 
-    pieces         Text("a")    Text(" b")   Text(" c")   End
+    pieces         Text("a")    Text(" b")   Text(" c")   End, Usage
     due            2.00         2.25         2.50         2.50
     events         role, "a"    " b"         " c"         finish, [DONE]
     writes at      2.00 2.00    2.25         2.50         2.50 2.50, and the last chunk
@@ -60,7 +60,7 @@ from sse_ref.chunked import LAST_CHUNK, chunk
 from sse_ref.codec import ServerSentEvent, encode_event
 from sse_ref.errors import RequestError
 from sse_ref.model import generate
-from sse_ref.pieces import ModelFailure, Piece, Prompt, Silence
+from sse_ref.pieces import ModelFailure, Piece, Prompt, Silence, Usage
 from sse_ref.server.loop import Stream, Write
 from sse_ref.server.requests import read_decimal, read_number
 from sse_ref.server.settings import Settings
@@ -191,7 +191,7 @@ class Pace:
     def __init__(self, delivery: Delivery, choices: int, on_failure: Callable[[], None]) -> None:
         self.on_failure = on_failure
         self.heartbeat = delivery.heartbeat
-        self.gap = 1 / (delivery.tps * choices) if delivery.tps else 0.0  # choices are made side by side
+        self.gap = 1 / (delivery.tps * max(1, choices)) if delivery.tps else 0.0  # choices are made side by side
         self.jitter = self.gap * delivery.jitter
         self.start = delivery.ttft
         self.random = random.Random(0)
@@ -209,9 +209,10 @@ class Pace:
                     self.tokens += piece.tokens
                 elif isinstance(piece, Silence):
                     self.start += self.heartbeat
-                self.due = self.start + self.tokens * self.gap
-                if self.jitter:
-                    self.due += self.jitter * (self.random.random() - 0.5)
+                if not isinstance(piece, Usage):
+                    self.due = self.start + self.tokens * self.gap
+                    if self.jitter:
+                        self.due += self.jitter * (self.random.random() - 0.5)
                 yield piece
         except ModelFailure:
             self.on_failure()
@@ -291,15 +292,15 @@ def deliver(
     framing: Framing,
     *,
     heartbeat: bytes = b"",
-    farewell: Callable[[], bytes] = bytes,
+    farewell: Callable[[int], bytes] = lambda events: b"",
     on_failure: Callable[[], None] = lambda: None,
     skip: int = 0,
 ) -> Stream:
     """Return the answer to ``prompt`` as a stream for the loop; its first write is made already.
 
     ``write`` turns pieces into the bytes of each event, or of one whole answer. ``heartbeat`` is sent in silences,
-    ``farewell()`` if the server stops in the middle; ``on_failure`` is called if the model fails. ``skip``: so many events
-    are made, and not sent.
+    ``farewell(events)`` if the server stops after so many events; ``on_failure`` is called if the model fails. ``skip``: so
+    many events are made, and not sent.
 
     Raises what making the first write raises: ``SchemaError``, ``RequestError``, ``ClientGone``.
 
@@ -316,12 +317,15 @@ def deliver(
     no_heartbeat = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
 
     def end() -> bytes:
-        last_words = b"" if framing.whole else farewell()  # a whole answer is sent at once or not at all
+        last_words = (
+            b"" if framing.whole else farewell(stream.sent.events)
+        )  # a whole answer is sent at once or not at all
         return framing.wrap(last_words) + framing.last if last_words else b""
 
-    return Stream(
+    stream = Stream(
         writes,
         heartbeat=b"" if no_heartbeat else framing.wrap(heartbeat),
         heartbeat_interval=delivery.heartbeat,
         farewell=end,
     )
+    return stream

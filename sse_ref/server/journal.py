@@ -37,7 +37,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import secrets
 import time
 from collections import deque
 from collections.abc import Callable
@@ -58,9 +57,9 @@ class Journal:
         self.records: deque[Record] = deque(maxlen=size)
         self.settle = settle
 
-    def begin(self, method: str, path: str) -> Record:
+    def begin(self, id: str, method: str, path: str) -> Record:
         """Add a record for a request."""
-        record = Record(method, path)
+        record = Record(id, method, path)
         self.records.append(record)
         return record
 
@@ -73,8 +72,8 @@ class Journal:
 class Record:
     """What the journal keeps of one stream, or of one whole answer."""
 
-    def __init__(self, method: str, path: str) -> None:
-        self.id = secrets.token_hex(12)
+    def __init__(self, id: str, method: str, path: str) -> None:
+        self.id = id
         self.at = time.time()
         self.method = method
         self.path = path

@@ -25,13 +25,13 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping
 
 from sse_ref.codec import ServerSentEvent
-from sse_ref.errors import RequestError
+from sse_ref.dialects import unknown_model
 from sse_ref.model import MODELS
 from sse_ref.pieces import Message, ModelFailure, Piece, Prompt, Text
 from sse_ref.server.delivery import write_event
 from sse_ref.server.requests import is_digits, read_number
 
-__all__ = ["EVENTS_QUERY", "event_prompt", "read_last_event_id", "unknown_model", "write_events"]
+__all__ = ["EVENTS_QUERY", "event_prompt", "read_last_event_id", "write_events"]
 
 EVENTS_QUERY = ("prompt", "model", "seed", "max_tokens", "drop")
 """The names in the query of ``/events`` that are not settings of delivery."""
@@ -45,15 +45,10 @@ def event_prompt(fields: Mapping[str, str]) -> Prompt:
     """
     model = fields.get("model", "toy")
     if model not in MODELS:
-        raise unknown_model()
+        raise unknown_model(MODELS)
     text = fields.get("prompt", "Tell me a story")
     max_tokens = read_number(fields, "max_tokens", 0) or None
     return Prompt(model, (Message("user", text),), max_tokens=max_tokens, seed=read_number(fields, "seed", 0))
-
-
-def unknown_model() -> RequestError:
-    """The error for a model that the server does not have."""
-    return RequestError("no_model", f"the model does not exist; there are {', '.join(MODELS)}", param="model")
 
 
 def read_last_event_id(header: str) -> int:

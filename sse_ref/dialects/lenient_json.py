@@ -1,0 +1,163 @@
+"""JSON of servers: read with what they leave out, add, and write otherwise.
+
+In:   values of events that were read as JSON, whatever their type.
+Out:  strings, objects, numbers; or a ``ProtocolError``; the message of an error, in whichever shape.
+
+A server's answer is not refused for its form: what can be understood in one way is understood. Two things cannot. Half a
+character must wait for its other half, because some services cut texts between the two ``\\u`` escapes of one. And
+arguments that are two JSON values are those of two tool calls, merged into one that no model made.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from sse_ref.dialects.strict_json import read_json
+from sse_ref.errors import ProtocolError, fit
+
+__all__ = ["Halves", "Warnings", "as_json", "is_one_value", "message_in", "message_in_body", "objects", "string"]
+__all__ += ["token_count"]
+
+MAX_WARNINGS = 100  # of one stream: the rest would say little more
+
+
+class Warnings(list[str]):
+    """Oddities that were tolerated: each is noted once, and a hundred at most.
+
+    >>> warnings = Warnings()
+    >>> warnings.append("odd"); warnings.append("odd"); warnings
+    ['odd']
+    """
+
+    def append(self, warning: str) -> None:
+        """Note an oddity."""
+        if warning not in self and len(self) < MAX_WARNINGS:
+            super().append(warning)
+
+
+# ---- Values that may have any type -----------------------------------------------------------------------------------
+
+
+def token_count(value: Any) -> int | None:
+    """A whole number of tokens, which some services write as 3.0; None for anything else.
+
+    >>> token_count(3.0), token_count("3")
+    (3, None)
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
+        return None
+    return int(value) if value == int(value) else None
+
+
+def string(value: Any, what: str) -> str:
+    """A string. Raises ``ProtocolError`` for any other value, which ``what`` names."""
+    if not isinstance(value, str):
+        raise ProtocolError(f"{what} is no string: {fit(as_json(value))}")
+    return value
+
+
+def objects(owner: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    """A member that is an array of objects; nothing if it is missing or null. Raises ``ProtocolError`` for others."""
+    value = owner.get(name)
+    if value is None:
+        return []
+    if not isinstance(value, list) or not all(isinstance(element, dict) for element in value):
+        raise ProtocolError(f"{name} is no array of objects: {fit(as_json(value))}")
+    return value
+
+
+def as_json(value: Any) -> str:
+    """Anything that was read as JSON, for a message: NaN too, which Python reads although JSON has none.
+
+    >>> as_json({"n": float("nan")})
+    '{"n": NaN}'
+    """
+    return json.dumps(value, ensure_ascii=False)
+
+
+def is_one_value(text: str) -> bool:
+    """Whether the arguments of a tool call are one JSON value. Raises ``ProtocolError`` if they are two.
+
+    >>> is_one_value('{"a": 1}'), is_one_value('{"a"')
+    (True, False)
+    """
+    decoder = json.JSONDecoder()
+    try:
+        _, end = decoder.raw_decode(text.lstrip())
+        if rest := text.lstrip()[end:].strip():
+            decoder.raw_decode(rest)
+            raise ProtocolError(f"two tool calls cannot be told apart: the arguments are {fit(text)}")
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+# ---- Characters that are cut in two ----------------------------------------------------------------------------------
+
+
+class Halves:
+    """Joins surrogate pairs that were cut in two by ``\\u`` escapes in two events, for each of several texts.
+
+    >>> halves = Halves()
+    >>> halves.whole("text", "a\\ud83e"), halves.whole("text", "\\udd8a"), list(halves.rest())
+    ('a', '🦊', [])
+    """
+
+    def __init__(self) -> None:
+        self.decoders: dict[Any, codecs.IncrementalDecoder] = {}  # of the texts in which half a pair was seen
+
+    def whole(self, key: Any, text: str) -> str:
+        """What there is of a text after its next piece; half a pair that stays alone becomes U+FFFD."""
+        decoder = self.decoders.get(key)
+        if decoder is None:
+            try:
+                text.encode()
+                return text
+            except UnicodeEncodeError:
+                decoder = self.decoders[key] = codecs.getincrementaldecoder("utf-16-le")("replace")
+        return decoder.decode(text.encode("utf-16-le", "surrogatepass"))
+
+    def rest(self) -> Iterator[tuple[Any, str]]:
+        """U+FFFD for each text whose last half never came."""
+        for key, decoder in self.decoders.items():
+            if half := decoder.decode(b"", True):
+                yield key, half
+
+
+# ---- The message of an error -----------------------------------------------------------------------------------------
+
+MESSAGE_MEMBERS = ("message", "error", "errors", "detail", "error_msg", "status_msg", "msg")
+
+
+def message_in(shape: Any, depth: int = 6) -> str:
+    """The message of an error: a string, an object that has one, or an array of those; "" if there is none.
+
+    >>> message_in({"error": {"message": "no"}}), message_in([{"detail": "a"}, "b"])
+    ('no', 'a; b')
+    """
+    if isinstance(shape, str) or depth == 0:
+        return shape if isinstance(shape, str) else ""
+    if isinstance(shape, list):
+        return "; ".join(filter(None, (message_in(element, depth - 1) for element in shape[:10])))
+    if isinstance(shape, dict):
+        return next(filter(None, (message_in(shape.get(name), depth - 1) for name in MESSAGE_MEMBERS)), "")
+    return ""
+
+
+def message_in_body(body: bytes) -> str:
+    """The message in the body of an HTTP error; the body itself if it is no JSON.
+
+    >>> message_in_body(b'{"detail": "no"}'), message_in_body(b"Bad Gateway")
+    ('no', 'Bad Gateway')
+    """
+    try:
+        value = read_json(body.decode("utf-8", "replace"))
+    except (ValueError, RecursionError):
+        return body.decode("utf-8", "replace").strip()
+    if message := message_in(value):
+        return message
+    shapes = (value.get(name) for name in MESSAGE_MEMBERS) if isinstance(value, dict) else [value]
+    return next((as_json(shape) for shape in shapes if shape), "")
