@@ -396,7 +396,7 @@ def _called_tools(prompt: Prompt) -> list[Tool]:
     """Which tools the model calls: those that the last user message names, or the first if it has to call one."""
     if not prompt.tools or prompt.tool_choice == "none":
         return []
-    if prompt.tool_choice == "auto" and prompt.messages[-1].role == "tool":
+    if prompt.tool_choice == "auto" and prompt.messages and prompt.messages[-1].role == "tool":
         return []  # it has its results: now it answers
     question = prompt.last_text("user")[:MAX_QUESTION]
     places = [(re.search(rf"(?<!\w){re.escape(tool.name)}(?!\w)", question), tool) for tool in prompt.tools]

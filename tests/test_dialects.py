@@ -27,12 +27,19 @@ def posted(body: bytes = b"", headers: dict[str, str] | None = None) -> HTTPRequ
     return HTTPRequest("POST", "/", {}, headers or {}, body)
 
 
+CHATS = {name: DIALECTS[name] for name in ("openai", "openai-completions")}
+NEUTRAL = {"end_turn": "stop", "stop_sequence": "stop", "max_tokens": "length", "tool_use": "tool_calls"}
+
+
 def bare(pieces: list) -> list:
-    """Pieces without what does not travel: token counts, probabilities, ids, the stop string."""
+    """Pieces without what does not travel, or has other words: token counts, probabilities, ids, the stop string."""
     kept = [piece for piece in pieces if not isinstance(piece, Usage)]
     kept = [replace(piece, tokens=0) for piece in kept]
     kept = [replace(piece, logprobs=()) if isinstance(piece, Text) else piece for piece in kept]
-    kept = [replace(piece, stop="") if isinstance(piece, End) else piece for piece in kept]
+    reasons = [NEUTRAL.get(piece.reason, piece.reason) if isinstance(piece, End) else "" for piece in kept]
+    kept = [
+        replace(piece, stop="", reason=reason) if reason else piece for piece, reason in zip(kept, reasons, strict=True)
+    ]
     return [replace(piece, id="") if isinstance(piece, Call) else piece for piece in kept]
 
 
@@ -55,9 +62,11 @@ def bare(pieces: list) -> list:
 def test_stream_reads_back_as_the_pieces_it_was_written_from(options: dict) -> None:
     prompt = replace(PROMPT, **options)
     pieces = list(generate(prompt))
-    # Text completions have no tools.
-    dialects = [dialect for name, dialect in DIALECTS.items() if "tools" not in options or name == "openai"]
-    for dialect, include_usage in itertools.product(dialects, (True, False)):
+    for dialect, include_usage in itertools.product(DIALECTS.values(), (True, False)):
+        if dialect.name not in CHATS and prompt.n > 1:
+            continue
+        if dialect.name == "openai-completions" and prompt.tools:
+            continue
         request = Request(prompt, include_usage=include_usage)
         reader = dialect.reader()
         read = [
@@ -65,29 +74,56 @@ def test_stream_reads_back_as_the_pieces_it_was_written_from(options: dict) -> N
         ]
         unwritten = Reasoning if dialect.name == "openai-completions" else Silence
         assert bare(read) == bare([piece for piece in pieces if not isinstance(piece, unwritten)])
-        assert [piece for piece in read if isinstance(piece, Usage)] == ([pieces[-1]] if include_usage else [])
+        usages = [piece for piece in read if isinstance(piece, Usage)]
+        assert usages[-1:] == ([pieces[-1]] if include_usage or dialect.name not in CHATS else [])
         assert reader.done and reader.finished and reader.warnings == []
+
+
+def options_of(name: str) -> list[dict]:
+    """What a request of a dialect can ask for."""
+    options: list[dict] = [{}, {"max_tokens": 5, "temperature": 0.5}, {"schema": {"type": "object"}}]
+    options.append({"reasoning": False})
+    if name != "openai-completions":
+        options.append({"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False})
+        options.append({"tools": TOOLS, "tool_choice": "none", "messages": PROMPT.messages})
+    if name in CHATS:
+        options.append({"n": 2, "seed": 7})
+    if name != "openai-responses":
+        options.append({"stop": ("a", "b")})
+    if name != "anthropic":
+        options.append({"top_logprobs": 3})
+    return options
 
 
 @pytest.mark.parametrize("name", DIALECTS)
 def test_request_reads_back_as_it_was_written(name: str) -> None:
     dialect = DIALECTS[name]
-    prompts = [
-        replace(PROMPT, messages=(Message("user", "hi"),), **options)
-        for options in (
-            {},
-            {"max_tokens": 5, "n": 2, "seed": 7, "temperature": 0.5, "stop": ("a", "b"), "top_logprobs": 3},
-            {"tools": TOOLS, "tool_choice": "required", "parallel_tool_calls": False},
-            {"schema": {"type": "object"}},
-        )
-    ]
-    for prompt, stream, usage in itertools.product(prompts, (True, False), (True, False)):
-        if name == "openai-completions" and prompt.tools:
-            continue
-        request = Request(prompt, stream, usage and stream)
+    for options, stream, usage in itertools.product(options_of(name), (True, False), (True, False)):
+        prompt = replace(PROMPT, messages=(Message("user", "hi"),))
+        request = Request(replace(prompt, **options), stream, usage and stream)
         read = dialect.read_request(posted(json.dumps(dialect.write_request(request)).encode()))
-        expected = replace(prompt, tool_choice="none", top_logprobs=None) if name == "openai-completions" else prompt
-        assert read == replace(request, prompt=expected)
+        expected = request.prompt
+        if name == "openai-completions":
+            expected = replace(expected, tool_choice="none", top_logprobs=None)
+        if name == "anthropic" and expected.max_tokens is None:
+            expected = replace(expected, max_tokens=4096)
+        assert read.prompt == expected and read.stream == stream
+        assert read.include_usage == request.include_usage or name not in CHATS
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("anthropic", {"n": 2}),
+        ("anthropic", {"seed": 1}),
+        ("openai-responses", {"n": 2}),
+        ("openai-responses", {"seed": 1}),
+        ("openai-responses", {"stop": ("a",)}),
+    ],
+)
+def test_what_a_wire_has_no_member_for_is_refused(name: str, options: dict) -> None:
+    with pytest.raises(ValueError, match=f"have no {next(iter(options))}"):
+        DIALECTS[name].write_request(Request(replace(PROMPT, **options)))
 
 
 def test_written_request_leaves_defaults_to_the_server() -> None:
@@ -96,16 +132,17 @@ def test_written_request_leaves_defaults_to_the_server() -> None:
 
 
 def test_ids_and_times_are_those_passed_in() -> None:
-    for name in DIALECTS:
-        events = DIALECTS[name].write_stream(Request(PROMPT), generate(PROMPT), id="xyz", created=99)
+    for dialect in CHATS.values():
+        events = dialect.write_stream(Request(PROMPT), generate(PROMPT), id="xyz", created=99)
         chunk = json.loads(next(events).data)
         assert chunk["id"].endswith("xyz") and chunk["created"] == 99
 
 
-def test_failure_of_the_model_is_an_error_event_at_the_end() -> None:
+@pytest.mark.parametrize("name", DIALECTS)
+def test_failure_of_the_model_is_an_error_event_at_the_end(name: str) -> None:
     prompt = replace(PROMPT, model="toy-flaky")
-    reader = CHAT.reader()
-    events = list(CHAT.write_stream(Request(prompt), generate(prompt), id="1", created=1))
+    reader = DIALECTS[name].reader()
+    events = list(DIALECTS[name].write_stream(Request(prompt), generate(prompt), id="1", created=1))
     for event in events[:-1]:
         list(reader.read(event))
     with pytest.raises(ApiError, match="failed"):
@@ -157,13 +194,23 @@ def test_error_object_has_the_four_members() -> None:
     }
 
 
-def test_each_kind_of_error_has_a_type_and_each_dialect_has_words_for_all() -> None:
-    for dialect, kind in itertools.product(DIALECTS.values(), STATUSES):
+def test_each_kind_of_error_has_a_type() -> None:
+    for dialect, kind in itertools.product((*CHATS.values(), DIALECTS["openai-responses"]), STATUSES):
         error = dialect.write_error(RequestError(kind, "because"))["error"]
         assert error["message"] == "because"
         server_is_at_fault = kind in ("timed_out", "failed", "stopping")
         assert (error["type"] == "server_error") == server_is_at_fault
         assert (error["type"] == "rate_limit_error") == (kind == "too_many")
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_each_dialect_has_words_for_every_kind_of_error_and_reads_its_own(name: str) -> None:
+    dialect = DIALECTS[name]
+    for kind in STATUSES:
+        error = RequestError(kind, "because", param="p")
+        assert dialect.read_error(to_json(dialect.write_error(error, id="7")).encode()) == "because"
+        with pytest.raises(ApiError, match="because"):
+            list(dialect.reader().read(dialect.write_error_event(error, number=3)))
 
 
 @pytest.mark.parametrize(

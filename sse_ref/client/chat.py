@@ -31,7 +31,8 @@ Only finish reasons prove it: of every choice that began, and without a last eve
     no event at all   missing       in order              protocol_error
 
 The second row is there because services exist that never send a last event. In the third row HTTP contradicts: a usage, or
-another choice, may have been on its way.
+another choice, may have been on its way. A dialect whose services all send it is stricter: its reader has not ``finished``
+before the last event has come, and without it the second row is ``truncated``, too.
 
 An error, too, may come in two ways: as an event that the dialect reads, or outside of events, where a proxy or a crashed
 server wrote a line of JSON into the body. To a decoder that line is an unknown field. So the end of a body that seems cut is
@@ -461,12 +462,13 @@ class ChatStream:
                 self._notes.append(f"an error came outside of events, although the answer is whole: {message}")
             return
         if self._reader.done:
-            raise Truncated(f"{self.dialect.last_event} came before a finish reason")
+            raise Truncated("the stream says that it is over, before a finish reason")
         if not self._events and not decoder.pending:
             begins = self._beginning.decode("utf-8", "replace")
             beginning = f": {fit(begins)}" if begins.strip() else ""
             raise ProtocolError(f"the event stream held no event{beginning}")
-        raise Truncated(f"the stream ended {'inside an event' if decoder.pending else 'before a finish reason'}")
+        missing = self.dialect.last_event if ended else "a finish reason"
+        raise Truncated(f"the stream ended {'inside an event' if decoder.pending else f'before {missing}'}")
 
     def _error_outside_events(self) -> str:
         """The message of an error that a server wrote into the stream outside of events; "" if there is none.

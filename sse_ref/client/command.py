@@ -82,6 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
         )
     except UnicodeError:
         parser.error("the prompt is not valid text in this terminal's encoding")
+    except ValueError as error:  # the dialect has no word for an option
+        parser.error(str(error))
     except KeyboardInterrupt:
         return 130
     try:

@@ -17,9 +17,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from sse_ref.dialects.anthropic import AnthropicMessages
 from sse_ref.dialects.compatible import OpenAICompatible
 from sse_ref.dialects.completions import OpenAICompletions
 from sse_ref.dialects.interface import Dialect
+from sse_ref.dialects.responses import OpenAIResponses
 from sse_ref.errors import RequestError
 
 __all__ = ["DEFAULT", "DIALECTS", "dialects_at", "unknown_model", "write_models"]
@@ -29,6 +31,8 @@ DIALECTS: dict[str, Dialect] = {
     for dialect in (
         OpenAICompatible(),
         OpenAICompletions(),
+        AnthropicMessages(),
+        OpenAIResponses(),
     )
 }
 """The dialects by name. Where several serve one path, errors have the words of the first."""

@@ -46,17 +46,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from sse_ref.codec import ServerSentEvent
-from sse_ref.dialects.lenient_json import (
-    Halves,
-    Warnings,
-    as_json,
-    is_one_value,
-    message_in,
-    message_in_body,
-    objects,
-    string,
-    token_count,
-)
+from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.openai import DONE, ChunkReader, OpenAIChat
 from sse_ref.dialects.strict_json import read_json
 from sse_ref.errors import ApiError, ProtocolError, fit
@@ -74,7 +64,7 @@ class OpenAICompatible(OpenAIChat):
 
     def read_error(self, body: bytes) -> str:
         """The message of an error, in whichever shape; the body itself if it is no JSON."""
-        return message_in_body(body)
+        return lenient.message_in_body(body)
 
 
 class CompatibleReader(ChunkReader):
@@ -82,7 +72,7 @@ class CompatibleReader(ChunkReader):
 
     def __init__(self) -> None:
         super().__init__()
-        self.warnings = Warnings()
+        self.warnings = lenient.Warnings()
         self.id: str | None = None
         self.choices: dict[int, _Choice] = {}
 
@@ -104,7 +94,7 @@ class CompatibleReader(ChunkReader):
             if self.id not in (None, chunk["id"]):
                 self.warn("the id changed from one chunk to another")
             self.id = chunk["id"]
-        for choice in objects(chunk, "choices"):
+        for choice in lenient.objects(chunk, "choices"):
             for rewritten in self.rewritten(choice):
                 yield from self.read_choice(rewritten)
         if error:
@@ -131,7 +121,7 @@ class CompatibleReader(ChunkReader):
         if isinstance(chunk, dict):
             return chunk
         if event.event == "error":
-            raise ApiError(message_in(chunk) or fit(event.data))
+            raise ApiError(lenient.message_in(chunk) or fit(event.data))
         raise ProtocolError(f"an event is no JSON object: {fit(event.data)}")
 
     def usage_of(self, chunk: Mapping[str, Any]) -> Usage | None:
@@ -142,21 +132,21 @@ class CompatibleReader(ChunkReader):
         if not isinstance(usage, dict):
             return None
         values = usage.get("prompt_tokens"), usage.get("completion_tokens")
-        counts = token_count(values[0]), token_count(values[1])
-        if any(value is not None and token_count(value) is None for value in values):
+        counts = lenient.token_count(values[0]), lenient.token_count(values[1])
+        if any(value is not None and lenient.token_count(value) is None for value in values):
             self.warn("a number of the usage was ignored: it is no whole number")
         details = usage.get("completion_tokens_details")
-        reasoning = token_count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
+        reasoning = lenient.token_count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
         return None if counts == (None, None) else Usage(*counts, reasoning or 0)
 
     def rewritten(self, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A choice of a chunk as choices of the vendor's: for each text, each tool call, and the finish reason."""
         number = values.get("index") or 0
         if type(number) is not int:
-            raise ProtocolError(f"the index of a choice is {fit(as_json(number))}")
+            raise ProtocolError(f"the index of a choice is {fit(lenient.as_json(number))}")
         delta = values.get("delta") or values.get("message") or {}  # a message: the server does not stream
         if not isinstance(delta, dict):
-            raise ProtocolError(f"a delta is no object: {fit(as_json(delta))}")
+            raise ProtocolError(f"a delta is no object: {fit(lenient.as_json(delta))}")
         choice = self.choices.setdefault(number, _Choice(self))
         if delta.get("role"):
             yield {"index": number, "delta": {}}
@@ -193,36 +183,36 @@ class CompatibleReader(ChunkReader):
         if content is None:
             content = values.get("text")  # text completions
         if isinstance(content, list):
-            for part in objects({"a content": content}, "a content"):
+            for part in lenient.objects({"a content": content}, "a content"):
                 yield from self.part_texts(part)
         elif content:
-            yield "content", string(content, "a content")
+            yield "content", lenient.string(content, "a content")
         if delta.get("refusal"):
-            yield "refusal", string(delta["refusal"], "a refusal")
+            yield "refusal", lenient.string(delta["refusal"], "a refusal")
 
     def part_texts(self, part: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         """The texts in one part of a content that is a list."""
         match part.get("type"):
             case "text" if part.get("text"):
-                yield "content", string(part["text"], "a text")
+                yield "content", lenient.string(part["text"], "a text")
             case "refusal" if part.get("refusal"):
-                yield "refusal", string(part["refusal"], "a refusal")
+                yield "refusal", lenient.string(part["refusal"], "a refusal")
             case "thinking" if isinstance(part.get("thinking"), str):
                 yield "reasoning_content", part["thinking"]
             case "thinking":
-                for thought in objects(part, "thinking"):
+                for thought in lenient.objects(part, "thinking"):
                     if thought.get("text"):
-                        yield "reasoning_content", string(thought["text"], "a thought")
+                        yield "reasoning_content", lenient.string(thought["text"], "a thought")
             case "text" | "refusal":
                 pass
             case other:
-                self.warn(f"a part of a content was ignored: {fit(as_json(other))}")
+                self.warn(f"a part of a content was ignored: {fit(lenient.as_json(other))}")
 
     # ---- Tool calls --------------------------------------------------------------------------------------------------
 
     def fragments(self, delta: Mapping[str, Any]) -> list[dict[str, Any]]:
         """The fragments of tool calls in a delta."""
-        fragments = objects(delta, "tool_calls")
+        fragments = lenient.objects(delta, "tool_calls")
         if delta.get("function_call") is not None:  # the older way: the only call of its choice
             fragments = [*fragments, {"index": "function_call", "function": delta["function_call"]}]
         return fragments
@@ -248,7 +238,7 @@ class _Choice:
         self.calls: list[_Call] = []
         self.by_index: dict[int | str, _Call] = {}
         self.by_id: dict[str, _Call] = {}
-        self.halves = Halves()  # of texts: a member of a delta, the position of a call, its id or name
+        self.halves = lenient.Halves()  # of texts: a member of a delta, the position of a call, its id or name
 
     def call_deltas(self, fragment: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A fragment of a tool call as the vendor writes it: the name and the id once, then the arguments."""
@@ -256,7 +246,7 @@ class _Choice:
         if not isinstance(function, dict):
             raise ProtocolError("the function of a tool call is no object")
         members = fragment.get("id"), function.get("name"), function.get("arguments")
-        id, name, arguments = (string(member or "", "a part of a tool call") for member in members)
+        id, name, arguments = (lenient.string(member or "", "a part of a tool call") for member in members)
         call = self.find_call(fragment.get("index"), id, name)
         known = call.id, call.name
         if id and not call.id:
@@ -278,7 +268,7 @@ class _Choice:
     def find_call(self, index: Any, id: str, name: str) -> _Call:
         """The call that a fragment continues, or a new one if it begins one."""
         if not isinstance(index, int | str | None):
-            raise ProtocolError(f"the index of a tool call is {fit(as_json(index))}")
+            raise ProtocolError(f"the index of a tool call is {fit(lenient.as_json(index))}")
         same_id = self.by_id.get(id) if id else None
         if index is None:
             if same_id:
@@ -316,7 +306,7 @@ class _Choice:
                 yield {"tool_calls": [{"index": call.position, "function": {"arguments": "{}"}}]}
             elif reason != "length":
                 text = call.arguments.decode("utf-8", "surrogatepass")
-                if not is_one_value(text):
+                if not lenient.is_one_value(text):
                     self.warn(f"the arguments of a tool call are not JSON: {fit(text)}")
         self.ended = True
 
@@ -327,28 +317,32 @@ class _Choice:
 def _error_in(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
     """The message of the error that a chunk reports, "" if it reports none."""
     error = chunk.get("error")
-    if error and (not isinstance(error, dict | list) or message_in(error) or any(_members(error))):
-        return message_in(error) or fit(as_json(error))
+    if error and (not isinstance(error, dict | list) or lenient.message_in(error) or any(_members(error))):
+        return lenient.message_in(error) or fit(lenient.as_json(error))
     if event.event == "error":
-        return message_in(chunk) or fit(event.data)
+        return lenient.message_in(chunk) or fit(event.data)
     status = chunk.get("base_resp")
     if isinstance(status, dict) and status.get("status_code"):
-        return message_in(status) or fit(as_json(status))
-    for choice in objects(chunk, "choices"):
+        return lenient.message_in(status) or fit(lenient.as_json(status))
+    for choice in lenient.objects(chunk, "choices"):
         if choice.get("error") or choice.get("finish_reason") == "error":
             groq = chunk.get("x_groq")
             inner = groq.get("error") if isinstance(groq, dict) else None
-            return message_in(choice.get("error")) or message_in(inner) or "the server ended the answer with an error"
+            return (
+                lenient.message_in(choice.get("error"))
+                or lenient.message_in(inner)
+                or "the server ended the answer with an error"
+            )
     return _error_without_a_member(event, chunk) if event.event == "message" else ""
 
 
 def _error_without_a_member(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
     """An object that says it is an error, or that has a message and no choices, or a status of 400 and more."""
     if "error" in (chunk.get("object"), chunk.get("type")):
-        return message_in(chunk) or fit(event.data)
+        return lenient.message_in(chunk) or fit(event.data)
     codes = [chunk[name] for name in ("code", "status_code", "status") if type(chunk.get(name)) is int]
     if "choices" not in chunk and "usage" not in chunk and 0 not in codes and not _is_sign_of_life(chunk):
-        return message_in(chunk)
+        return lenient.message_in(chunk)
     return fit(event.data) if not chunk.get("choices") and any(code >= 400 for code in codes) else ""
 
 

@@ -12,14 +12,16 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects.strict_json import read_json
-from sse_ref.errors import ProtocolError, fit
+from sse_ref.errors import ApiError, ProtocolError, fit
+from sse_ref.pieces import Usage
 
-__all__ = ["Halves", "Warnings", "as_json", "is_one_value", "message_in", "message_in_body", "objects", "string"]
-__all__ += ["token_count"]
+__all__ = ["Halves", "Warnings", "as_json", "is_one_value", "message_in", "message_in_body", "objects"]
+__all__ += ["read_event", "string", "token_count", "usage_in"]
 
 MAX_WARNINGS = 100  # of one stream: the rest would say little more
 
@@ -38,6 +40,33 @@ class Warnings(list[str]):
             super().append(warning)
 
 
+def read_event(event: ServerSentEvent, warnings: list[str]) -> dict[str, Any]:
+    """The JSON object of an event that tells its own ``type``; {} for one that is ignored.
+
+    Raises ``ApiError`` for an error in any shape: by its event type, by its ``type``, or by an ``error`` without one.
+    ``ProtocolError`` for any other event whose data is no JSON object.
+
+    >>> read_event(ServerSentEvent('{"type": "ping"}'), Warnings())
+    {'type': 'ping'}
+    """
+    is_error = event.event == "error"
+    if not is_error and (not event.data or event.data.strip() == "[DONE]"):
+        if event.event != "ping":
+            warnings.append("an event without JSON was ignored")
+        return {}
+    try:
+        value = read_json(event.data)
+    except (ValueError, RecursionError):
+        value = event.data
+    if isinstance(value, dict) and not is_error:
+        is_error = value.get("type") == "error" or (bool(value.get("error")) and "type" not in value)
+    if is_error:
+        raise ApiError(message_in(value) or fit(event.data) or "the server sent an error without a message")
+    if not isinstance(value, dict):
+        raise ProtocolError(f"an event is no JSON object: {fit(event.data)}")
+    return value
+
+
 # ---- Values that may have any type -----------------------------------------------------------------------------------
 
 
@@ -50,6 +79,25 @@ def token_count(value: Any) -> int | None:
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**53:
         return None
     return int(value) if value == int(value) else None
+
+
+def usage_in(
+    owner: Mapping[str, Any], prompt: Sequence[str], completion: Sequence[str], details: str, reasoning: str
+) -> Usage | None:
+    """The ``usage`` of an event, where its numbers have one of these names; None if it tells none of the two.
+
+    >>> usage_in({"usage": {"in": 3, "out": 2.0}}, ("in",), ("out",), "details", "reasoning")
+    Usage(prompt_tokens=3, completion_tokens=2, reasoning_tokens=0, tokens=0)
+    """
+    usage = owner.get("usage")
+    if not isinstance(usage, dict):
+        return None
+    read, written = (
+        next((token_count(usage[name]) for name in names if name in usage), None) for names in (prompt, completion)
+    )
+    inner = usage.get(details)
+    reasoned = token_count(inner.get(reasoning)) if isinstance(inner, dict) else 0
+    return None if read is None and written is None else Usage(read, written, reasoned or 0)
 
 
 def string(value: Any, what: str) -> str:

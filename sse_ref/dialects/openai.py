@@ -43,7 +43,7 @@ this wire is read in ``compatible.py``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sse_ref.codec import ServerSentEvent
@@ -294,15 +294,25 @@ def read_messages(fields: Fields) -> Iterator[Message]:
 
 
 def read_content(message: Fields) -> str:
-    """The text of a message: a string, null, or the text parts of an array. Pictures and sound are ignored."""
-    content = message.get("content")
-    if content is None:
-        return ""
-    if isinstance(content, str):
-        return content
-    if not isinstance(content, list):
-        raise message.error("content", "must be a string, an array of parts, or null")
-    return "".join(part.text("text") for part in message.objects("content") if part.get("type") == "text")
+    """The text of a message, which may be null."""
+    return "" if message.get("content") is None else read_text(message, "content", ("text",))
+
+
+def read_text(owner: Fields, name: str, kinds: Collection[str]) -> str:
+    """A text: a string, or the parts of an array whose type is among ``kinds``. Pictures and all others are ignored."""
+    value = owner.get(name)
+    if isinstance(value, str):
+        return value
+    if not isinstance(value, list):
+        raise owner.error(name, "is missing" if value is None else "must be a string or an array of parts")
+    texts = []
+    for part in owner.objects(name):
+        if part.get("type") in kinds:
+            text = part.get("text")
+            if not isinstance(text, str):
+                raise part.error("text", "must be a string")
+            texts.append(text)
+    return "".join(texts)
 
 
 def read_tools(fields: Fields) -> tuple[tuple[Tool, ...], str]:
@@ -384,6 +394,21 @@ CREATED = 1767225600  # when the models were made, in Unix seconds: 1 January 20
 FINGERPRINT = "fp_toy"
 
 
+def bearer_key(request: HTTPRequest) -> str | None:
+    """The key of ``Authorization: Bearer KEY``; None if there is none."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else None
+
+
+def model_below(path: str) -> str | None:
+    """The model in ``/v1/models/MODEL``, "" for the list; None for any other path.
+
+    >>> model_below("/v1/models/toy"), model_below("/v1/models"), model_below("/v1/model")
+    ('toy', '', None)
+    """
+    return path[len("/v1/models/") :] if path == "/v1/models" or path.startswith("/v1/models/") else None
+
+
 class OpenAIChat:
     """Chat completions: ``POST /v1/chat/completions``, and ``GET /v1/models``."""
 
@@ -412,12 +437,11 @@ class OpenAIChat:
 
     def model_at(self, path: str) -> str | None:
         """The model in ``/v1/models/MODEL``."""
-        return path[len("/v1/models/") :] if path == "/v1/models" or path.startswith("/v1/models/") else None
+        return model_below(path)
 
     def read_key(self, request: HTTPRequest) -> str | None:
         """The key of ``Authorization: Bearer KEY``."""
-        scheme, _, key = request.headers.get("authorization", "").partition(" ")
-        return key.strip() if scheme.lower() == "bearer" else None
+        return bearer_key(request)
 
     def read_request(self, request: HTTPRequest) -> Request:
         """Understand a request body. Unknown members are ignored: SDK users pass those of other services."""

@@ -9,9 +9,11 @@ import importlib.metadata
 import json
 import sys
 import traceback
+import urllib.request
 import warnings
 from typing import Any
 
+AWKWARD = 'caf\u00e9 \U0001f98a\u2028\x85 "quoted" \\ back\nline e\u0301'
 STORY = [{"role": "user", "content": "Tell me a story"}]
 TOOLS = [
     {
@@ -34,6 +36,12 @@ BOTH = [{"role": "user", "content": "Use get_weather and then get_time"}]
 
 def said(text: str) -> list[dict[str, str]]:
     return [{"role": "user", "content": text}]
+
+
+def last_record(url: str) -> dict[str, Any]:
+    """The newest record of the server's journal."""
+    with urllib.request.urlopen(url.removesuffix("/v1") + "/journal") as answer:
+        return json.load(answer)[-1]  # type: ignore[no-any-return]
 
 
 def with_fault(url: str) -> str:

@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import time
-import urllib.request
 
 import openai
 import pydantic
-from python_checks import BOTH, STORY, TOOLS, run, said, with_fault
+from python_checks import AWKWARD, BOTH, STORY, TOOLS, last_record, run, said, with_fault
 
 
 def client(url: str, **options: object) -> openai.OpenAI:
     return openai.OpenAI(base_url=url, api_key="none", max_retries=0, **options)  # type: ignore[arg-type]
 
 
-def journal(url: str) -> list[dict]:
-    with urllib.request.urlopen(url.removesuffix("/v1") + "/journal") as answer:
-        return json.load(answer)
-
-
 def check_text(url: str) -> None:
-    text = 'caf\u00e9 \U0001f98a\u2028\x85 "quoted" \\ back\nline e\u0301'
-    stream = client(url).chat.completions.create(model="toy-echo", messages=said(text), stream=True)
+    stream = client(url).chat.completions.create(model="toy-echo", messages=said(AWKWARD), stream=True)
     chunks = list(stream)
-    assert "".join(c.choices[0].delta.content or "" for c in chunks) == text
+    assert "".join(c.choices[0].delta.content or "" for c in chunks) == AWKWARD
     assert chunks[-1].choices[0].finish_reason == "stop"
 
 
@@ -146,13 +138,13 @@ def check_cancel(url: str) -> None:
             break
     stream.close()
     time.sleep(0.2)
-    last = journal(url)[-1]
+    last = last_record(url)
     assert last["outcome"] == "client_left" and last["left_at_token"] < 200, last
 
 
 def check_models(url: str) -> None:
     c = client(url)
-    assert {"toy", "toy-echo", "toy-slow", "toy-flaky"} == {model.id for model in c.models.list()}
+    assert {"toy", "toy-echo", "toy-slow", "toy-flaky", "toy-thinker"} == {model.id for model in c.models.list()}
     assert c.models.retrieve("toy").id == "toy"
 
 

@@ -1,0 +1,650 @@
+"""OpenAI's Responses: numbered events about one growing object.
+
+In:   on a server, requests and pieces; on a client, prompts and events.
+Out:  on a server, events, ``response`` objects and error objects; on a client, request bodies and pieces.
+
+Follows the vendor's API reference, "Responses": create, the response object, streaming events. A response has an
+``output``, a list of items; a message item has a ``content``, a list of parts. Each event says which of them grows. Its name
+is the ``type`` of its data, and its ``sequence_number`` counts all events of the stream from 0:
+
+    response.created                  {"response":{...,"status":"in_progress","output":[],"usage":null}}
+    response.in_progress              the same
+      response.output_item.added      {"output_index":0,"item":{"id":"msg_1","type":"message","content":[],...}}
+        response.content_part.added   {"item_id":"msg_1","output_index":0,"content_index":0,"part":{"text":"",...}}
+          response.output_text.delta  {..., "delta":"Hel"}                                one for each piece
+          response.output_text.done   {..., "text":"Hello"}
+        response.content_part.done    {..., "part":{"text":"Hello",...}}
+      response.output_item.done       {"output_index":0,"item":{...,"status":"completed"}}
+    response.completed                {"response":{...,"status":"completed","output":[...],"usage":{...}}}
+
+So everything is told twice: in deltas for who shows them, and whole when it is done, for who waits. There are three items:
+
+    item             its parts                         its deltas
+    message          output_text, refusal              response.output_text.delta, response.refusal.delta
+    reasoning        summary_text                      response.reasoning_summary_text.delta
+    function_call    none: its ``arguments`` grow      response.function_call_arguments.delta
+
+A call has two ids: ``id`` is the item's, and ``call_id`` is what the result of the call refers to.
+
+**What ends a stream.** One of four events proves that it has ended, and a body that ends in order without any is cut:
+
+    response.completed     the finish reason here is tool_calls if there was a call, else stop
+    response.incomplete    length for ``max_output_tokens``, else the reason as it stands there
+    response.failed        an error inside the stream
+    error                  the same, where the response is not told any more
+
+There is no ``[DONE]``. A silence is ended by comments: an event of a type that nobody knows has broken SDKs.
+
+**What breaks clients.** The strict helpers of the vendor's SDKs keep items by ``output_index`` and ``id``: each has to be
+added before its deltas, to keep its ids, and to be done before the response is. Without ``content_part.added`` they fail at
+the first delta. The response repeats the request's members, so a request keeps them in ``echo``.
+
+The stream comes first below, written and read; then requests, and the dialect. Errors, keys and models are those of chat
+completions.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, NamedTuple
+
+from sse_ref.codec import ServerSentEvent
+from sse_ref.dialects import lenient_json as lenient
+from sse_ref.dialects.compatible import OpenAICompatible
+from sse_ref.dialects.interface import HTTPRequest, Request
+from sse_ref.dialects.openai import DONE, JSON_OBJECT, MAX_NAME, MAX_TOOLS, logprobs_object, read_text
+from sse_ref.dialects.strict_json import Fields, to_json
+from sse_ref.errors import ApiError, ProtocolError, RequestError, fit
+from sse_ref.pieces import (
+    Call,
+    End,
+    Fragment,
+    Message,
+    ModelFailure,
+    Piece,
+    Prompt,
+    Reasoning,
+    Refusal,
+    Text,
+    Tool,
+    Usage,
+)
+
+__all__ = ["OpenAIResponses"]
+
+INCOMPLETE = {
+    "length": "max_output_tokens",
+    "content_filter": "content_filter",
+}  # finish reasons of a response cut short
+
+# ---- A stream, written -----------------------------------------------------------------------------------------------
+
+
+class Part(NamedTuple):
+    """A kind of text: the item that it is a part of, the part before its first delta, and how its events are called."""
+
+    item: str
+    empty: Mapping[str, Any]
+    member: str  # that holds the text
+    name: str
+
+
+OUTPUT_TEXT = {"type": "output_text", "text": "", "annotations": [], "logprobs": []}
+PARTS: dict[type, Part] = {
+    Text: Part("message", OUTPUT_TEXT, "text", "response.output_text"),
+    Refusal: Part("message", {"type": "refusal", "refusal": ""}, "refusal", "response.refusal"),
+    Reasoning: Part("reasoning", {"type": "summary_text", "text": ""}, "text", "response.reasoning_summary_text"),
+}
+# For an item: the member that holds its parts, what their events are called, and the member that says which part it is.
+LISTS = {
+    "message": ("content", "response.content_part", "content_index"),
+    "reasoning": ("summary", "response.reasoning_summary_part", "summary_index"),
+}
+PREFIXES = {"message": "msg", "reasoning": "rs", "function_call": "fc"}
+
+
+class ResponseWriter:
+    """Writes pieces as events, and keeps the ``response`` that a client would put together from them.
+
+    >>> writer = ResponseWriter({"id": "resp_1", "status": "in_progress", "output": []})
+    >>> [event["type"] for event in writer.write([Usage(3, 0), End("stop"), Usage(3, 0)])]
+    ['response.created', 'response.in_progress', 'response.completed']
+    """
+
+    def __init__(self, response: dict[str, Any]) -> None:
+        self.response = response
+        self.number = 0  # of the next event
+        self.item: dict[str, Any] | None = None  # the open item, the last of the output
+        self.part: Part | None = None  # the kind of its open part, the last of the item
+        self.said: list[str] = []  # the text of the open part, or the arguments of the open call
+        self.logprobs: list[Text] = []
+        self.reason = ""
+
+    def event(self, type: str, **members: Any) -> dict[str, Any]:
+        """The data of the next event."""
+        self.number += 1
+        return {"type": type, "sequence_number": self.number - 1, **members}
+
+    def write(self, pieces: Iterable[Piece]) -> Iterator[dict[str, Any]]:
+        """Yield the data of the events of the pieces. A ``ModelFailure`` becomes ``response.failed``."""
+        usage = None
+        try:
+            for piece in pieces:
+                if isinstance(piece, Usage):
+                    if usage is None:
+                        yield self.event("response.created", response={**self.response, "output": []})
+                        yield self.event("response.in_progress", response={**self.response, "output": []})
+                    usage = piece
+                else:
+                    yield from self.grow(piece)
+        except ModelFailure as failure:
+            self.settle("incomplete")
+            self.response |= {"status": "failed", "error": {"code": "server_error", "message": str(failure)}}
+        else:
+            self.response |= {"status": "completed", "usage": usage and usage_object(usage)}
+            if self.reason in INCOMPLETE:
+                self.response |= {"status": "incomplete", "incomplete_details": {"reason": INCOMPLETE[self.reason]}}
+        yield self.event(f"response.{self.response['status']}", response=self.response)
+
+    def grow(self, piece: Piece) -> Iterator[dict[str, Any]]:
+        """The events of one piece."""
+        match piece:
+            case Text() | Refusal() | Reasoning():
+                yield from self.open_part(PARTS[type(piece)])
+                yield self.delta(piece)
+            case Call():
+                yield from self.close_item()
+                call_id = piece.id or f"call_{self.response['id'][5:21]}_{piece.index}"
+                yield from self.open_item("function_call", call_id=call_id, name=piece.name, arguments="")
+            case Fragment():
+                self.said.append(piece.arguments)
+                yield self.event("response.function_call_arguments.delta", **self.place, delta=piece.arguments)
+            case End():
+                self.reason = piece.reason
+                yield from self.close_item("incomplete" if piece.reason in INCOMPLETE else "completed")
+
+    @property
+    def place(self) -> dict[str, Any]:
+        """The members that say where the open item, or its open part, is."""
+        assert self.item
+        place = {"item_id": self.item["id"], "output_index": len(self.response["output"]) - 1}
+        if self.part:
+            name, _, index = LISTS[self.part.item]
+            place[index] = len(self.item[name]) - 1
+        return place
+
+    def open_item(self, kind: str, **members: Any) -> Iterator[dict[str, Any]]:
+        """An item is added to the output."""
+        output = self.response["output"]
+        id = f"{PREFIXES[kind]}_{self.response['id'][5:]}_{len(output)}"
+        self.item = {"id": id, "type": kind, "status": "in_progress", **members}
+        output.append(self.item)
+        self.said = []
+        empty = {name: [] if isinstance(value, list) else value for name, value in self.item.items()}
+        yield self.event("response.output_item.added", output_index=len(output) - 1, item=empty)
+
+    def open_part(self, part: Part) -> Iterator[dict[str, Any]]:
+        """A part is added to the open item, unless one of this kind is open; the item too, if it has to be."""
+        if self.part is part:
+            return
+        yield from self.close_part()
+        name, event, _ = LISTS[part.item]
+        if self.item is None or self.item["type"] != part.item:
+            yield from self.close_item()
+            role = {"role": "assistant"} if part.item == "message" else {}
+            yield from self.open_item(part.item, **role, **{name: []})
+        assert self.item
+        self.part, self.said, self.logprobs = part, [], []
+        self.item[name].append(dict(part.empty))
+        yield self.event(f"{event}.added", **self.place, part=part.empty)
+
+    def delta(self, piece: Text | Refusal | Reasoning) -> dict[str, Any]:
+        """The next piece of the open part."""
+        assert self.part
+        self.said.append(piece.text)
+        if not isinstance(piece, Text):
+            return self.event(f"{self.part.name}.delta", **self.place, delta=piece.text)
+        self.logprobs += [piece] if piece.logprobs else []
+        return self.event(f"{self.part.name}.delta", **self.place, delta=piece.text, logprobs=logprob_objects([piece]))
+
+    def close_part(self) -> Iterator[dict[str, Any]]:
+        """The open part is done, if there is one."""
+        if self.part is None or self.item is None:
+            return
+        self.settle("in_progress")
+        name, event, _ = LISTS[self.part.item]
+        part = self.item[name][-1]
+        text = {name: part[name] for name in (self.part.member, "logprobs") if name in part}
+        yield self.event(f"{self.part.name}.done", **self.place, **text)
+        yield self.event(f"{event}.done", **self.place, part=part)
+        self.part = None
+
+    def close_item(self, status: str = "completed") -> Iterator[dict[str, Any]]:
+        """The open item is done, if there is one."""
+        if self.item is None:
+            return
+        yield from self.close_part()
+        self.settle(status)
+        if self.item["type"] == "function_call":
+            done = {"name": self.item["name"], "arguments": self.item["arguments"]}
+            yield self.event("response.function_call_arguments.done", **self.place, **done)
+        yield self.event("response.output_item.done", output_index=len(self.response["output"]) - 1, item=self.item)
+        self.item = None
+
+    def settle(self, status: str) -> None:
+        """Write what came into the open item."""
+        if self.item is None:
+            return
+        self.item["status"] = status
+        if self.item["type"] == "function_call":
+            self.item["arguments"] = "".join(self.said)
+        elif self.part:
+            part = self.item[LISTS[self.part.item][0]][-1]
+            part[self.part.member] = "".join(self.said)
+            if self.logprobs:
+                part["logprobs"] = logprob_objects(self.logprobs)
+
+
+def logprob_objects(texts: Iterable[Text]) -> list[Any]:
+    """The ``logprobs`` of texts; [] if there are none."""
+    found = logprobs_object(texts)
+    return list(found["content"]) if found else []
+
+
+def usage_object(usage: Usage) -> dict[str, Any]:
+    """The ``usage``."""
+    cached = {"cached_tokens": 0, "cache_write_tokens": 0}
+    details = {"output_tokens_details": {"reasoning_tokens": usage.reasoning_tokens}}
+    total = {"total_tokens": (usage.prompt_tokens or 0) + (usage.completion_tokens or 0)}
+    read = {"input_tokens": usage.prompt_tokens, "input_tokens_details": cached}
+    return {**read, "output_tokens": usage.completion_tokens, **details, **total}
+
+
+# ---- A stream, read --------------------------------------------------------------------------------------------------
+
+DELTAS = {f"{part.name}.delta": kind for kind, part in PARTS.items()}
+DELTAS["response.reasoning_text.delta"] = Reasoning  # of services that give the thoughts themselves, not a summary
+DONES = {name.removesuffix("delta") + "done": kind for name, kind in DELTAS.items()}
+TEXT_PARTS = {
+    "output_text": Text,
+    "text": Text,
+    "refusal": Refusal,
+    "summary_text": Reasoning,
+    "reasoning_text": Reasoning,
+}
+# Also those of chat completions, which some services send.
+USAGE_NAMES = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens"), "output_tokens_details"
+# Events that say nothing which other events do not say, too.
+SILENT = re.compile(
+    r"response\.(created|queued|in_progress|content_part\.\w+|reasoning_summary_part\.\w+|output_text\.annotation\.added)"
+)
+
+
+class Item:
+    """An item of the output, as a reader knows it."""
+
+    def __init__(self) -> None:
+        self.sums: dict[tuple[type, Any], tuple[int, int]] = {}  # of each text so far: its length, a check sum
+        self.position: int | None = None  # of a call among the calls
+        self.arguments = bytearray()  # of a call, as UTF-8: there may be many small fragments
+
+
+class ResponseReader:
+    """Reads events into pieces. Only their ``type`` counts: names and numbers may be missing.
+
+    Items are found by their id, else by their place, else the newest is meant. What came in no delta is taken from where it
+    is told whole. No text, call or error is lost in silence.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self.finished = False
+        self.warnings: list[str] = lenient.Warnings()
+        self.items: dict[str, Item] = {}
+        self.places: dict[int, Item] = {}
+        self.newest: Item | None = None
+        self.calls: list[Item] = []
+        self.halves = lenient.Halves()  # of a text, by its kind; of a call's arguments, by its position
+
+    def read(self, event: ServerSentEvent) -> Iterator[Piece]:
+        """Yield the pieces in this event. Raises ``ApiError`` or ``ProtocolError`` after those before the fault."""
+        if event.data.strip() == DONE:
+            self.done = True  # other services' end: without a terminal event it proves nothing
+            return
+        value = lenient.read_event(event, self.warnings)
+        kind = str(value.get("type") or event.event)
+        index = value.get("content_index", value.get("summary_index"))
+        if kind in DELTAS:
+            yield from self.text(self.item_of(value), DELTAS[kind], index, value.get("delta"))
+        elif kind in DONES:
+            text = value.get(PARTS[DONES[kind]].member)
+            yield from self.whole_text(self.item_of(value), DONES[kind], index, text)
+        elif kind.startswith("response.output_item."):
+            yield from self.whole_item(value.get("item"), value.get("output_index"), done=kind.endswith("done"))
+        elif kind.startswith("response.function_call_arguments."):
+            whole = kind.endswith("done")
+            yield from self.arguments(self.item_of(value), value.get("arguments" if whole else "delta"), whole=whole)
+        elif kind in ("response.completed", "response.incomplete", "response.failed"):
+            yield from self.end(value.get("response"), failed=kind == "response.failed")
+        elif value.get("object") == "response":  # it is whole: the server does not stream
+            yield from self.end(value)
+        elif value and not SILENT.fullmatch(kind):
+            self.warnings.append(f"an event of the type {fit(kind)} was ignored")
+
+    def item_of(self, value: Mapping[str, Any]) -> Item:
+        """The item that an event is about."""
+        return self.item(value.get("item_id"), value.get("output_index"))
+
+    def item(self, id: Any, place: Any, *, done: bool = False) -> Item:
+        """The item with this id or, if it has none or is done, at this place; a new one if it is not known."""
+        known = self.items.get(id) if isinstance(id, str) else None
+        if known is None and (done or not id):
+            known = self.places.get(place) if type(place) is int else self.newest
+        if known is None:
+            known = self.newest = Item()
+        if isinstance(id, str) and id:
+            self.items[id] = known
+        if type(place) is int:
+            self.places[place] = known
+        return known
+
+    # ---- Texts -------------------------------------------------------------------------------------------------------
+
+    def text(self, item: Item, kind: type, index: Any, delta: Any) -> Iterator[Piece]:
+        """The next piece of a text of an item."""
+        if delta is None:
+            self.warnings.append("a delta was null")
+            return
+        text = self.halves.whole(kind, lenient.string(delta, "a delta"))
+        length, check = item.sums.get((kind, index), (0, 0))
+        item.sums[kind, index] = length + len(text), zlib.crc32(text.encode("utf-8", "replace"), check)
+        if text:
+            yield kind(text)
+
+    def whole_text(self, item: Item, kind: type, index: Any, text: Any) -> Iterator[Piece]:
+        """A text is done: it comes now if it came in no delta."""
+        if (kind, index) not in item.sums:
+            yield from self.text(item, kind, index, text or "")
+        elif isinstance(text, str) and item.sums[kind, index] != (
+            len(text),
+            zlib.crc32(text.encode("utf-8", "replace")),
+        ):
+            self.warnings.append("a text is not what its deltas were together")
+
+    def whole_item(self, item: Any, place: Any, *, done: bool) -> Iterator[Piece]:
+        """An item is added or done. A call begins with it; texts come with it if no delta brought any."""
+        if not isinstance(item, dict):
+            raise ProtocolError(f"an item is no object: {fit(lenient.as_json(item))}")
+        known = self.item(item.get("id"), place, done=done)
+        if item.get("type") == "function_call":
+            yield from self.call(known, item)
+            if done:
+                yield from self.arguments(known, item.get("arguments"), whole=True)
+        elif item.get("type") in ("message", "reasoning"):
+            came = {kind for kind, _ in known.sums}
+            for name in ("summary", "content"):
+                for index, part in enumerate(lenient.objects(item, name)):
+                    kind = TEXT_PARTS.get(str(part.get("type")))
+                    if kind is None:
+                        self.warnings.append(f"a part of the type {fit(lenient.as_json(part.get('type')))} was ignored")
+                    elif kind not in came:
+                        yield from self.whole_text(known, kind, index, part.get(PARTS[kind].member))
+        else:
+            self.warnings.append(f"an item of the type {fit(lenient.as_json(item.get('type')))} was ignored")
+
+    # ---- Calls -------------------------------------------------------------------------------------------------------
+
+    def call(self, item: Item, value: Mapping[str, Any]) -> Iterator[Piece]:
+        """A call begins, unless it is known."""
+        if item.position is None:
+            name, id = (lenient.string(value.get(key) or "", "a part of a tool call") for key in ("name", "call_id"))
+            if not name:
+                raise ProtocolError("a tool call came without a name")
+            item.position = len(self.calls)
+            self.calls.append(item)
+            yield Call(item.position, name, id or str(value.get("id") or ""))
+
+    def arguments(self, item: Item, value: Any, *, whole: bool = False) -> Iterator[Piece]:
+        """The next fragment of a call's arguments; or the ``whole`` of them, which come now if they came in no fragment."""
+        if item.position is None:
+            raise ProtocolError("arguments came for a tool call that did not begin")
+        text = lenient.string(value or "", "a fragment of arguments")
+        part = text.encode("utf-8", "surrogatepass")
+        if whole and item.arguments and part not in (b"", item.arguments):
+            raise ProtocolError("the arguments of a tool call are not what its fragments were together")
+        if text and not (whole and item.arguments):
+            item.arguments += part
+            yield Fragment(item.position, self.halves.whole(item.position, text))
+
+    # ---- The end -----------------------------------------------------------------------------------------------------
+
+    def end(self, response: Any, *, failed: bool = False) -> Iterator[Piece]:
+        """The response is over: what no event before told, its usage, and why it ended."""
+        if failed or (isinstance(response, dict) and (response.get("status") == "failed" or response.get("error"))):
+            raise ApiError(lenient.message_in(response) or "the response failed, without a message")
+        if not isinstance(response, dict):
+            raise ProtocolError(f"a response is no object: {fit(lenient.as_json(response))}")
+        output = lenient.objects(response, "output")
+        if self.newest and not output:
+            self.warnings.append("the output at the end is empty")
+        for place, item in enumerate(output):
+            yield from self.whole_item(item, place, done=True)
+        for key, half in self.halves.rest():
+            yield Fragment(key, half) if isinstance(key, int) else key(half)
+        details = response.get("incomplete_details")
+        cut = response.get("status") == "incomplete"
+        for number, call in enumerate(self.calls):
+            if not call.arguments:
+                yield Fragment(number, "{}")
+            elif not cut and not lenient.is_one_value(text := call.arguments.decode("utf-8", "surrogatepass")):
+                raise ProtocolError(f"the arguments of a tool call are not JSON: {fit(text)}")
+        names = "output_tokens_details", "reasoning_tokens"
+        if usage := lenient.usage_in(
+            response, ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens"), *names
+        ):
+            yield usage
+        why = str(details.get("reason") or "incomplete") if isinstance(details, dict) else "incomplete"
+        reasons = {name: reason for reason, name in INCOMPLETE.items()}
+        yield End(reasons.get(why, why) if cut else "tool_calls" if self.calls else "stop")
+        self.done = self.finished = True
+
+
+# ---- Requests --------------------------------------------------------------------------------------------------------
+
+ROLES = {"user": "user", "assistant": "assistant", "system": "system", "developer": "system"}
+# What a response repeats of its request, and what stands there if the request does not say.
+ECHOED: dict[str, Any] = dict.fromkeys(("instructions", "max_output_tokens", "max_tool_calls", "previous_response_id"))
+ECHOED |= dict.fromkeys(("prompt_cache_key", "safety_identifier", "user"))
+ECHOED |= {"background": False, "parallel_tool_calls": True, "store": False, "truncation": "disabled"}
+ECHOED |= {"temperature": 1.0, "top_p": 1.0, "top_logprobs": 0, "service_tier": "default", "metadata": {}}
+ECHOED |= {"reasoning": {"effort": None, "summary": None}, "text": {"format": {"type": "text"}}}
+ECHOED |= {"tool_choice": "auto", "tools": []}
+TEXT_TYPES = ("input_text", "output_text", "text")
+STORED = ("previous_response_id", "conversation", "prompt")  # members that name what a vendor has stored
+
+
+def read_input(fields: Fields) -> Iterator[Message]:
+    """Yield the instructions and the conversation. Calls are left out: their results say enough to the toy model."""
+    instructions = fields.get("instructions")
+    if not isinstance(instructions, str | None):
+        raise fields.error("instructions", "must be a string or null")
+    if instructions:
+        yield Message("system", instructions)
+    if isinstance(fields.get("input"), str):
+        yield Message("user", fields.get("input"))
+        return
+    for item in fields.objects("input", required=True):
+        kind = item.get("type") or ("message" if "role" in item.values else item.text("type"))
+        if kind == "message":
+            role = item.text("role")
+            if role not in ROLES:
+                raise item.error("role", f"must be one of {', '.join(ROLES)}")
+            yield Message(ROLES[role], read_text(item, "content", TEXT_TYPES))
+        elif kind == "function_call_output":
+            item.text("call_id")
+            yield Message("tool", read_text(item, "output", TEXT_TYPES))
+
+
+def read_tools(fields: Fields) -> dict[str, Any]:
+    """The functions that may be called, and whether they must be, as members of a ``Prompt``."""
+    tools = []
+    for number, tool in enumerate(fields.objects("tools")):
+        if number == MAX_TOOLS:
+            raise fields.error("tools", f"must not be more than {MAX_TOOLS}")
+        if tool.text("type") == "function":  # all others run at the vendor's
+            name = tool.text("name")
+            if len(name) > MAX_NAME:
+                raise tool.error("name", f"must not be longer than {MAX_NAME} characters")
+            tools.append(Tool(name, {"type": "object", **tool.object("parameters").values}))
+    choice = fields.get("tool_choice")
+    if isinstance(choice, str | None):
+        if choice not in (None, "none", "auto", "required"):
+            raise fields.error("tool_choice", 'must be "none", "auto", "required" or an object')
+    else:
+        named = fields.object("tool_choice")
+        kind = named.text("type")
+        allowed = [named] if kind == "function" else named.objects("tools") if kind == "allowed_tools" else None
+        names = None if allowed is None else {tool.text("name") for tool in allowed if tool.get("type") == "function"}
+        tools = [tool for tool in tools if names is None or tool.name in names]
+        choice = "required" if kind == "function" or named.get("mode") == "required" else "auto"
+        if names is not None and not tools:
+            raise fields.error("tool_choice", "names no function that is among the tools")
+    if choice == "required" and not tools:
+        raise fields.error("tool_choice", "requires a call, but there are no functions")
+    parallel = fields.flag("parallel_tool_calls", True)
+    return {"tools": tuple(tools), "tool_choice": choice or "auto", "parallel_tool_calls": parallel}
+
+
+def read_schema(fields: Fields) -> Mapping[str, Any] | None:
+    """The JSON schema that the answer must fit; None if it is plain text."""
+    form = fields.object("text").object("format")
+    match form.text("type") if form.values else "text":
+        case "text":
+            return None
+        case "json_object":
+            return JSON_OBJECT
+        case "json_schema":
+            return form.object("schema", required=True).values or JSON_OBJECT
+    raise form.error("type", 'must be "text", "json_object" or "json_schema"')
+
+
+# ---- The dialect -----------------------------------------------------------------------------------------------------
+
+
+class OpenAIResponses(OpenAICompatible):
+    """Responses: ``POST /v1/responses``."""
+
+    name = "openai-responses"
+    last_event = "response.completed"
+    path = "/responses"
+
+    # ---- On a server -------------------------------------------------------------------------------------------------
+
+    def serves(self, path: str) -> bool:
+        """The path of the answers and all below it, and those of the models."""
+        return super().serves(path) or path.startswith(f"/v1{self.path}/")
+
+    def read_request(self, request: HTTPRequest) -> Request:
+        """Understand a request body. Unknown members are ignored; those that name something stored cannot be served."""
+        fields = Fields(request.body)
+        model = fields.text("model")
+        for name in STORED:
+            if fields.get(name) is not None:
+                raise fields.error(name, "names something that was stored, and nothing is stored here")
+        if fields.flag("background"):
+            raise fields.error("background", "must be false: nothing is stored here")
+        fields.number("top_p", None, 0, 1)  # validated, without effect on the toy model
+        fields.object("metadata")
+        top_logprobs = fields.number("top_logprobs", 0, 0, 20, whole=True)
+        included = fields.get("include") or []
+        with_logprobs = isinstance(included, list) and "message.output_text.logprobs" in included
+        prompt = Prompt(
+            model=model,
+            messages=tuple(read_input(fields)),
+            **read_tools(fields),
+            schema=read_schema(fields),
+            max_tokens=fields.number("max_output_tokens", None, 1, 2**31, whole=True),
+            temperature=fields.number("temperature", 1.0, 0, 2),
+            top_logprobs=top_logprobs if with_logprobs else None,
+            reasoning=fields.object("reasoning").get("effort") != "none",
+        )
+        echo = {name: value for name in ECHOED if (value := fields.get(name)) is not None}
+        return Request(prompt, fields.flag("stream"), include_usage=True, echo=echo)
+
+    def response(self, request: Request, id: str, created: int) -> dict[str, Any]:
+        """The response object at its beginning."""
+        response = {"id": f"resp_{id}", "object": "response", "created_at": created, "status": "in_progress"}
+        response |= {"model": request.prompt.model, "output": [], "error": None, "incomplete_details": None}
+        return {**response, "usage": None, **ECHOED, **request.echo}
+
+    def write_stream(
+        self, request: Request, pieces: Iterable[Piece], *, id: str, created: int
+    ) -> Iterator[ServerSentEvent]:
+        """The events of a stream, the last of them one of ``response.completed``, ``.incomplete`` and ``.failed``."""
+        for data in ResponseWriter(self.response(request, id, created)).write(pieces):
+            yield ServerSentEvent(to_json(data), data["type"])
+
+    def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
+        """The response object at its end."""
+        writer = ResponseWriter(self.response(request, id, created))
+        for _ in writer.write(pieces):
+            pass
+        if error := writer.response["error"]:
+            raise ModelFailure(error["message"])
+        return writer.response
+
+    def write_error(self, error: RequestError, *, id: str = "") -> dict[str, Any]:
+        """The error object, as chat completions have it."""
+        code = {"code": "previous_response_not_found"} if error.param == "previous_response_id" else {}
+        return {"error": {**super().write_error(error, id=id)["error"], **code}}
+
+    def write_error_event(self, error: RequestError, *, number: int = 0) -> ServerSentEvent:
+        """An event of the type ``error``: it needs no response."""
+        members = {"code": "server_error", "message": error.message, "param": error.param}
+        return ServerSentEvent(to_json({"type": "error", "sequence_number": number, **members}), "error")
+
+    # ---- On a client -------------------------------------------------------------------------------------------------
+
+    def address(self, base: str, request: Request) -> str:
+        """The path below the base URL, which ends in a version or does not."""
+        url, mark, query = base.partition("?")
+        versioned = re.search(r"/v\d\w*/*$", url)
+        return super().address(base, request) if versioned else f"{url.rstrip('/')}/v1{self.path}{mark}{query}"
+
+    def write_request(self, request: Request) -> dict[str, Any]:
+        """The body of a request. Raises ``ValueError`` for what this wire has no member for."""
+        prompt = request.prompt
+        for name, value in (("n", prompt.n if prompt.n > 1 else 0), ("stop", prompt.stop), ("seed", prompt.seed)):
+            if value:
+                raise ValueError(f"Responses have no {name}")
+        # Without the id of its call, the result of a tool is a user's text.
+        turns = [(turn.role if turn.role in ROLES else "user", turn.text) for turn in prompt.messages]
+        body: dict[str, Any] = {"model": prompt.model, "input": [{"role": r, "content": text} for r, text in turns]}
+        if request.stream:
+            body["stream"] = True
+        if prompt.max_tokens is not None:
+            body["max_output_tokens"] = prompt.max_tokens
+        if prompt.temperature != 1.0:
+            body["temperature"] = prompt.temperature
+        if not prompt.reasoning:
+            body["reasoning"] = {"effort": "none"}
+        if prompt.top_logprobs is not None:
+            body |= {"include": ["message.output_text.logprobs"], "top_logprobs": prompt.top_logprobs}
+        if prompt.schema is not None:
+            body["text"] = {"format": {"type": "json_schema", "name": "answer", "schema": prompt.schema}}
+        if prompt.tools:
+            body["tools"] = [{"type": "function", "name": t.name, "parameters": t.parameters} for t in prompt.tools]
+            body["tool_choice"] = prompt.tool_choice
+            if not prompt.parallel_tool_calls:
+                body["parallel_tool_calls"] = False
+        return body
+
+    def count_choices(self, body: Mapping[str, Any]) -> int:
+        """One."""
+        return 1
+
+    def reader(self) -> ResponseReader:  # type: ignore[override]
+        """A reader for one stream."""
+        return ResponseReader()
