@@ -26,6 +26,8 @@ GROUND = (
     ("dialects/lenient_json.py", "JSON of servers: read with what they leave out, add, and write otherwise"),
     ("dialects/compatible.py", "chat completions as other services speak them"),
     ("dialects/completions.py", "the older text completions"),
+    ("dialects/anthropic.py", "Anthropic's Messages: named events, content in blocks"),
+    ("dialects/responses.py", "OpenAI's Responses: numbered events about one growing object"),
     ("dialects/__init__.py", "the registry"),
     ("schema.py", "JSON text that fits a schema"),
     ("model.py", "the toy model: a prompt in, pieces of answers out"),

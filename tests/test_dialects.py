@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from sse_ref.dialects.openai import ChunkReader
 from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import STATUSES, ApiError, ProtocolError, RequestError
 from sse_ref.model import generate
-from sse_ref.pieces import Call, End, Message, Piece, Prompt, Reasoning, Silence, Text, Tool, Usage
+from sse_ref.pieces import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Silence, Text, Tool, Usage
 
 CHAT = DIALECTS["openai"]
 PROMPT = Prompt("toy", (Message("system", "Be brief."), Message("user", "Use get_x, get_y \U0001f98a\u2028")))
@@ -227,6 +228,83 @@ def test_key_is_read_from_its_header(headers: dict[str, str], key: str | None) -
     assert CHAT.read_key(posted(headers=headers)) == key
     written = {name.lower(): value for name, value in CHAT.write_key("secret").items()}
     assert CHAT.read_key(posted(headers=written)) == "secret"
+
+
+VALUES: list[Any] = [
+    None,
+    True,
+    -1,
+    3.5,
+    "",
+    "x",
+    [],
+    [None],
+    ["x"],
+    {},
+    {"x": 1},
+    [{}],
+    "\ud83e",
+    10**400,
+    {"type": "text"},
+]
+
+
+def mutated(chance: random.Random, value: Any) -> Any:
+    """The value with one thing in it changed."""
+    if isinstance(value, dict) and value and chance.random() < 0.9:
+        name = chance.choice(list(value))
+        if chance.random() < 0.1:
+            return {other: member for other, member in value.items() if other != name}
+        return {**value, name: mutated(chance, value[name])}
+    if isinstance(value, list) and value and chance.random() < 0.9:
+        place = chance.randrange(len(value))
+        return [*value[:place], mutated(chance, value[place]), *value[place + 1 :]]
+    return chance.choice(VALUES)
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("name", DIALECTS)
+def test_whatever_a_server_sends_is_pieces_or_an_error_that_says_whose_fault_it_is(name: str) -> None:
+    chance = random.Random(name)
+    asked_for = (
+        {},
+        {"tools": TOOLS},
+        {"model": "toy-thinker", "max_tokens": 60},
+        {"model": "toy-flaky", "max_tokens": 8},
+    )
+    prompts = [replace(PROMPT, **options) for options in asked_for]
+    streams = [
+        list(DIALECTS[name].write_stream(Request(prompt, include_usage=True), generate(prompt), id="1", created=1))
+        for prompt in prompts
+    ]
+    outcomes = {"complete": 0, "error": 0, "open": 0}
+    for _ in range(1500):
+        events = list(chance.choice(streams))
+        for _ in range(chance.randrange(1, 4)):
+            place = chance.randrange(len(events))
+            if events[place].data.startswith("{"):
+                data = json.dumps(mutated(chance, json.loads(events[place].data)))
+                events[place] = ServerSentEvent(data, chance.choice([events[place].event, "message", "error", "x"]))
+            match chance.randrange(6):
+                case 0:
+                    events.insert(place, chance.choice(events))
+                case 1:
+                    events[place] = ServerSentEvent(
+                        chance.choice(["", "x", "[DONE]", "null", "[1]"]), events[place].event
+                    )
+                case 2 if len(events) > 1:
+                    del events[place]
+        reader = DIALECTS[name].reader()
+        try:
+            pieces = [piece for event in events for piece in reader.read(event)]
+        except (ApiError, ProtocolError) as error:
+            outcomes["error"] += 1
+            assert "\n" not in str(error) and len(str(error)) < 500
+            continue
+        assert all(isinstance(piece.text, str) and piece.text for piece in pieces if isinstance(piece, Text))
+        assert all(piece.arguments for piece in pieces if isinstance(piece, Fragment))
+        outcomes["complete" if reader.finished else "open"] += 1
+    assert all(count > 20 for count in outcomes.values()), outcomes
 
 
 # ---- The vendor's own chunks, read by the vendor's own reader ------------------------------------------------------------

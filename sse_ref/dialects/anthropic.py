@@ -325,8 +325,8 @@ class MessageReader:
                     raise ProtocolError("arguments came for a tool call that is not open")
                 part = lenient.string(delta.get("partial_json") or "", "a fragment of arguments")
                 block.arguments += part.encode("utf-8", "surrogatepass")
-                if part:
-                    yield Fragment(block.position, self.halves.whole(block.position, part))
+                if fragment := self.halves.whole(block.position, part):
+                    yield Fragment(block.position, fragment)
             case "signature_delta" | "citations_delta":
                 pass
             case kind:
@@ -336,8 +336,7 @@ class MessageReader:
         """A piece of text or of thinking."""
         if text is None:
             self.warnings.append(f"a piece of {kind} was null")
-        elif text:
-            whole = self.halves.whole(kind, lenient.string(text, f"a piece of {kind}"))
+        elif whole := self.halves.whole(kind, lenient.string(text, f"a piece of {kind}")):
             yield Text(whole) if kind == "text" else Reasoning(whole)
 
     def close(self, block: Block | None) -> Iterator[Piece]:

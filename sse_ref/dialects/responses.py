@@ -39,8 +39,7 @@ There is no ``[DONE]``. A silence is ended by comments: an event of a type that 
 added before its deltas, to keep its ids, and to be done before the response is. Without ``content_part.added`` they fail at
 the first delta. The response repeats the request's members, so a request keeps them in ``echo``.
 
-The stream comes first below, written and read; then requests, and the dialect. Errors, keys and models are those of chat
-completions.
+The stream comes first below, written and read; then requests. Errors, keys and models are those of chat completions.
 """
 
 from __future__ import annotations
@@ -315,7 +314,7 @@ class ResponseReader:
             return
         value = lenient.read_event(event, self.warnings)
         kind = str(value.get("type") or event.event)
-        index = value.get("content_index", value.get("summary_index"))
+        index = lenient.token_count(value.get("content_index", value.get("summary_index")))
         if kind in DELTAS:
             yield from self.text(self.item_of(value), DELTAS[kind], index, value.get("delta"))
         elif kind in DONES:
@@ -339,14 +338,16 @@ class ResponseReader:
 
     def item(self, id: Any, place: Any, *, done: bool = False) -> Item:
         """The item with this id or, if it has none or is done, at this place; a new one if it is not known."""
-        known = self.items.get(id) if isinstance(id, str) else None
+        id = id if isinstance(id, str) else ""
+        place = place if type(place) is int else 0 if self.newest is None else None
+        known = self.items.get(id)
         if known is None and (done or not id):
-            known = self.places.get(place) if type(place) is int else self.newest
+            known = self.newest if place is None else self.places.get(place)
         if known is None:
             known = self.newest = Item()
-        if isinstance(id, str) and id:
+        if id:
             self.items[id] = known
-        if type(place) is int:
+        if place is not None:
             self.places[place] = known
         return known
 
@@ -414,9 +415,10 @@ class ResponseReader:
         part = text.encode("utf-8", "surrogatepass")
         if whole and item.arguments and part not in (b"", item.arguments):
             raise ProtocolError("the arguments of a tool call are not what its fragments were together")
-        if text and not (whole and item.arguments):
+        if not (whole and item.arguments):
             item.arguments += part
-            yield Fragment(item.position, self.halves.whole(item.position, text))
+            if fragment := self.halves.whole(item.position, text):
+                yield Fragment(item.position, fragment)
 
     # ---- The end -----------------------------------------------------------------------------------------------------
 
@@ -589,9 +591,8 @@ class OpenAIResponses(OpenAICompatible):
     def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
         """The response object at its end."""
         writer = ResponseWriter(self.response(request, id, created))
-        for _ in writer.write(pieces):
-            pass
-        if error := writer.response["error"]:
+        *_, last = writer.write(pieces)
+        if error := last["response"]["error"]:
             raise ModelFailure(error["message"])
         return writer.response
 
@@ -646,5 +647,4 @@ class OpenAIResponses(OpenAICompatible):
         return 1
 
     def reader(self) -> ResponseReader:  # type: ignore[override]
-        """A reader for one stream."""
         return ResponseReader()

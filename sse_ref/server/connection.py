@@ -308,15 +308,15 @@ class Connection(BaseHTTPRequestHandler):
         return HTTPRequest(self.command, self.path, query, headers, body)
 
     def check_key(self) -> None:
-        """Raise ``RequestError`` unless the request has the server's key, if it has one."""
+        """Raise ``RequestError`` unless the request has the server's key, if it has one, in a way of the dialects here."""
         if self.settings.api_key is None:
             return
         request = self.as_http_request()
-        keys = (dialect.read_key(request) for dialect in self.serving or DIALECTS.values())
-        key = next((key for key in keys if key is not None), None)
-        if key is None:
+        keys = [key for dialect in self.serving or DIALECTS.values() if (key := dialect.read_key(request)) is not None]
+        if not keys:
             raise RequestError("no_key", "there is no API key")
-        if not hmac.compare_digest(key.encode("latin-1", "replace"), self.settings.api_key.encode()):
+        right = self.settings.api_key.encode()
+        if not any(hmac.compare_digest(key.encode("latin-1", "replace"), right) for key in keys):
             raise RequestError("wrong_key", "the API key is wrong")
 
     # ---- Streams and answers -----------------------------------------------------------------------------------------
