@@ -407,6 +407,21 @@ def test_what_a_client_sends_ahead_is_kept_up_to_a_bound() -> None:
             assert 0 < len(bare.read_ahead) <= 2 * 65536
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_stream_that_comes_to_a_stopped_loop_gets_its_farewell(begun: bool) -> None:
+    with looping() as loop:
+        pass
+    ours, theirs = socket.socketpair()
+    stream = Stream(iter(writes((0, b"a"), (9, b"b"))), farewell=lambda: b"bye after %d" % stream.sent.events)
+    stream.begun = begun
+    ends: list[str] = []
+    stream.on_end = lambda outcome, error: ends.append(outcome)
+    with theirs:
+        loop.hand_over(Bare(ours, stream))
+        assert theirs.recv(100) == b"bye after %d" % begun and theirs.recv(1) == b""
+    assert ends == ["stopped"]
+
+
 def test_handing_over_to_a_loop_that_has_stopped_closes() -> None:
     with looping() as loop:
         pass

@@ -507,6 +507,8 @@ class Loop:
 
     def close(self) -> None:
         """End all streams, with a farewell where one can be sent, and close everything but the listener."""
+        while self.handed_over:
+            self.take_over(self.handed_over.popleft())
         for entry in list(self.entries.values()):
             stream = entry.connection.stream
             if stream is None:
@@ -530,9 +532,15 @@ class Loop:
         with contextlib.suppress(IndexError):  # two threads may empty it at once
             while True:
                 connection = self.handed_over.popleft()
+                stream = connection.stream
+                if stream is not None and stream.next is not None:
+                    stream.sent = stream.next if stream.begun else stream.sent
+                    with contextlib.suppress(OSError):
+                        connection.socket.setblocking(False)
+                        connection.socket.send(stream.farewell())
                 connection.socket.close()
-                if connection.stream is not None:
-                    connection.stream.on_end("stopped", None)
+                if stream is not None:
+                    stream.on_end("stopped", None)
 
     # ---- Selector and timers -----------------------------------------------------------------------------------------
 

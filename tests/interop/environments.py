@@ -17,15 +17,18 @@ ENVIRONMENT = ROOT / ".interop-env"
 
 PYTHON = {
     "openai": ["openai"],
-    "langchain": ["langchain-openai"],
+    "anthropic": ["anthropic"],
+    "langchain": ["langchain-openai", "langchain-anthropic"],
     "litellm": ["litellm"],
     "decoders": ["anthropic", "httpx", "httpx-sse", "launchdarkly-eventsource", "sseclient-py"],
 }
 # The package that brings a Node.js; None is the Node.js of the system.
 NODE = {"node20": None, "node22": "node@22"}
 NODE_PACKAGES = [
+    "@ai-sdk/anthropic",
     "@ai-sdk/openai",
     "@ai-sdk/openai-compatible",
+    "@anthropic-ai/sdk",
     "ai",
     "eventsource",
     "eventsource-parser",

@@ -18,6 +18,14 @@ from environments import ENVIRONMENT, NODE, node, python
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
+# The scripts that each environment runs.
+PYTHON_SCRIPTS = {
+    "openai": ["openai", "responses"],
+    "anthropic": ["anthropic"],
+    "langchain": ["langchain"],
+    "litellm": ["litellm"],
+}
+NODE_SCRIPTS = ["openai", "anthropic", "ai_sdk"]
 STORY = '{"model":"toy","messages":[{"role":"user","content":"Tell me a story"}],"stream":true,"max_tokens":20}'
 
 
@@ -48,12 +56,14 @@ def main() -> int:
 
 def results(url: str) -> Iterator[tuple[str, str, str]]:
     yield from curl(url)
-    for name in ("openai", "langchain", "litellm"):
-        yield from reported([python(name), str(HERE / f"python_{name}.py"), url])
+    for name, scripts in PYTHON_SCRIPTS.items():
+        for script in scripts:
+            yield from reported([python(name), str(HERE / f"python_{script}.py"), url])
     for name in NODE:
-        for script in ("node_clients.mjs", "browser.mjs"):
-            shutil.copy(HERE / script, ENVIRONMENT / name)  # where Node finds the packages
-        yield from reported([node(name), str(ENVIRONMENT / name / "node_clients.mjs"), url])
+        for file in HERE.glob("*.mjs"):
+            shutil.copy(file, ENVIRONMENT / name)  # where Node finds the packages
+        for script in NODE_SCRIPTS:
+            yield from reported([node(name), str(ENVIRONMENT / name / f"node_{script}.mjs"), url])
     browser = shutil.which("chromium") or shutil.which("google-chrome") or shutil.which("chrome")
     if not browser:
         yield "browser", "skip", "      no Chromium is installed"
