@@ -18,8 +18,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
-WORKERS = 5  # most tests wait, for sockets and for programs, so that many fit on two cores
-PARTS = (("page",), ("judge_clients", "judge_servers"), ("examples", "exercises"), ("judge_decoders", "judge_reports"))
+WORKERS = 7  # most tests wait, for sockets and for programs, so that many fit on two cores
+PARTS = (
+    ("judge_servers",),
+    ("judge_clients",),
+    ("page",),
+    ("examples", "exercises"),
+    ("judge_decoders", "judge_reports"),
+)
 NO_TESTS = 5  # what pytest ends with when there were none
 ASK = (
     "import sys; print(sys.implementation.name, *sys.version_info[:3], getattr(sys, '_is_gil_enabled', lambda: True)())"

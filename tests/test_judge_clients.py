@@ -14,16 +14,19 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from broken.clients import CHAT, SOURCE
+from broken.clients import CHAT, MESSAGES, RESPONSES, SOURCE
 from raw import wait_for
 
-from sse_ref.conformance import clients, hostile
+from sse_ref.conformance import clients, corpus, hostile
 from sse_ref.conformance.corpus import Vector, load
 from sse_ref.conformance.hostile import HostileServer
 from sse_ref.conformance.verdicts import Result
 
 VECTORS = {vector.id: vector for vector in load("client")}
-CLIENT = str(Path(__file__).parent / "broken" / "client.py")
+BROKEN = Path(__file__).parent / "broken"
+CLIENT = str(BROKEN / "client.py")
+TYPED_CLIENT = str(BROKEN / "typed_client.py")
+FAULTS = {"openai-chat": CHAT, "anthropic": MESSAGES, "openai-responses": RESPONSES, "sse": SOURCE}
 AT_ONCE = 10
 
 
@@ -34,7 +37,8 @@ def server() -> Iterator[HostileServer]:
 
 
 def judge(vector: Vector, fault: str, server: HostileServer) -> Result:
-    command = [sys.executable, "-I", "-S", CLIENT, str(vector.profile), fault]
+    program = TYPED_CLIENT if vector.profile in ("anthropic", "openai-responses") else CLIENT
+    command = [sys.executable, "-I", "-S", program, str(vector.profile), fault]
     return clients.judge(vector, server, command, timeout=20.0)
 
 
@@ -48,8 +52,8 @@ def test_correct_client_of_another_make_passes_everything(server: HostileServer)
 @pytest.mark.once
 def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile, "HOLD_SECONDS", 3.0)  # what fails by holding out does so for less long
-    runs = [(fault, id) for faults in (CHAT, SOURCE) for fault, ids in faults.items() for id in ids.split()]
-    assert len(CHAT) + len(SOURCE) >= 25
+    assert set(FAULTS) == set(corpus.PROFILES)
+    runs = [(fault, id) for faults in FAULTS.values() for fault, ids in faults.items() for id in ids.split()]
     assert {id for _, id in runs} == {vector.id for vector in VECTORS.values() if vector.level != "may"}
 
     def one(run: tuple[str, str]) -> tuple[str, str, str, str]:

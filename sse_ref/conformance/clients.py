@@ -297,7 +297,9 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
     reasons = []
     for alternative in alternatives:
         for member in vector.needs:
-            if _untold(printed.end or {}, member) and (printed.end or {}).get("end") in alternative.get("end", ()):
+            judged = {"error": "error_contains"}.get(member, member) in alternative
+            ends = (printed.end or {}).get("end") in alternative.get("end", ())
+            if judged and ends and _untold(printed.end or {}, member):
                 return "skip", f"its end does not tell {member}"
         if alternative.get("prompt") and not printed.deltas and not printed.events and printed.text:
             return "skip", "it prints no text as it comes"
@@ -330,7 +332,7 @@ def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> s
             return f"the text is {_in_json(printed.text)}, not {expected}"
         if printed.deltas and _joined("".join(printed.deltas)) not in texts:
             return f"the deltas together are {_in_json(''.join(printed.deltas))}, not {expected}"
-    for member in ("finish_reason", "status"):
+    for member in ("finish_reason", "status", "refusal"):
         if member in expect and member in end and end[member] != expect[member]:
             return f"the {member} is {end[member]!r}, not {expect[member]!r}"
     if "usage" in expect and "usage" in end:

@@ -25,20 +25,26 @@ LEVELS = ("must", "should", "may")
 FILES = resources.files("sse_ref.conformance") / "corpus"
 
 
+DEFAULT_PROFILE = "openai-chat"
+
+
 def profiles_of(target: str) -> tuple[str | None, ...]:
-    """The profiles of a target, one file each in the folder of its name; (None,) for a target without profiles.
+    """The profiles of a target, the default first, one file each in the folder of its name.
+
+    (None,) for a target without profiles.
 
     >>> profiles_of("decoder"), profiles_of("server")
-    ((None,), ('openai-chat', 'sse'))
+    ((None,), ('openai-chat', 'anthropic', 'openai-responses', 'sse'))
     """
     folder = FILES / target
-    return tuple(sorted(file.name.removesuffix(".json") for file in folder.iterdir())) if folder.is_dir() else (None,)
+    if not folder.is_dir():
+        return (None,)
+    names = (file.name.removesuffix(".json") for file in folder.iterdir())
+    return tuple(sorted(names, key=lambda name: (name != DEFAULT_PROFILE, name)))
 
 
 PROFILES = tuple(filter(None, profiles_of("server")))
 """What clients and servers may be: of a provider's API, or of plain event streams (``sse``)."""
-
-DEFAULT_PROFILE = "openai-chat"
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from typing import Any
 
 from sse_ref.client import ChatStream, EventSource
 from sse_ref.codec import SSEDecoder, encode_comment, encode_event
+from sse_ref.dialects import DEFAULT, DIALECTS
 from sse_ref.errors import StreamError
 from sse_ref.model import MODELS
 from sse_ref.pieces import Prompt, Text, TokenLogprob
@@ -54,11 +55,12 @@ def encode(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"bytes": stream.hex()}
 
 
-def chat(url: str) -> None:
+def chat(profile: str, url: str) -> None:
     """One case of a chat client: stream, print what comes, and say how it ended."""
     request = json.loads(os.environ["SSE_CONFORMANCE_BODY"])
     cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
-    stream = ChatStream(request, url=url, timeout=float(os.environ["SSE_CONFORMANCE_IDLE_S"]))
+    dialect = DIALECTS.get(profile, DIALECTS[DEFAULT])
+    stream = ChatStream(request, url=url, dialect=dialect, timeout=float(os.environ["SSE_CONFORMANCE_IDLE_S"]))
     end: dict[str, Any] = {}
     deltas = 0
     try:
@@ -74,7 +76,7 @@ def chat(url: str) -> None:
     usage = stream.usage
     numbers = usage and {"prompt_tokens": usage.prompt_tokens, "completion_tokens": usage.completion_tokens}
     result = {"text": stream.text, "finish_reason": stream.finish_reason, "usage": numbers, "tool_calls": calls}
-    say({"end": stream.outcome, **result, **end})
+    say({"end": stream.outcome, **result, "refusal": stream.refusal, **end})
 
 
 def source(url: str) -> None:
@@ -95,7 +97,8 @@ def say(value: Mapping[str, Any]) -> None:
 def main(arguments: list[str]) -> int:
     """``decoder`` and ``encoder`` answer requests until their input ends; ``client PROFILE URL`` plays one case."""
     if arguments[0] == "client":
-        {"openai-chat": chat, "sse": source}[arguments[1]](arguments[2])
+        profile, url = arguments[1:]
+        source(url) if profile == "sse" else chat(profile, url)
         return 0
     answer = {"decoder": decode, "encoder": encode}[arguments[0]]
     for line in sys.stdin:
@@ -130,6 +133,7 @@ def our_own(profile: str) -> Iterator[list[str]]:
         stack.callback(MODELS.pop, "self-crash")
         server = stack.enter_context(running(tps=300, heartbeat=0.2, api_key="judge", max_streams=16))
         models = {"echo": "toy-echo", "slow": "toy-slow", "error": "toy-flaky", "crash": "self-crash"}
+        models["thinking"] = "toy-thinker"
         arguments = ["--model", "toy", "--api-key-env", "SSE_REF_SELF_KEY", "--journal", f"{server.url}/journal"]
         for role, model in models.items():
             arguments += ["--model-for", f"{role}={model}"]

@@ -482,7 +482,7 @@ def stream(answer, lines):
     for data in body_of(wire, headers) if FAULT != "reads-to-the-end" else [b"".join(body_of(wire, headers))]:
         for event in lines.feed(data):
             answer.take(*event[:2])
-            if answer.done and FAULT not in ("waits-for-the-end", "reads-on"):
+            if answer.done and FAULT not in ("waits-for-the-end", "reads-on", "done-mark-crash"):
                 if FAULT == "finish-invented" or answer.whole():
                     return "complete"
                 raise Cut("no finish reason")

@@ -1,4 +1,4 @@
-"""The faults of ``client.py``, each with the vectors that are made for it."""
+"""The faults of ``client.py`` and ``typed_client.py``, each with the vectors that are made for it."""
 
 CHAT: dict[str, str] = {
     "utf8-per-chunk": "wire/one-byte-per-write wire/split-character",
@@ -159,3 +159,110 @@ SOURCE: dict[str, str] = {
     "phantoms": "source/blocks-without-data",
 }
 """Faults of plain event stream clients."""
+
+TYPED: dict[str, str] = {
+    "utf8-per-chunk": "one-byte-per-write",
+    "lf-only": "crlf cr",
+    "no-lone-cr": "cr",
+    "unicode-lines": "line-separators",
+    "blank-line-split": "crlf",
+    "comments-crash": "comments retry-only",
+    "bom-and-names": "byte-order-mark",
+    "phantoms": "retry-only",
+    "prints-at-the-end": "shown-as-it-comes",
+    "no-stream": "request",
+    "flush-at-end": "cut-inside-event",
+    "cut-is-complete": "cut-chunked cut-chunked-connection-close reset",
+    "cut-loses-text": "cut-clean reset",
+    "late-errors-only": "error-first",
+    "error-loses-text": "error",
+    "error-message-lost": "error",
+    "bad-json-skipped": "not-json",
+    "type-silent": "status-200-html status-200-json status-200-whole",
+    "error-objects-only-http": "http-400-detail http-503-text",
+    "prints-utf8": "surrogates",
+    "one-call": "call-two",
+    "usage-required": "usage-missing",
+    "merges-calls": "call-same-index",
+    "names-needed": "no-names wrong-names",
+}
+"""Faults of clients of Messages and Responses, with the vectors of both."""
+
+MESSAGES: dict[str, str] = {
+    **TYPED,
+    "waits-for-the-end": "held",
+    "eof-is-complete": "cut-clean cut-inside-event cut-close-delimited status-200-empty call-stream-cut",
+    "calls-ignored": "call call-after-text call-no-deltas",
+    "thinking-is-text": "thinking thinking-redacted",
+    "status-ignored": "http-400 http-401 http-404 http-529",
+    "status-lost": "http-400",
+    "error-lost": "http-400-openai",
+    "event-phantom": "ping-without-data",
+    "reads-on": "held after-stop",
+    "eof-is-complete-after-reason": "no-stop",
+    "resends-after-cut": "cut-stop-event",
+    "reason-invented": "stop-without-reason",
+    "named-errors-only": "error-unnamed",
+    "typed-errors-only": "error-openai",
+    "error-objects-only": "error-text",
+    "error-nested-only": "error-flat",
+    "errors-ignored": "error-then-stop",
+    "counted-from-zero": "index-from-one",
+    "extra-lost": "index-gap thinking-redacted",
+    "input-at-start-lost": "call-at-once",
+    "closed-calls-only": "call-not-closed",
+    "mends-arguments": "call-cut call-not-json",
+    "starts-needed": "no-block-start",
+    "unknown-crash": "unknown-event unknown-delta unknown-block",
+    "ping-crash": "pings",
+    "usage-at-start-only": "usage-late",
+    "usage-summed": "usage-cumulative",
+    "ends-at-the-reason": "usage-cumulative",
+    "reasons-lost": "reason-max-tokens reason-stop-sequence reason-refusal reason-pause-turn reason-window-exceeded",
+    "reasons-of-chats": "baseline",
+    "known-reasons-only": "reason-unknown",
+    "empty-is-an-error": "empty-answer",
+}
+"""Faults of clients of Messages."""
+
+RESPONSES: dict[str, str] = {
+    **TYPED,
+    "waits-for-the-end": "held held-after-done-mark",
+    "eof-is-complete": "cut-clean cut-inside-event cut-close-delimited status-200-empty call-stream-cut no-completed",
+    "calls-ignored": "call call-no-call-id",
+    "thinking-is-text": "reasoning",
+    "status-ignored": "http-400 http-401 http-404 http-503",
+    "status-lost": "http-400",
+    "error-lost": "http-400-anthropic",
+    "reads-on": "held after-completed",
+    "done-mark-ends": "done-mark-only",
+    "done-mark-crash": "done-mark-too",
+    "names-count": "no-names wrong-names",
+    "numbers-needed": "no-numbers",
+    "incomplete-is-an-error": "incomplete",
+    "incomplete-is-stop": "incomplete",
+    "failed-is-complete": "failed failed-first",
+    "error-nested-only": "error",
+    "errors-ignored": "error-nested error-then-completed",
+    "typed-errors-only": "error-chat",
+    "created-needed": "no-created",
+    "items-needed": "no-item",
+    "parts-needed": "no-part",
+    "dones-needed": "no-dones",
+    "output-needed": "output-empty output-missing",
+    "status-as-reason": "baseline",
+    "text-must-agree": "text-differs",
+    "deltas-only": "no-deltas call-no-deltas",
+    "last-call": "call-interleaved",
+    "output-calls-lost": "call-in-output-only",
+    "id-required": "call-no-call-id",
+    "item-ids-needed": "call-no-id",
+    "unknown-crash": "unknown-event unknown-item",
+    "event-phantom": "event-without-data",
+    "refusals-ignored": "refusal",
+    "details-required": "usage-of-chats usage-flat",
+}
+"""Faults of clients of Responses."""
+
+MESSAGES = {fault: " ".join(f"read-messages/{id}" for id in ids.split()) for fault, ids in MESSAGES.items()}
+RESPONSES = {fault: " ".join(f"read-responses/{id}" for id in ids.split()) for fault, ids in RESPONSES.items()}

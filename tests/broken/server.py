@@ -14,7 +14,7 @@ import socket
 import threading
 import time
 import urllib.parse
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 WORDS = [
@@ -72,7 +72,7 @@ class Broken:
         try:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)
             connection.settimeout(30)
-            Conversation(self, connection).run()
+            CONVERSATIONS[self.profile](self, connection).run()
         except (OSError, EOFError):
             pass
         finally:
@@ -98,6 +98,15 @@ def serving(fault: str = "", profile: str = "openai-chat") -> Iterator[Broken]:
         thread.join()
 
 
+LAST = re.compile(rb"\[DONE\]|message_stop|response\.completed")  # in the data of a last event
+ODDITIES = {
+    "bom": b"\xef\xbb\xbf",
+    "retry-block": b"retry: 100\n\n",
+    "event-block": b"event: ping\n\n",
+    "empty-data": b"data:\n\n",
+}
+
+
 class Refused(Exception):
     def __init__(self, status: int, message: str, param: str | None = None, code: str | None = None) -> None:
         super().__init__(message)
@@ -106,6 +115,9 @@ class Refused(Exception):
 
 class Conversation:
     """The requests of one connection."""
+
+    heartbeat = b": still thinking\n\n"
+    request_id = "X-Request-Id"
 
     def __init__(self, server: Broken, connection: socket.socket) -> None:
         self.server, self.connection = server, connection
@@ -118,7 +130,7 @@ class Conversation:
             head = self.until(b"\r\n\r\n").decode("latin-1")
             first, *lines = head.split("\r\n")
             self.method, target, self.version = first.split(" ")
-            self.path = urllib.parse.urlsplit(target).path
+            self.path, self.query = urllib.parse.urlsplit(target)[2:4]
             self.headers = {k.lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
             if self.headers.get("expect") and not self.is_("no-expect"):
                 self.connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -192,6 +204,8 @@ class Conversation:
         data = json.dumps(value).encode() if body is None else body
         lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(data)}", *headers]
         lines.append("Access-Control-Allow-Origin: *")
+        if not self.is_("no-request-id"):
+            lines.append(f"{self.request_id}: r1")
         self.connection.sendall("\r\n".join([*lines, "", ""]).encode() + (b"" if self.method == "HEAD" else data))
         return True
 
@@ -199,36 +213,32 @@ class Conversation:
         try:
             return self.route(body)
         except Refused as error:
-            value: Any = {
-                "message": str(error),
-                "type": "invalid_request_error",
-                "param": error.param,
-                "code": error.code,
-            }
-            if self.is_("error-without-code"):
-                del value["code"]
-            if self.is_("error-is-text"):
-                value = str(error)
             if self.is_("errors-with-200", "errors-as-stream"):
                 self.connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: {}\n\n")
                 return False
             if self.is_("errors-as-html"):
                 return self.answer(error.status, None, kind="text/html", body=b"<html>error</html>")
-            return self.answer(error.status if not self.is_("errors-500") else 500, {"error": value})
+            return self.refuse(error)
+
+    def refuse(self, error: Refused) -> bool:
+        value: Any = {
+            "message": str(error),
+            "type": "invalid_request_error",
+            "param": error.param,
+            "code": error.code,
+        }
+        if self.is_("error-without-code"):
+            del value["code"]
+        if self.is_("error-is-text"):
+            value = str(error)
+        return self.answer(error.status if not self.is_("errors-500") else 500, {"error": value})
 
     def route(self, body: bytes) -> bool:
         path = self.path.removeprefix("/v1")
         if self.server.profile == "sse":
             return self.source()
         if self.method == "OPTIONS":
-            if self.is_("no-preflight"):
-                return self.answer(405, {})
-            allow = (
-                ""
-                if self.is_("preflight-without-headers")
-                else "Access-Control-Allow-Headers: authorization, content-type"
-            )
-            return self.answer(204, None, *filter(None, [allow, "Access-Control-Allow-Methods: POST"]), body=b"")
+            return self.preflight()
         if path == "/journal":
             return self.answer(200, self.server.journal)
         if path.startswith("/models"):
@@ -236,14 +246,21 @@ class Conversation:
         if path == "/completions":
             return self.completions(json.loads(body))
         if self.method != "POST":
-            if self.is_("hangs-on-get"):
-                time.sleep(30)
             return self.answer(200 if self.is_("get-is-ok") else 405, {"error": {"message": "POST"}})
-        if self.headers.get("authorization", "") != f"Bearer {KEY}" and self.server.fault != "any-key":
-            if "authorization" in self.headers or self.server.fault == "key-needed":
-                raise Refused(401, "wrong key", code="invalid_api_key")
-            raise Refused(401, "no key", code="invalid_api_key")
+        self.check_key()
         return self.chat(body)
+
+    def check_key(self) -> None:
+        if self.headers.get("authorization", "") != f"Bearer {KEY}" and not self.is_("any-key"):
+            raise Refused(401, "no key, or a wrong one", code="invalid_api_key")
+
+    def preflight(self) -> bool:
+        if self.is_("no-preflight"):
+            return self.answer(405, {})
+        allow = (
+            "" if self.is_("preflight-without-headers") else "Access-Control-Allow-Headers: authorization, content-type"
+        )
+        return self.answer(204, None, *filter(None, [allow, "Access-Control-Allow-Methods: POST"]), body=b"")
 
     def models(self, path: str) -> bool:
         models = [{"id": name, "object": "model"} for name in ("m", "echo", "slow", "error", "crash", "overload")]
@@ -265,17 +282,7 @@ class Conversation:
     # ---- Chat ----
 
     def chat(self, body: bytes) -> bool:
-        if len(body) > 1 << 20 and not self.is_("no-size-limit"):
-            raise Refused(413, "too large")
-        if len(body) > 1 << 20:
-            return self.answer(500, {"error": "out of memory"})
-        try:
-            request = json.loads(body)
-        except ValueError:
-            if self.is_("bad-json-500"):
-                return self.answer(500, {"error": {"message": "crash", "type": "x", "param": None, "code": None}})
-            raise Refused(400, "not JSON") from None
-        self.request = request
+        request = self.request = self.parse(body)
         if self.is_("known-fields-only") and set(request) & {"user", "metadata", "x_unknown"}:
             raise Refused(400, "unknown field")
         if self.is_("stop-needs-a-value") and "stop" in request and not request["stop"]:
@@ -315,16 +322,28 @@ class Conversation:
             return self.whole(request, tokens, reason, messages)
         if self.is_("accept-needed") and "event-stream" not in self.headers.get("accept", "event-stream"):
             return self.whole(request, tokens, reason, messages)
+        return self.recorded(lambda record: self.stream(request, tokens, reason, wanted, record))
+
+    def recorded(self, stream: Callable[[dict[str, Any]], bool]) -> bool:
+        """Send a stream, with a record of it in the journal."""
         record = {"stream": True, "outcome": "open", "tokens": 0}
         self.server.journal.append(record)
         try:
-            return self.stream(request, tokens, reason, wanted, record)
+            return stream(record)
         except OSError:
             record["outcome"] = "complete" if self.is_("goes-on") else "client_left"
             raise EOFError from None
         finally:
             if record["outcome"] == "open":
                 record["outcome"] = "complete"
+
+    def parse(self, body: bytes) -> Any:
+        if len(body) > 1 << 20:
+            raise Refused(500 if self.is_("no-size-limit") else 413, "too large")
+        try:
+            return json.loads(body)
+        except ValueError:
+            raise Refused(500 if self.is_("bad-json-500") else 400, "not JSON") from None
 
     def tokens(self, request: Any, messages: Any) -> list[str]:
         if request["model"] == "echo":
@@ -398,7 +417,7 @@ class Conversation:
         if fault != "no-x-accel":
             lines.append("X-Accel-Buffering: no")
         if fault != "no-request-id":
-            lines.append("X-Request-Id: r1")
+            lines.append(f"{self.request_id}: r1")
         if fault != "no-cors":
             lines.append("Access-Control-Allow-Origin: *")
         if fault == "close-with-chunks":
@@ -429,10 +448,10 @@ class Conversation:
             data = data.replace(b"data: ", b"data:")
         elif fault == "comments":
             data = b": a comment\n" + data + b":\n\n"
-        elif fault == "mixed-ends" and b"[DONE]" in data:
+        elif fault == "mixed-ends" and LAST.search(data):
             data = data.replace(b"\n", b"\r\n")
         elif fault == "no-blank-line":
-            data = data.removesuffix(b"\n") if b"[DONE]" in data else data
+            data = data.removesuffix(b"\n") if LAST.search(data) else data
         elif fault == "one-newline":
             data = data.replace(b"\n\n", b"\n")
         elif fault == "named-events" and b"data:" in data:
@@ -442,7 +461,7 @@ class Conversation:
         if fault == "length-too":
             self.held_back += data
             return
-        if fault in ("buffers", "gzip-buffers") and b"[DONE]" not in data:
+        if fault in ("buffers", "gzip-buffers") and not LAST.search(data):
             self.pending = getattr(self, "pending", b"") + data
             return
         data = self.__dict__.pop("pending", b"") + data
@@ -454,16 +473,19 @@ class Conversation:
         with contextlib.suppress(*((OSError,) if self.is_("goes-on") else ())):
             self.connection.sendall(b"%x\r\n%b\r\n" % (len(data), data) if self.chunked else data)
 
-    def event(self, value: Any) -> None:
+    def event(self, value: Any, name: str = "") -> None:
+        if self.is_("long-line"):
+            value = {**value, "pad": "p" * (1 << 20)}
         text = json.dumps(value, ensure_ascii=self.is_("ascii"))
+        line = f"event: {name}\n".encode() if name else b""
         if self.is_("latin1"):
-            self.send(b"data: " + text.replace("Once", "Onc\u00e9").encode("latin-1", "replace") + b"\n\n")
+            self.send(line + b"data: " + text.replace("Once", "Onc\u00e9").encode("latin-1", "replace") + b"\n\n")
             return
         if self.is_("repr"):
             text = repr(value)
         if self.is_("multi-line-json"):
             text = json.dumps(value, indent=1).replace("\n", "\ndata: ")
-        self.send(b"data: " + text.encode("utf-8", "surrogatepass") + b"\n\n")
+        self.send(line + b"data: " + text.encode("utf-8", "surrogatepass") + b"\n\n")
 
     def finish(self) -> bool:
         fault = self.server.fault
@@ -488,24 +510,7 @@ class Conversation:
 
     def stream(self, request: Any, tokens: list[str], reason: str, wanted: str, record: dict[str, Any]) -> bool:
         fault, model = self.server.fault, request["model"]
-        if fault == "slow-reader-blocks" and len(tokens) > 1000:
-            self.server.one_at_a_time.acquire()
-        elif fault == "slow-reader-blocks":
-            with self.server.one_at_a_time:
-                pass
-        if fault == "gzip-buffers" and "gzip" in self.headers.get("accept-encoding", ""):
-            self.head("Content-Encoding: gzip")
-        elif fault == "gzip-unasked-coding" and "gzip" in self.headers.get("accept-encoding", ""):
-            self.head("Content-Encoding: br")
-        elif model != "slow" or fault != "late-head":
-            self.head()
-        if model == "slow":
-            for _ in range(3):
-                self.pause(0.12, record)
-                if fault not in ("silent", "late-head"):
-                    self.send(b": still thinking\n\n")
-            if fault == "late-head":
-                self.head()
+        self.begin(model, len(tokens) > 1000, record)
         with self.server.lock:
             self.server.count += 1
             number = self.server.count
@@ -525,14 +530,6 @@ class Conversation:
         asked_usage = (request.get("stream_options") or {}).get("include_usage")
         if asked_usage:
             base["usage"] = self.usage(len(tokens)) if fault == "usage-on-each" else None
-        if fault == "bom":
-            self.send(b"\xef\xbb\xbf")
-        if fault == "retry-block":
-            self.send(b"retry: 100\n\n")
-        if fault == "event-block":
-            self.send(b"event: ping\n\n")
-        if fault == "empty-data":
-            self.send(b"data:\n\n")
         count = request.get("n") or 1
         if fault == "n-ignored":
             count = 1
@@ -613,6 +610,31 @@ class Conversation:
             self.send(done)
         return self.finish()
 
+    def begin(self, model: str, long: bool, record: dict[str, Any]) -> None:
+        """The head of a stream, the silence of a slow model, and what must not stand at the beginning."""
+        fault = self.server.fault
+        if fault == "slow-reader-blocks" and long:
+            self.server.one_at_a_time.acquire()
+        elif fault == "slow-reader-blocks":
+            with self.server.one_at_a_time:
+                pass
+        if fault == "gzip-buffers" and "gzip" in self.headers.get("accept-encoding", ""):
+            self.head("Content-Encoding: gzip")
+        elif fault == "gzip-unasked-coding" and "gzip" in self.headers.get("accept-encoding", ""):
+            self.head("Content-Encoding: br")
+        elif model != "slow" or fault != "late-head":
+            self.head()
+        if model == "slow":
+            for _ in range(3):
+                self.pause(0.12, record)
+                if fault not in ("silent", "late-head"):
+                    self.send(self.heartbeat)
+            if fault == "late-head":
+                self.head()
+        for odd, data in ODDITIES.items():
+            if fault == odd:
+                self.send(data)
+
     def logprobs(self, token: str) -> dict[str, Any]:
         number = float("-inf") if self.is_("logprob-infinite") else -0.5
         return {"content": [{"token": token, "logprob": number, "bytes": list(token.encode()), "top_logprobs": []}]}
@@ -638,8 +660,6 @@ class Conversation:
             text = json.dumps(value)
             self.send(b"data: " + text.replace('"object"', '"id": "x", "object"').encode() + b"\n\n")
             return
-        if fault == "long-line":
-            value["pad"] = "p" * (1 << 20)
         self.event(value)
 
     def calls(self, base: dict[str, Any], request: Any) -> None:
@@ -724,6 +744,8 @@ class Conversation:
             self.send(b"id: 9\ndata: half")
         return self.finish()
 
+
+CONVERSATIONS: dict[str, type[Conversation]] = {"openai-chat": Conversation, "sse": Conversation}
 
 FAULTS: dict[str, str] = {
     "status-201": "head/status-200 head/content-type",

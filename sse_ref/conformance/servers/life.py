@@ -6,6 +6,7 @@ Out:  the checks of ``life/``. What a server generates cannot be seen from outsi
 
 from __future__ import annotations
 
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -13,12 +14,13 @@ import select
 import socket
 import time
 import urllib.request
+from collections.abc import Callable
 from typing import Any
 
 from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect, whole
 from sse_ref.conformance.wire import Exchange, RawConnection
 
-__all__: list[str] = []  # each check is found in CHECKS, by the id of its vector
+__all__ = ["are_not_mixed_up"]  # each check is found in CHECKS, by the id of its vector
 
 
 def journal_of(target: Target) -> list[dict[str, Any]]:
@@ -164,3 +166,21 @@ def life_pipelined(target: Target) -> None:
         raise Failed(f"the second answer: {second.expired}", expired=True)
     answered = second.status == 200
     expect(answered or second.closed, f"the second answer: {second.problem or second.status}")
+
+
+def are_not_mixed_up(target: Target, text_of: Callable[[Exchange], str]) -> None:
+    """Fifty requests are on their way before any answer is read, each gets its own answer, and none is short."""
+    texts = [f"Say the number {number * 7919}{' and go on' * 10}" for number in range(50)]
+    with contextlib.ExitStack() as stack:
+        connections = [stack.enter_context(target.connect(before=50)) for _ in texts]
+        for connection, text in zip(connections, texts, strict=True):
+            connection.send(target.ask(text, role="echo", tokens=48))
+        with concurrent.futures.ThreadPoolExecutor(50) as pool:
+            exchanges = [whole(exchange) for exchange in pool.map(RawConnection.answer, connections)]
+    busy = [exchange for exchange in exchanges if exchange.status in (429, 529)]
+    target.sent.update({f"busy-{number}": exchange for number, exchange in enumerate(busy)})
+    expect(len(busy) < 50, "every stream was refused")
+    answered = [(text, text_of(it)) for text, it in zip(texts, exchanges, strict=True) if it.status not in (429, 529)]
+    target.require("echo")  # else no text tells its request
+    for text, said in answered:
+        expect(said and text.startswith(said), f"to {text[:30]!r} a stream answers {said[:60]!r}")

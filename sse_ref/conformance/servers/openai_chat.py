@@ -8,7 +8,6 @@ Follows the vendor's API reference, "Chat completions".
 
 from __future__ import annotations
 
-import concurrent.futures
 import contextlib
 import json
 import math
@@ -17,6 +16,7 @@ import time
 from os.path import commonpath
 
 from sse_ref.conformance.servers import chats
+from sse_ref.conformance.servers.life import are_not_mixed_up
 from sse_ref.conformance.servers.streams import slow_stream, stream_of
 from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, error_message, expect, json_object, whole
 from sse_ref.conformance.wire import Exchange, RawConnection
@@ -631,18 +631,4 @@ def models_completions(target: Target) -> None:
 
 @check("life/fifty-at-once")
 def life_fifty_at_once(target: Target) -> None:
-    """All requests are on their way before any answer is read, and no answer is short."""
-    texts = [f"Say the number {number * 7919}{' and go on' * 10}" for number in range(50)]
-    with contextlib.ExitStack() as stack:
-        connections = [stack.enter_context(target.connect(before=50)) for _ in texts]
-        for connection, text in zip(connections, texts, strict=True):
-            connection.send(target.ask(text, role="echo", tokens=48))
-        with concurrent.futures.ThreadPoolExecutor(50) as pool:
-            exchanges = [whole(exchange) for exchange in pool.map(RawConnection.answer, connections)]
-    busy = [exchange for exchange in exchanges if exchange.status == 429]
-    target.sent.update({f"busy-{number}": exchange for number, exchange in enumerate(busy)})
-    expect(len(busy) < 50, "every stream was refused")
-    answers = [(text, chats.Chat(it)) for text, it in zip(texts, exchanges, strict=True) if it.status != 429]
-    target.require("echo")  # else no text tells its request
-    for text, chat in answers:
-        expect(text.startswith(chat.text()), f"to {text[:30]!r} a stream answers {chat.text()[:60]!r}")
+    are_not_mixed_up(target, lambda exchange: chats.Chat(exchange).text())

@@ -4,7 +4,8 @@ In:   a base URL, the models to ask for, and the file of a profile, which holds 
 Out:  ``Exchange`` objects, each request sent once however many checks look at it; and the two ways to end a check.
 
 What differs between providers stands in the profile's file: how a request is asked (``ask``), how a key is sent (``key``),
-the data of the last event (``last_data``), whether a stream goes on for ever (``endless``). So this file names none.
+which event is the last (``last_data``, ``last_types``), whether a stream goes on for ever (``endless``). So this file names
+none.
 
 How long to wait follows from how long the server was seen to take. A limit that passes is an error of the run
 (``Expired``), not a fact about the server.
@@ -20,6 +21,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from sse_ref.codec import ServerSentEvent
 from sse_ref.conformance.corpus import DEFAULT_PROFILE, bytes_of, document
 from sse_ref.conformance.wire import Address, Exchange, RawConnection, request_bytes
 
@@ -28,7 +30,8 @@ __all__ += ["in_brackets", "json_object", "whole"]
 
 ROLES = {
     "echo": "repeats its prompt",
-    "slow": "thinks for long",
+    "slow": "takes long for its first token",
+    "thinking": "reasons before it answers",
     "error": "fails in the middle",
     "crash": "crashes in the middle",
     "overload": "is busy",
@@ -83,7 +86,7 @@ class Target:
 
     def model_for(self, role: str) -> str:
         """The model for a role; "" if none was named and the model for everything else will not do."""
-        return self.models.get(role) or (self.models[""] if role in ("", "echo", "slow") else "")
+        return self.models.get(role) or (self.models[""] if role in ("", "echo", "slow", "thinking") else "")
 
     def require(self, role: str) -> None:
         """Raise ``Skipped`` if no model was named for a role."""
@@ -108,7 +111,7 @@ class Target:
         elif "raw" in spec:
             body = spec["raw"].encode() if isinstance(spec["raw"], str) else bytes_of([spec["raw"]])
         if key := {"wrong": "wrong-key", "none": None}.get(spec.get("key", ""), self.key):
-            headers |= filled(self.file["key"], {"key": key})
+            headers |= filled(self.file["bearer" if spec.get("key") == "bearer" else "key"], {"key": key})
         if spec.get("chunked"):
             headers["Transfer-Encoding"] = "chunked"
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
@@ -117,7 +120,9 @@ class Target:
 
     def ask(self, text: str, *, role: str = "", tokens: int | None = None) -> bytes:
         """The bytes of the profile's request for a stream that answers ``text`` with at most so many tokens."""
-        return self.request({**self.file["ask"], "role": role}, text=text, tokens=tokens)
+        if tokens is not None:
+            tokens = max(tokens, self.file.get("least_tokens", 1))
+        return self.request({**self.file["ask"], "role": role}, text=text, tokens=tokens or self.file.get("tokens"))
 
     @property
     def silence(self) -> float:
@@ -157,8 +162,17 @@ class Target:
                 self.sent[name] = connection.answer(bodiless=bodiless, stop_after=events, seconds=seconds)
             self.requests[name] = data
         exchange = self.sent[name]
-        last = self.file.get("last_data")
-        return exchange if last and any(event.data == last for event in exchange.events) else whole(exchange)
+        return exchange if any(map(self.is_last, exchange.events)) else whole(exchange)
+
+    def is_last(self, event: ServerSentEvent) -> bool:
+        """Whether an event ends a stream of this profile."""
+        if event.data == self.file.get("last_data"):
+            return True
+        types = self.file.get("last_types", ())
+        with contextlib.suppress(ValueError, RecursionError):
+            value = json.loads(event.data) if types else None
+            return isinstance(value, dict) and value.get("type") in types
+        return False
 
     def connect(self, *, before: int = 0, receive_buffer: int = 0) -> RawConnection:
         """Open a connection of its own, behind so many others that a server may answer first."""

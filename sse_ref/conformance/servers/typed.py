@@ -1,0 +1,124 @@
+"""Streams of typed events: what Messages and Responses have in common.
+
+In:   exchanges of the profiles ``anthropic`` and ``openai-responses``.
+Out:  the JSON objects of a stream, each with the name of its event; whole answers and errors; ``Failed`` where there are
+      none; the checks that hold for both.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, TypeGuard
+
+from sse_ref.conformance.servers.chats import strict_json
+from sse_ref.conformance.servers.streams import has_events, is_utf8
+from sse_ref.conformance.servers.target import Failed, Target, check, error_message, expect, json_object
+from sse_ref.conformance.wire import Exchange
+
+__all__ = ["Typed", "accepted", "is_whole_number", "refused", "same_as_whole", "streams", "typed"]
+__all__ += ["whole_answer"]
+
+
+class Typed:
+    """A stream of events whose data are objects with a ``type``."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self.exchange = has_events(exchange)
+
+    @cached_property
+    def named(self) -> list[tuple[str, dict[str, Any]]]:
+        """The objects, each with the type of its event; data that is no object is left out."""
+        found = []
+        for event in self.exchange.events:
+            with contextlib.suppress(ValueError, RecursionError):
+                value = json.loads(event.data)
+                if isinstance(value, dict):
+                    found.append((event.event, value))
+        if not found:
+            raise Failed("no event holds a JSON object")
+        return found
+
+    @property
+    def values(self) -> list[dict[str, Any]]:
+        """The objects."""
+        return [value for _, value in self.named]
+
+    def of(self, *types: str) -> list[dict[str, Any]]:
+        """The objects of these types."""
+        return [value for value in self.values if value.get("type") in types]
+
+    def one(self, kind: str) -> dict[str, Any]:
+        """The first object of a type. Raises ``Failed`` if there is none."""
+        found = self.of(kind)
+        expect(found, f"no {kind} came")
+        return found[0]
+
+
+def typed(target: Target, name: str) -> Typed:
+    """A named exchange as a stream. Raises ``Failed`` if it is none."""
+    return Typed(target.get(name))
+
+
+def streams(target: Target, *names: str) -> Iterator[Typed]:
+    """Those of the named exchanges that are streams; the first has to be one."""
+    for name in names:
+        exchange = target.get(name)
+        if name == names[0] or exchange.status == 200:
+            yield Typed(exchange)
+
+
+@check("typed/json")
+def typed_json(target: Target) -> None:
+    for event in has_events(target.get("base")).events:
+        expect(isinstance(strict_json(event.data), dict), f"the data is no JSON object: {event.data[:80]!r}")
+
+
+@check("typed/ends")
+def typed_ends(target: Target) -> None:
+    exchange = has_events(target.get("base"))
+    expect(any(map(target.is_last, exchange.events)), "the last event did not come")
+    if exchange.expired:
+        raise Failed(f"after the last event the stream stayed open: {exchange.expired}", expired=True)
+
+
+def whole_answer(target: Target, name: str) -> dict[str, Any]:
+    """The JSON object of an answer that is not streamed."""
+    exchange = target.get(name)
+    expect(exchange.status == 200, f"{name}: the status is {exchange.status}: {error_message(exchange.body)}")
+    expect(exchange.kind == "application/json", f"{name}: the Content-Type is {exchange.header('content-type')!r}")
+    return json_object(exchange.body, name)
+
+
+def accepted(target: Target, *names: str) -> None:
+    """The named requests are answered."""
+    for name in names:
+        exchange = target.get(name)
+        expect(exchange.status == 200, f"{name}: the status is {exchange.status}: {error_message(exchange.body)}")
+
+
+def refused(target: Target, name: str, statuses: Sequence[int]) -> dict[str, Any]:
+    """The JSON object of a refused request; ``statuses`` are those that are right."""
+    exchange = target.get(name)
+    allowed = " or ".join(map(str, statuses))
+    expect(exchange.status in statuses, f"{name}: the status is {exchange.status or exchange.problem}, not {allowed}")
+    expect(exchange.kind == "application/json", f"{name}: the Content-Type is {exchange.header('content-type')!r}")
+    return json_object(exchange.body, name)
+
+
+def is_whole_number(value: Any, least: int = 0) -> TypeGuard[int]:
+    """A whole number that is not too small."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def same_as_whole(target: Target, text_of: Callable[[Typed], str], whole_text: Callable[[dict[str, Any]], str]) -> None:
+    """The deltas together are the text of the same answer unstreamed, for a model that repeats its prompt."""
+    target.require("echo")
+    streamed = target.get("echo-unicode")
+    is_utf8(has_events(streamed))
+    said, answer = text_of(Typed(streamed)), whole_text(whole_answer(target, "echo-whole"))
+    expected = target.file["expected"]
+    expect(said == expected, f"the deltas are {said[:120]!a}, not {expected!a}")
+    expect(answer == expected, f"the whole answer is {answer[:120]!a}, not {expected!a}")

@@ -1,0 +1,326 @@
+"""A client of Messages or Responses with one fault: ``python typed_client.py PROFILE FAULT URL``; with "none" it is correct.
+
+Connections, bytes and events are those of ``client.py``, and so are the faults there.
+"""
+
+import json
+import os
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+import client
+from client import FAULT, PROFILE, Failure, Wrong, say
+
+
+class Answer:
+    """What both wires have in common. The text is collected in ``texts``, by whatever its event says of its place."""
+
+    def __init__(self):
+        self.texts, self.finish, self.usage, self.calls, self.deltas = {}, {}, None, [], 0
+        self.done = self.begun = False
+        self.chunks = 0
+        self.refusal = ""
+
+    @property
+    def text(self):
+        return "".join(self.texts.values())
+
+    def whole(self):
+        return self.done and bool(self.finish)
+
+    def take(self, kind, data):
+        if self.done and FAULT not in ("reads-on", "done-mark-crash"):
+            return
+        if (not data and FAULT not in ("phantoms", "event-phantom")) or (
+            data == "[DONE]" and FAULT != "done-mark-crash"
+        ):
+            if data and FAULT == "done-mark-ends":
+                self.done = True
+                self.finish = {0: "stop"}
+            return
+        if FAULT == "names-needed" and kind == "message":
+            return
+        if FAULT == "bom-and-names" and kind == "message":
+            raise Wrong("an event without a name")
+        try:
+            value = json.loads(data)
+        except ValueError:
+            if kind == "error" and FAULT != "error-objects-only":
+                raise Failure(data) from None
+            if FAULT == "bad-json-skipped" or kind == "error":
+                return
+            raise Wrong(f"not JSON: {data[:40]}") from None
+        if FAULT in ("names-needed", "names-count") and kind != "message":
+            value["type"] = kind
+        type = value.get("type") if FAULT != "names-count" else kind
+        error = self.error_in(type, kind, value)
+        if error is not None:
+            if FAULT == "error-loses-text":
+                self.texts = {}
+            if FAULT in ("errors-ignored", f"errors-ignored-{type}"):
+                return
+            if FAULT == "late-errors-only" and not self.begun:
+                return
+            raise Failure("error" if FAULT == "error-message-lost" else error)
+        self.chunks += 1
+        self.begun = True
+        self.event(type, value)
+
+    def error_in(self, type, kind, value):
+        """The message of an error; None if it is none."""
+        if FAULT == "named-errors-only" and kind != "error":
+            return None
+        if type == "error" or (value.get("error") and FAULT != "typed-errors-only" and "type" not in value):
+            error = value.get("error") or value
+            if FAULT == "error-nested-only" and "error" not in value:
+                return None
+            return str(error.get("message", error)) if isinstance(error, dict) else str(error)
+        return None
+
+    def add(self, place, text):
+        if not isinstance(text, str):
+            raise Wrong("a text is no string")
+        if FAULT == "extra-lost" and place not in (0, None):
+            return
+        if FAULT == "counted-from-zero" and place != len(self.texts) - (place in self.texts):
+            return
+        self.texts[place] = self.texts.get(place, "") + text
+        if text and FAULT != "prints-at-the-end":
+            self.deltas += 1
+            if FAULT == "prints-utf8":
+                text.encode()
+            say(delta=text)
+
+    def call(self, key, name, id, arguments=""):
+        if FAULT == "calls-ignored" or (FAULT == "one-call" and self.calls):
+            return
+        if FAULT == "id-required" and not id:
+            return
+        known = [call for call in self.calls if call["key"] == key] if FAULT == "merges-calls" else []
+        if not known:
+            self.calls.append({"key": key, "id": id, "name": name, "arguments": arguments})
+
+    def argue(self, key, part):
+        calls = [call for call in self.calls if call["key"] == key]
+        if FAULT == "last-call":
+            calls = self.calls
+        if calls:
+            calls[-1]["arguments"] += part
+
+
+class Messages(Answer):
+    def event(self, type, value):
+        if type == "message_start":
+            self.open = {}
+            self.usage = self.counted({}, value["message"].get("usage"))
+        elif type == "content_block_start":
+            self.start(value["index"], value["content_block"])
+        elif type == "content_block_delta":
+            self.delta(value["index"], value["delta"])
+        elif type == "content_block_stop":
+            self.stop(value["index"])
+        elif type == "message_delta":
+            self.message(value)
+        elif type == "message_stop":
+            self.done = True
+            if FAULT == "reason-invented":
+                self.finish.setdefault(0, "end_turn")
+            self.end()
+        elif FAULT == "unknown-crash" and type != "ping":
+            raise Wrong(f"unknown event {type}")
+        elif FAULT == "ping-crash":
+            raise Wrong("ping")
+
+    def start(self, index, block):
+        kind = block["type"]
+        if FAULT == "unknown-crash" and kind == "of_the_future":
+            raise Wrong("unknown block")
+        self.open[index] = kind
+        if kind == "tool_use":
+            given = json.dumps(block["input"]) if block.get("input") and FAULT != "input-at-start-lost" else ""
+            self.call(index, block["name"], block["id"], given)
+        if kind == "redacted_thinking" and FAULT == "thinking-is-text":
+            self.add(index, block["data"])
+
+    def delta(self, index, delta):
+        kind = delta["type"]
+        if kind == "text_delta":
+            if index not in self.open and FAULT == "starts-needed":
+                return
+            self.add(0 if FAULT not in ("counted-from-zero", "extra-lost") else index, delta["text"])
+        elif kind == "input_json_delta":
+            if delta["partial_json"]:
+                self.argue(index, delta["partial_json"])
+        elif FAULT == "thinking-is-text" and kind == "thinking_delta":
+            self.add(0, delta["thinking"])
+        elif FAULT == "unknown-crash" and "future" in kind:
+            raise Wrong("unknown delta")
+
+    def stop(self, index):
+        if FAULT == "closed-calls-only":
+            for call in self.calls:
+                call["closed"] = call.get("closed") or call["key"] == index
+
+    def message(self, value):
+        if FAULT == "usage-required":
+            value["usage"]["output_tokens"]
+        self.usage = self.counted(self.usage or {}, value.get("usage"))
+        reason = value["delta"].get("stop_reason")
+        if FAULT == "known-reasons-only" and reason == "because":
+            raise Wrong("unknown stop reason")
+        if reason:
+            chat = {"end_turn": "stop", "tool_use": "tool_calls"}
+            self.finish[0] = chat.get(reason, reason) if FAULT == "reasons-of-chats" else reason
+            if FAULT == "reasons-lost":
+                self.finish[0] = "end_turn"
+            if FAULT == "ends-at-the-reason":
+                self.done = True
+                self.end()
+
+    def end(self):
+        if FAULT == "closed-calls-only":
+            self.calls = [call for call in self.calls if call.get("closed")]
+        for call in self.calls:
+            call["arguments"] = call["arguments"] or "{}"
+            try:
+                json.loads(call["arguments"])
+            except ValueError:
+                if FAULT == "mends-arguments":
+                    call["arguments"] = "{}"
+                elif FAULT != "merges-calls":
+                    raise Wrong("arguments are not JSON") from None
+        if FAULT == "empty-is-an-error" and not self.texts and not self.calls:
+            raise Wrong("no content")
+
+    def counted(self, before, usage):
+        usage = usage or {}
+        if FAULT == "usage-at-start-only" and before:
+            return {**before, "completion_tokens": usage.get("output_tokens")}
+        counts = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
+        if FAULT == "usage-summed":
+            return {name: (before.get(name) or 0) + (count or 0) for name, count in counts.items()}
+        return {name: before.get(name) if count is None else count for name, count in counts.items()}
+
+
+class Responses(Answer):
+    def __init__(self):
+        super().__init__()
+        self.ids, self.parts, self.created, self.final = {}, set(), False, ""
+
+    def event(self, type, value):
+        if FAULT == "numbers-needed" and "sequence_number" not in value:
+            raise Wrong("no number")
+        self.created = self.created or type == "response.created" or FAULT != "created-needed"
+        if not self.created and "delta" in value:
+            return
+        item = value.get("item") or {}
+        if type == "response.output_item.added":
+            self.ids[self.key(value, item)] = item.get("type")
+            self.item(self.key(value, item), item)
+        elif type == "response.content_part.added":
+            self.parts.add(value["item_id"])
+        elif type == "response.output_text.delta":
+            known = value["item_id"] in self.ids or FAULT != "items-needed"
+            if known and (value["item_id"] in self.parts or FAULT != "parts-needed"):
+                self.add(0, value["delta"])
+        elif type == "response.output_text.done":
+            self.final = value["text"]
+        elif type == "response.refusal.delta" and FAULT != "refusals-ignored":
+            self.refusal += value["delta"]
+        elif type == "response.reasoning_summary_text.delta" and FAULT == "thinking-is-text":
+            self.add(0, value["delta"])
+        elif type == "response.function_call_arguments.delta":
+            self.argue(self.key(value, {}), value["delta"])
+        elif type == "response.output_item.done":
+            self.item_done(self.key(value, item), item)
+        elif type in ("response.completed", "response.incomplete", "response.failed"):
+            self.end(type, value["response"])
+        elif FAULT == "unknown-crash" and not type.startswith("response."):
+            raise Wrong(f"unknown event {type}")
+
+    def key(self, value, item):
+        """What an item is known by: its id, else its place."""
+        if FAULT in ("by-place", "merges-calls"):
+            return value["output_index"]
+        return (
+            item.get("id")
+            or (value.get("item_id") if value.get("item_id") in self.ids else None)
+            or value.get("output_index")
+        )
+
+    def item(self, key, item):
+        if item.get("type") == "function_call" and (item.get("id") or FAULT != "item-ids-needed"):
+            self.call(key, item["name"], item.get("call_id") or ("" if FAULT == "id-required" else item.get("id")))
+        elif FAULT == "unknown-crash" and item.get("type") == "of_the_future":
+            raise Wrong("unknown item")
+
+    def item_done(self, key, item):
+        if item.get("type") != "function_call" or FAULT == "deltas-only":
+            return
+        for call in [call for call in self.calls if call["key"] == key]:
+            call["arguments"] = call["arguments"] or item["arguments"]
+
+    def end(self, type, response):
+        if type == "response.failed" and FAULT != "failed-is-complete":
+            raise Failure("error" if FAULT == "error-message-lost" else response["error"]["message"])
+        self.done = True
+        output = response.get("output")
+        if FAULT == "output-needed":
+            output = response["output"]
+        if FAULT == "dones-needed":
+            self.texts = {0: self.final}
+        if output is not None and FAULT not in ("deltas-only", "created-needed", "items-needed", "parts-needed"):
+            self.last(output)
+        usage = response.get("usage") or {}
+        if FAULT == "usage-required":
+            usage["input_tokens"], usage["output_tokens"]
+        if FAULT == "details-required" and usage:
+            usage["input_tokens_details"]
+        self.usage = {"prompt_tokens": usage.get("input_tokens"), "completion_tokens": usage.get("output_tokens")}
+        if FAULT == "incomplete-is-an-error" and type == "response.incomplete":
+            raise Failure("incomplete")
+        cut = type == "response.incomplete" and FAULT != "incomplete-is-stop"
+        self.finish[0] = "length" if cut else "tool_calls" if self.calls else "stop"
+        if FAULT == "status-as-reason":
+            self.finish[0] = response["status"]
+
+    def last(self, output):
+        """What only the output at the end tells."""
+        said = "".join(part.get("text", "") for item in output for part in item.get("content") or [])
+        if not self.texts and said:
+            self.add(0, said)
+        if FAULT == "text-must-agree":
+            assert said == self.text
+        if FAULT == "output-needed":
+            self.texts = {0: said}
+        if not self.calls and FAULT not in ("output-calls-lost", "item-ids-needed", "id-required"):
+            for number, item in enumerate(output):
+                if item.get("type") == "function_call":
+                    self.call(number, item["name"], item["call_id"], item["arguments"])
+
+
+def end(outcome, answer, **more):
+    if outcome == "truncated" and (
+        FAULT in ("named-errors-only", "typed-errors-only")
+        or (FAULT == "eof-is-complete-after-reason" and answer.finish)
+    ):
+        outcome = "complete"
+    if FAULT == "names-needed" and not answer.chunks:
+        outcome = "complete"
+    if answer.refusal:
+        more["refusal"] = answer.refusal
+    elif FAULT == "refusals-ignored":
+        more["refusal"] = ""
+    client_end(outcome, answer, **more)
+
+
+client_end = client.end
+client.end = end
+client.Answer = {"anthropic": Messages, "openai-responses": Responses}[PROFILE]
+
+if FAULT == "bom-and-names":
+    client.FAULT = "keeps-bom"
+
+if __name__ == "__main__":
+    client.chat()
