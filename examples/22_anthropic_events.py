@@ -2,54 +2,60 @@
 
     python examples/22_anthropic_events.py
 
-A stream in the manner of Anthropic's Messages API, cut into pieces of 100 bytes. You will see the very same decoder at
-work; only what is made of the events differs. Here every event has a type; there are pings; the text comes in blocks that
-start and stop; the end is an event of its own, and there is no [DONE]. New types may appear at any time, and must be
-passed over.
+Anthropic's Messages, from the same server and the same toy models. You will see the very same decoder at work; only what is
+made of the events differs. Here every event has a type. Thoughts, text and calls come in blocks that start and stop, and a
+delta says only which block it belongs to. The end is an event of its own, and there is no [DONE]. Pings, and types that are
+new, may come at any time, and must be passed over.
 """
 
 import json
+import urllib.request
 
-import lesson  # finds sse_ref
+import lesson
 
-from sse_ref import encode_event, iter_events
+from sse_ref import SSEDecoder
+
+CITY = {"type": "object", "properties": {"city": {"enum": ["Bergen", "Lima", "Osaka"]}}, "required": ["city"]}
+BODY = {
+    "model": "toy-thinker",
+    "max_tokens": 200,
+    "stream": True,
+    "messages": [{"role": "user", "content": "What time is it there? Call get_time."}],
+    "tools": [{"name": "get_time", "input_schema": CITY}],
+}
+HEADERS = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
 
 
-def event(kind, **fields):
-    return encode_event(json.dumps({"type": kind, **fields}), event=kind)
+def events(url):
+    request = urllib.request.Request(url, json.dumps(BODY).encode(), HEADERS)
+    decoder = SSEDecoder()
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        while data := answer.read1():
+            yield from decoder.feed(data)
 
-
-WIRE = b"".join(
-    [
-        event("message_start", message={"role": "assistant", "content": [], "usage": {"input_tokens": 9}}),
-        event("content_block_start", index=0, content_block={"type": "text", "text": ""}),
-        event("ping"),
-        event("content_block_delta", index=0, delta={"type": "text_delta", "text": "It rains "}),
-        event("content_block_delta", index=0, delta={"type": "text_delta", "text": "in Bergen."}),
-        event("content_block_stop", index=0),
-        event("something_new", detail="that this program has never heard of"),
-        event("content_block_start", index=1, content_block={"type": "tool_use", "name": "get_time", "input": {}}),
-        event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": '{"city": '}),
-        event("content_block_delta", index=1, delta={"type": "input_json_delta", "partial_json": '"Bergen"}'}),
-        event("content_block_stop", index=1),
-        event("message_delta", delta={"stop_reason": "tool_use"}, usage={"output_tokens": 21}),
-        event("message_stop"),
-    ]
-)
 
 blocks, stop_reason, whole = {}, None, False
-for dispatched in iter_events(WIRE[at : at + 100] for at in range(0, len(WIRE), 100)):
-    fields = json.loads(dispatched.data)
-    match dispatched.event:
-        case "content_block_start":
-            blocks[fields["index"]] = [fields["content_block"].get("name", "text"), ""]
-        case "content_block_delta":
-            blocks[fields["index"]][1] += fields["delta"].get("text", "") + fields["delta"].get("partial_json", "")
-        case "message_delta":
-            stop_reason = fields["delta"]["stop_reason"]
-        case "message_stop":
-            whole = True
-        case "error":
-            raise SystemExit(fields["error"]["message"])
-    print(f"{dispatched.event:20} {blocks}")
-print(f"stop reason {stop_reason}, whole: {whole}, arguments {json.loads(blocks[1][1])}")
+with lesson.server() as url:
+    for event in events(url + "/v1/messages?tps=100"):
+        fields = json.loads(event.data)
+        match event.event:
+            case "content_block_start":
+                blocks[fields["index"]] = []
+                print(event.event, fields["content_block"])
+            case "content_block_delta":
+                delta = fields["delta"]
+                blocks[fields["index"]].append(delta.get("thinking") or delta.get("text") or delta.get("partial_json"))
+            case "content_block_stop":
+                parts = list(filter(None, blocks[fields["index"]]))
+                print(f"content_block_delta, {len(parts)} of them:", "|".join(parts))
+                print(event.event)
+            case "message_delta":
+                stop_reason, usage = fields["delta"]["stop_reason"], fields["usage"]
+                print(event.event, stop_reason)
+            case "error":
+                raise SystemExit(fields["error"]["message"])
+            case kind:
+                whole = whole or kind == "message_stop"
+                print(kind)
+print(f"whole: {whole}, {usage['input_tokens']} tokens in, {usage['output_tokens']} out")
+print("arguments:", json.loads("".join(parts)))

@@ -74,7 +74,7 @@ def settled(output: str) -> str:
     output = re.sub(r"~[0-9.]+", "~N", output)
     output = re.sub(r"[█·]+", "", output)
     output = re.sub(r" +(?=\n| )", "", output)  # columns move with them
-    output = re.sub(r"[0-9a-f]{24}|(?<=call_)[0-9a-f]{16}", "ID", output)
+    output = re.sub(r"[0-9a-f]{24}|(?<=call_)[0-9a-f]{16}|(?<=toolu_)[0-9a-f]{16}", "ID", output)
     output = re.sub(r'(?<="created":)[0-9]+', "N", output)
     output = re.sub(r"(?<=Date: ).*(?= GMT)", "N", output)
     return re.sub(r"(?<=tests in )[0-9.]+", "N", output)

@@ -9,7 +9,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+
+import wires  # noqa: E402
 
 from sse_ref.conformance.corpus import LEVELS, TARGETS, load  # noqa: E402
 from sse_ref.server import Settings  # noqa: E402
@@ -208,7 +210,9 @@ TABLES = {
     "judge": judge_list,
     "corpus": corpus_table,
     "judged": judged,
+    **wires.TABLES,
 }
+WIRES = ROOT / "sse_ref" / "dialects" / "README.md"
 JUDGE_README = ROOT / "sse_ref" / "conformance" / "README.md"
 
 
@@ -222,7 +226,7 @@ def with_tables(text: str) -> str:
 
 
 if __name__ == "__main__":
-    for page in (README, JUDGE_README):
+    for page in (README, JUDGE_README, WIRES):
         if sys.argv[1:] == ["--write"]:
             page.write_text(with_tables(page.read_text()))
         elif with_tables(page.read_text()) != page.read_text():

@@ -18,6 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import wires
 from lessons import settled
 from readme_tables import (
     CLIENT,
@@ -25,6 +26,7 @@ from readme_tables import (
     JUDGE_ORDER,
     JUDGE_README,
     SERVER,
+    WIRES,
     to_the_end_of_the_stream,
     with_tables,
 )
@@ -219,6 +221,12 @@ def test_readme_tables_are_current() -> None:
 def test_judge_page_tables_are_current() -> None:
     page = JUDGE_README.read_text()
     assert with_tables(page) == page and page.count("written by make readme") == 2, "make readme writes them"
+
+
+def test_page_of_the_wires_is_current() -> None:
+    page = WIRES.read_text()
+    assert with_tables(page) == page and page.count("written by make readme") == len(wires.TABLES)
+    assert all(f"`{name}`" in page and f"### {name}" in page for name in DIALECTS)
 
 
 def test_judge_page_shows_the_adapters_as_they_are() -> None:
