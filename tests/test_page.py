@@ -18,6 +18,9 @@ from raw import wait_for
 from vectors import decoder_rows
 
 from sse_ref.client import ChatStream, read_partial
+from sse_ref.dialects import DIALECTS
+from sse_ref.dialects.interface import Request
+from sse_ref.pieces import Prompt
 from sse_ref.server import Server, running
 from sse_ref.server.connection import PAGE
 
@@ -380,6 +383,94 @@ def test_key_that_the_server_asks_for_can_be_given(visit: Open) -> None:
         assert "HTTP 401" in page.run(NOTES)[0]
         page.run("document.querySelector('[name=key]').value = 'secret'; document.querySelector('#send').click()")
         page.until("document.querySelector('#wire').innerText.includes('end: complete')")
+
+
+# ---- Other wires -----------------------------------------------------------------------------------------------------
+
+WIRES = {"openai": "[DONE]", "anthropic": "message_stop", "openai-responses": "response.completed"}
+
+
+def test_every_wire_of_the_page_is_one_of_the_package(visit: Open) -> None:
+    options = visit().run("[...document.querySelector('[name=wire]').options].map(option => option.value)")
+    assert options == list(WIRES) and set(options) <= set(DIALECTS)
+    assert [DIALECTS[name].last_event for name in options] == list(WIRES.values())
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_wire_can_be_chosen_and_is_shown(visit: Open, shared: Server, wire: str) -> None:
+    page = visit(wire=wire, reply="both", prompt="Caf\u00e9 \U0001f98a, please", go=1)
+    page.until(DONE)
+    with ChatStream("Caf\u00e9 \U0001f98a, please", url=shared.url + "/v1") as stream:
+        for _ in stream:
+            pass
+    texts = page.run("[...document.querySelectorAll('.answers > div > div')].map(box => box.innerText)")
+    assert texts == [stream.text, stream.text] and page.run(NOTES) == []
+    assert stream.usage
+    assert page.run("document.querySelector('#n-tokens').innerText") == str(stream.usage.completion_tokens)
+    shown = page.run("document.querySelector('#wire').innerText")
+    assert WIRES[wire] in shown and DIALECTS[wire].address("/v1", Request(Prompt("toy", ()))) in shown
+    bold = page.run("[...document.querySelectorAll('#wire .data b')].map(part => part.innerText)")
+    assert len(bold) > 100 and all(text.startswith('"delta":') for text in bold)
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize(
+    ("fault", "says"),
+    [
+        ("refuse", "Error before the stream: HTTP 429: "),
+        ("error", "Error inside the stream: "),
+        ("cut", "Truncated: "),
+        ("end", "Truncated: "),
+    ],
+)
+def test_fault_is_shown_for_what_it_is_on_every_wire(visit: Open, wire: str, fault: str, says: str) -> None:
+    page = visit(wire=wire, fault=fault, at=5, tps=4 if fault == "cut" else 500, go=1)
+    page.until(f"{NOTES}.length")
+    (note,) = page.run(NOTES)
+    assert note.startswith(says) and "undefined" not in note
+    assert (page.run(ANSWER) != "") == (fault != "refuse")
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_tools_and_the_conversation_go_on_over_every_wire(visit: Open, shared: Server, wire: str) -> None:
+    page = visit(wire=wire, tools=1, prompt="Use get_weather and get_time", go=1)
+    page.until(f"{DONE} && document.querySelectorAll('.turn').length === 5")
+    turns = page.run("[...document.querySelectorAll('.turn > b')].map(name => name.innerText)")
+    assert turns == ["You", "Model", "Result of get_weather", "Result of get_time", "Model"]
+    page.run("document.querySelector('[name=tools]').checked = false")
+    page.run("document.querySelector('#prompt').value = 'More'; document.querySelector('#send').click()")
+    page.until(f"{DONE} && document.querySelectorAll('.turn').length === 7")
+    assert page.run(NOTES) == []
+    request = shared.journal[-1]["request"]
+    assert len(request.get("messages", request.get("input"))) >= 5
+
+
+@pytest.mark.parametrize("wire", WIRES)
+@pytest.mark.parametrize("reply", ["stream", "whole"])
+def test_reasoning_is_shown_apart_from_the_text(visit: Open, wire: str, reply: str) -> None:
+    page = visit(wire=wire, reply=reply, model="toy-thinker", prompt="Hi", go=1)
+    page.until(DONE)
+    assert "“Hi”" in page.run("document.querySelector('.answers blockquote').innerText")
+    assert "“Hi”" not in page.run("document.querySelector('.answers p').innerText")
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_stop_tells_what_it_saved_on_every_wire(visit: Open, shared: Server, wire: str) -> None:
+    page = visit(wire=wire, tps=10, go=1)
+    page.until("document.querySelectorAll('#wire .dispatch').length > 8")
+    page.press("Escape", 27)
+    page.until(f"{NOTES}.length === 1")
+    record = next(record for record in reversed(shared.journal) if record["stream"])
+    assert record["outcome"] == "client_left"
+    assert f"Of 139 tokens, {139 - record['left_at_token']} were never generated." in page.run(NOTES)[0]
+
+
+@pytest.mark.parametrize("wire", WIRES)
+def test_json_output_and_key_on_every_wire(visit: Open, wire: str) -> None:
+    with running(api_key="secret") as server:
+        page = visit(server=server, wire=wire, json=1, key="secret", go=1)
+        page.until(DONE)
+        assert set(json.loads(page.run("document.querySelector('.answers pre').innerText"))) == {"title", "days"}
 
 
 # ---- Tools, JSON, Markdown -------------------------------------------------------------------------------------------

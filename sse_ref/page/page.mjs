@@ -4,12 +4,12 @@
 // once: at 200 tokens a second that is a tenth of the work, and the eye sees no difference.
 
 import { ask } from "./chat.mjs"
+import { DIALECTS } from "./dialects.mjs"
 import { markdown, partialJson } from "./partial.mjs"
 import { Wire } from "./wire.mjs"
 
 const FRAME = 50 // milliseconds between two drawings
 const MAX_ROWS = 2000 // of the wire; older ones go, and a row says so
-const COMPLETIONS = "/v1/chat/completions"
 
 const $ = id => document.getElementById(id)
 const element = (tag, properties = {}, ...children) => {
@@ -124,7 +124,7 @@ class WireView {
 }
 
 // Two hundred characters come with each token: what is new in them is what the eye should find.
-const deltaInBold = text => text.split(/("delta":\{[^}]*\})/).map((part, i) => (i % 2 ? element("b", {}, part) : part))
+const deltaInBold = text => text.split(/("delta":(?:\{[^}]*\}|"(?:[^"\\]|\\.)*"))/).map((part, i) => (i % 2 ? element("b", {}, part) : part))
 
 function shape(kind) {
   const made = element("i", {}, SHAPES[kind])
@@ -204,13 +204,13 @@ const SCHEMA = {
   required: ["title", "days"],
 }
 
+const wire = () => DIALECTS[settings.wire.value]
+
 function requestBody(stream, history) {
-  const body = { model: settings.model.value, messages: [...history], temperature: Number(settings.temperature.value) }
-  if (stream) Object.assign(body, { stream: true, stream_options: { include_usage: true } })
-  if (settings.tools.checked)
-    body.tools = Object.entries(TOOLS).map(([name, { parameters }]) => ({ type: "function", function: { name, parameters } }))
-  if (settings.json.checked) body.response_format = { type: "json_schema", json_schema: { name: "trip", schema: SCHEMA } }
-  return body
+  const asked = { model: settings.model.value, turns: history, temperature: Number(settings.temperature.value), stream }
+  if (settings.tools.checked) asked.tools = TOOLS
+  if (settings.json.checked) asked.schema = SCHEMA
+  return wire().body(asked)
 }
 
 // How the answer shall be delivered: sse_ref takes that in a segment before the API's path (class Delivery in server.py).
@@ -223,10 +223,10 @@ function url() {
     query.set("fault", settings.fault.value)
     query.set("at", Number(settings.at.value))
   }
-  return `/${query}${COMPLETIONS}`
+  return `/${query}${wire().path}`
 }
 
-const keyHeaders = () => (settings.key.value ? { Authorization: `Bearer ${settings.key.value}` } : {})
+const keyHeaders = (dialect = DIALECTS.openai) => (settings.key.value ? dialect.key(settings.key.value) : {})
 
 function turn(name, ...children) {
   following(conversation, () => conversation.append(element("div", { className: "turn" }, element("b", {}, name), ...children)))
@@ -246,6 +246,7 @@ function nodes(tree) {
 function drawAnswer(box, result, json) {
   const value = json ? partialJson(result.text) : undefined
   const parts = value === undefined ? markdown(result.text, !result.outcome) : [jsonBlock(JSON.stringify(value, null, 2))]
+  if (result.reasoning) parts.unshift({ tag: "blockquote", children: [result.reasoning] })
   for (const call of result.calls) parts.push(jsonBlock(`${call.name}(${JSON.stringify(partialJson(call.arguments) ?? {}, null, 2)})`))
   // What has not changed stays as it is, with what somebody has selected in it.
   const keys = parts.map(part => JSON.stringify(part))
@@ -301,13 +302,14 @@ async function answer(row, stream, shown, signal, history) {
   following(conversation, () => row.append(box))
   const began = performance.now()
   const json = settings.json.checked
+  const dialect = wire()
   const body = requestBody(stream, history)
   const speaker = new Speaker()
   const view = shown ? new WireView(began, `POST ${url()}, ${stream ? "streamed" : "whole"}`) : null
   const numbers = shown ? new Numbers(began) : null
   const fault = settings.fault.value
   const over = () => history !== messages // another conversation has begun
-  let current = { text: "", calls: [], tokens: [], outcome: "" }
+  let current = { text: "", reasoning: "", calls: [], tokens: [], outcome: "" }
   let ended = 0
   const draw = () => {
     if (over()) return
@@ -319,7 +321,8 @@ async function answer(row, stream, shown, signal, history) {
   draw()
   const clock = setInterval(() => redraw(draw), 200) // so that waiting can be seen too
   const result = await ask(url(), body, {
-    headers: keyHeaders(),
+    dialect,
+    headers: keyHeaders(dialect),
     signal,
     idle: stream ? 1000 * Number(settings.idle.value) : 120_000, // a whole answer is silent by nature
     onHead: answer => view?.head(answer),
@@ -340,7 +343,7 @@ async function answer(row, stream, shown, signal, history) {
   const how = explain(box, result)
   if (fault && result.outcome === "complete") note(box, "No fault", `the answer ended before token ${settings.at.value}, after which it was to come.`)
   if (shown) speaker.rest(result.text, result.outcome === "complete" && result.calls.length ? `It calls ${result.calls.map(call => call.name).join(" and ")}.` : how)
-  if (result.outcome === "cancelled") explainStop(box, stream, result, body).catch(() => sayStopped(box, "The server cannot be asked what it noticed."))
+  if (result.outcome === "cancelled") explainStop(box, stream, result, dialect, { ...body, stream: false, stream_options: undefined }).catch(() => sayStopped(box, "The server cannot be asked what it noticed."))
   return result
 }
 
@@ -354,21 +357,22 @@ async function send(prompt) {
   left.delete($("wire"))
   $("wire").replaceChildren()
   try {
-    history.push({ role: "user", content: prompt })
+    history.push({ role: "user", text: prompt })
     turn("You", element("div", { className: "user", dir: "auto" }, prompt))
     let result
     for (let round = 0; round < 2; round++) {
       const row = element("div", { className: "answers" })
       turn("Model", row)
       const reply = settings.reply.value
+      const { calling } = wire()
       const answers = []
       if (reply !== "whole") answers.push(answer(row, true, true, signal, history))
       if (reply !== "stream") answers.push(answer(row, false, reply === "whole", signal, history))
       ;[result] = await Promise.all(answers)
-      if (result.outcome !== "complete" || result.finishReason !== "tool_calls") break
+      if (result.outcome !== "complete" || result.finishReason !== calling) break
       runTools(result.calls, history)
     }
-    if (result.text && !result.calls.length) history.push({ role: "assistant", content: result.text })
+    if (result.text && !result.calls.length) history.push({ role: "assistant", text: result.text })
     else history.length = before // a question without its answer, or calls without results, would confuse what follows
   } finally {
     running = null
@@ -378,26 +382,22 @@ async function send(prompt) {
 
 // The model asked for functions: their results go back in a second round.
 function runTools(calls, history) {
-  history.push({ role: "assistant", content: null, tool_calls: calls.map(({ id, name, arguments: text }) => ({ id, type: "function", function: { name, arguments: text } })) })
+  history.push({ role: "assistant", calls })
   for (const { id, name, arguments: text } of calls) {
     const value = JSON.stringify(TOOLS[name].run(JSON.parse(text)))
-    history.push({ role: "tool", tool_call_id: id, content: value })
+    history.push({ role: "tool", id, text: value })
     turn(`Result of ${name}`, element("pre", {}, element("code", {}, value)))
   }
 }
 
 // What stopping saved: the journal tells at which token the server noticed. The model always answers the same, so asking it
 // again without a pace tells how long the answer would have been. A whole answer has no id yet when it is stopped.
-async function explainStop(box, stream, result, body) {
+async function explainStop(box, stream, result, dialect, whole) {
   const wanted = stream ? record => record.id === result.requestId : record => record.stream === false && record.outcome !== "complete"
   const record = stream && !result.requestId ? null : await journalRecord(wanted)
   if (!record) return sayStopped(box, "The server had not begun to answer.")
-  const again = await fetch(`${COMPLETIONS}?ttft=0&tps=0&heartbeat=0`, {
-    method: "POST",
-    headers: { "Content-Type": "application/json", ...keyHeaders() },
-    body: JSON.stringify({ ...body, stream: false, stream_options: undefined }),
-  })
-  const total = again.ok ? (await again.json()).usage.completion_tokens : null
+  const { usage } = await ask(`${dialect.path}?ttft=0&tps=0&heartbeat=0`, whole, { dialect, headers: keyHeaders(dialect) })
+  const total = usage?.completion_tokens ?? null
   const kept = stream ? "" : " Of a whole answer nothing comes before its end, so there is nothing to keep."
   const saved = total === null ? "" : ` Of ${total} tokens, ${total - record.tokens} were never ${stream ? "generated" : "sent"}.`
   sayStopped(box, `The server noticed at token ${record.tokens}, ${record.duration_s.toFixed(2)} s after the request, and stopped.${saved}${kept}`)
