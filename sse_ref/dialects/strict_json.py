@@ -68,7 +68,7 @@ class Fields:
 
     >>> Fields({"n": 0}, "options.").number("n", 1, 1, 8, whole=True)
     Traceback (most recent call last):
-    sse_ref.errors.RequestError: options.n must be a whole number from 1 to 8, or null
+    sse_ref.errors.RequestError: options.n must be a whole number from 1 to 8
     """
 
     def __init__(self, source: bytes | Mapping[str, Any], path: str = "") -> None:
@@ -104,7 +104,7 @@ class Fields:
             return default
         kinds: Any = int if whole else int | float
         if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-            raise self.error(name, f"must be {'a whole number' if whole else 'a number'} from {low} to {high}, or null")
+            raise self.error(name, f"must be {'a whole number' if whole else 'a number'} from {low} to {high}")
         return value
 
     def object(self, name: str, *, required: bool = False) -> Fields:
