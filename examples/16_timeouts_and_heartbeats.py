@@ -30,7 +30,7 @@ def ask(what, url, **options):
         how = "complete"
     except StreamError as error:
         how = f"{error.outcome}: {error}"
-    print(f"{what}: {how}; {comments.count} heartbeats, {len(stream.arrivals)} tokens")
+    print(f"{what}: {how}; ~{comments.count} heartbeats, {len(stream.arrivals)} tokens")
 
 
 with lesson.server() as url:

@@ -150,10 +150,11 @@ def judged() -> str:
     """What the judge says of published programs: from the reports that ``make judge`` keeps."""
     kept = json.loads((ROOT / "tests" / "interop" / "judged.json").read_text())
     rows = []
-    for target, title in (("decoder", "decoder"), ("client", "client, `openai-chat`")):
+    clients = {f"client, `{profile}`": entries for profile, entries in kept["client"].items()}
+    for title, entries in {"decoder": kept["decoder"], **clients}.items():
         rows.append(f"| {title} | passed | failed must | failed should | skipped | what it fails first |")
         rows.append("|---|--:|--:|--:|--:|---|")
-        for entry in kept[target].values():
+        for entry in entries.values():
             counts = entry["counts"]
             first = ", ".join(f"`{id}`" for id in list(entry["failed"])[:3]) or "nothing"
             numbers = (counts["pass"], entry["must"], entry["should"], counts["skip"])

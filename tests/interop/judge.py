@@ -32,13 +32,35 @@ DECODERS = [
     "undici",
     "openai_node",
 ]
-CLIENTS = ["openai", "openai_node", "ai_sdk", "langchain", "litellm", "curl", "urllib"]
-PACKAGES = {"openai": "openai", "langchain": "langchain-openai", "litellm": "litellm"}
-NODE_PACKAGES = {"openai_node": "openai", "ai_sdk": "ai"}
+CLIENTS = {
+    "openai-chat": ["openai", "openai_node", "ai_sdk", "langchain", "litellm", "curl", "urllib"],
+    "anthropic": ["anthropic", "anthropic_node"],
+    "openai-responses": ["openai_responses", "openai_responses_node"],
+}
+# What a client is called, and the package whose version it has.
+PACKAGES = {
+    "openai": ("openai-python", "openai"),
+    "openai_responses": ("openai-python", "openai"),
+    "anthropic": ("anthropic-python", "anthropic"),
+    "langchain": ("langchain-openai", "langchain-openai"),
+    "litellm": ("litellm", "litellm"),
+}
+NODE_PACKAGES = {
+    "openai_node": ("openai-node", "openai"),
+    "openai_responses_node": ("openai-node", "openai"),
+    "anthropic_node": ("anthropic-typescript", "@anthropic-ai/sdk"),
+    "ai_sdk": ("Vercel AI SDK", "ai"),
+}
+
+
+def environment_of(name: str) -> str:
+    """The environment that an adapter in Python runs in."""
+    own = name.removesuffix("_responses")
+    return own if own in PYTHON else "decoders"
 
 
 def command(name: str, kind: str) -> list[str]:
-    own = name if name in PYTHON else "decoders"
+    own = environment_of(name)
     for suffix, start in ((".py", [python(own)]), (".mjs", [node("node22")]), (".sh", [])):
         if (ADAPTERS / f"{name}_{kind}{suffix}").exists():
             folder = NODE_FOLDER / "adapters" if suffix == ".mjs" else ADAPTERS
@@ -49,13 +71,14 @@ def command(name: str, kind: str) -> list[str]:
 def called(name: str) -> str:
     """Name and version of a client."""
     if name in PACKAGES:
-        code = f"import importlib.metadata as m; print(m.version({PACKAGES[name]!r}))"
-        version = subprocess.run([python(name), "-c", code], capture_output=True, text=True).stdout
-        return f"{'openai-python' if name == 'openai' else PACKAGES[name]} {version.strip()}"
+        label, package = PACKAGES[name]
+        code = f"import importlib.metadata as m; print(m.version({package!r}))"
+        version = subprocess.run([python(environment_of(name)), "-c", code], capture_output=True, text=True).stdout
+        return f"{label} {version.strip()}"
     if name in NODE_PACKAGES:
-        package = NODE_FOLDER / "node_modules" / NODE_PACKAGES[name] / "package.json"
-        label = {"openai_node": "openai-node", "ai_sdk": "Vercel AI SDK"}[name]
-        return f"{label} {json.loads(package.read_text())['version']}"
+        label, package = NODE_PACKAGES[name]
+        about = NODE_FOLDER / "node_modules" / package / "package.json"
+        return f"{label} {json.loads(about.read_text())['version']}"
     if name == "curl":
         version = subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout.split()[1]
         return f"curl {version} and jq, in a pipe"
@@ -85,16 +108,18 @@ def main() -> None:
     shutil.copytree(ADAPTERS, NODE_FOLDER / "adapters", dirs_exist_ok=True)
     only = sys.argv[1:]
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"decoder": {}, "client": {}}
+    known["client"] = {profile: known["client"].get(profile, {}) for profile in CLIENTS}
     for name in DECODERS:
         if not only or f"{name}_decoder" in only:
             known["decoder"][name] = judged("decoder", name, "decoder", "--persistent")
             save(known)
-    for name in CLIENTS:
-        if not only or f"{name}_client" in only:
-            # A whole SDK is loaded for each case, on a machine that may be busy.
-            options = ("--jobs", "3", "--timeout-scale", "3", "--name", called(name))
-            known["client"][name] = judged("client", name, "client", *options)
-            save(known)
+    for profile, names in CLIENTS.items():
+        for name in names:
+            if not only or f"{name}_client" in only:
+                # A whole SDK is loaded for each case, on a machine that may be busy.
+                options = ("--profile", profile, "--jobs", "3", "--timeout-scale", "3", "--name", called(name))
+                known["client"][profile][name] = judged("client", name, "client", *options)
+                save(known)
 
 
 def save(known: dict[str, object]) -> None:
