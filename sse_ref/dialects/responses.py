@@ -73,10 +73,8 @@ from sse_ref.pieces import (
 
 __all__ = ["OpenAIResponses"]
 
-INCOMPLETE = {
-    "length": "max_output_tokens",
-    "content_filter": "content_filter",
-}  # finish reasons of a response cut short
+# Finish reasons of a response cut short.
+INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
 
 # ---- A stream, written -----------------------------------------------------------------------------------------------
 
@@ -576,17 +574,19 @@ class OpenAIResponses(OpenAICompatible):
         return Request(prompt, fields.flag("stream"), include_usage=True, echo=echo)
 
     def response(self, request: Request, id: str, created: int) -> dict[str, Any]:
-        """The response object at its beginning."""
+        """The response object at its beginning, but for what it repeats of the request."""
         response = {"id": f"resp_{id}", "object": "response", "created_at": created, "status": "in_progress"}
         response |= {"model": request.prompt.model, "output": [], "error": None, "incomplete_details": None}
-        return {**response, "usage": None, **ECHOED, **request.echo}
+        return {**response, "usage": None}
 
     def write_stream(
         self, request: Request, pieces: Iterable[Piece], *, id: str, created: int
     ) -> Iterator[ServerSentEvent]:
         """The events of a stream, the last of them one of ``response.completed``, ``.incomplete`` and ``.failed``."""
+        echo = to_json({**ECHOED, **request.echo})[1:]  # once, because it may be long
         for data in ResponseWriter(self.response(request, id, created)).write(pieces):
-            yield ServerSentEvent(to_json(data), data["type"])
+            text = to_json(data)
+            yield ServerSentEvent(f"{text[:-2]},{echo}}}" if "response" in data else text, data["type"])
 
     def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
         """The response object at its end."""
@@ -594,7 +594,7 @@ class OpenAIResponses(OpenAICompatible):
         *_, last = writer.write(pieces)
         if error := last["response"]["error"]:
             raise ModelFailure(error["message"])
-        return writer.response
+        return {**writer.response, **ECHOED, **request.echo}
 
     def write_error(self, error: RequestError, *, id: str = "") -> dict[str, Any]:
         """The error object, as chat completions have it."""
