@@ -154,6 +154,18 @@ def test_request_is_repeated_in_the_response() -> None:
         assert name in answer
 
 
+def test_every_response_of_a_stream_repeats_the_request() -> None:
+    request = asked(metadata={"k": "}} , {"}, instructions="x", tools=[FUNCTION])
+    pieces = [Usage(1, 0), Text("}}"), End("stop"), Usage(1, 1)]
+    events = [json.loads(event.data) for event in WIRE.write_stream(request, pieces, id=ID, created=7)]
+    responses = [event["response"] for event in events if "response" in event]
+    whole = WIRE.write_answer(request, pieces, id=ID, created=7)
+    assert len(responses) == 3 and responses[2] == whole and whole["metadata"] == {"k": "}} , {"}
+    changing = {"status", "output", "usage"}
+    same = [{name: value for name, value in response.items() if name not in changing} for response in responses]
+    assert same[0] == same[1] == same[2] and {"instructions", "tools", "store"} <= set(same[0])
+
+
 # ---- Read ------------------------------------------------------------------------------------------------------------
 
 
