@@ -318,6 +318,50 @@ def test_unusual_streams_are_read(events: list[ServerSentEvent], pieces: list[Pi
     assert isinstance(got[-1], End) and got[:-1] == pieces
 
 
+SERVER_TOOL = [
+    block(0, "server_tool_use", id="s", name="search", input={}),
+    delta(0, type="input_json_delta", partial_json='{"query": 1}'),
+    stop(0),
+    block(1, "web_search_tool_result", tool_use_id="s", content=[]),
+    stop(1),
+]
+
+
+@pytest.mark.parametrize(
+    ("events", "text", "calls"),
+    [
+        ([start(), *SERVER_TOOL, block(2), delta(2, type="text_delta", text="Hi"), end(), OVER], "Hi", ""),
+        ([event("message_start", message={"content": [{"type": "text", "text": "Hi"}]}), end(), OVER], "Hi", ""),
+        ([start(), call(0, input='{"a":1}'), stop(0), end("tool_use"), OVER], "", 'f{"a":1}'),
+        ([start(), end(), block(0), delta(0, type="text_delta", text="Hi"), OVER], "Hi", ""),
+    ],
+)
+def test_nothing_is_lost(events: list[ServerSentEvent], text: str, calls: str) -> None:
+    pieces, reader = read(*events)
+    assert reader.finished and "".join(piece.text for piece in pieces if isinstance(piece, Text)) == text
+    made = [p.name if isinstance(p, Call) else p.arguments for p in pieces if isinstance(p, Call | Fragment)]
+    assert "".join(made) == calls
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [start(), call(0, input={"a": float("nan")}), stop(0)],
+        [start(), call(0), delta(0, type="input_json_delta", partial_json=[])],
+        [start(), end(), call(0), delta(0, type="input_json_delta", partial_json='{"a"'), OVER],
+        [start(), block(0, text=json.loads("[" * 900 + "]" * 900))],
+    ],
+)
+def test_arguments_that_are_none_are_an_error(events: list[ServerSentEvent]) -> None:
+    with pytest.raises(ProtocolError):
+        read(*events)
+
+
+def test_input_of_a_call_is_an_object_whatever_its_schema_says() -> None:
+    tools = [{"name": "f", "input_schema": {"type": ["object", "null"], "properties": {}}}]
+    assert asked(tools=tools).prompt.tools[0].parameters["type"] == "object"
+
+
 @pytest.mark.parametrize(
     ("odd", "warning"),
     [

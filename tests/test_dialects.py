@@ -108,6 +108,8 @@ def test_request_reads_back_as_it_was_written(name: str) -> None:
             expected = replace(expected, tool_choice="none", top_logprobs=None)
         if name == "anthropic" and expected.max_tokens is None:
             expected = replace(expected, max_tokens=4096)
+        if name == "openai-responses" and expected.top_logprobs is not None and expected.max_tokens is None:
+            expected = replace(expected, max_tokens=2000)  # more than so many are not repeated
         assert read.prompt == expected and read.stream == stream
         assert read.include_usage == request.include_usage or name not in CHATS
 
@@ -304,7 +306,7 @@ def test_whatever_a_server_sends_is_pieces_or_an_error_that_says_whose_fault_it_
         assert all(isinstance(piece.text, str) and piece.text for piece in pieces if isinstance(piece, Text))
         assert all(piece.arguments for piece in pieces if isinstance(piece, Fragment))
         outcomes["complete" if reader.finished else "open"] += 1
-    assert all(count > 20 for count in outcomes.values()), outcomes
+    assert all(count > 10 for count in outcomes.values()), outcomes
 
 
 # ---- The vendor's own chunks, read by the vendor's own reader ------------------------------------------------------------

@@ -64,7 +64,8 @@ def test_correct_but_unusual_servers_are_not_failed() -> None:
     jobs = [(kind, profile) for profile in BROKEN for kind in (*UNUSUAL, *typed.UNUSUAL.get(profile, ()))]
     with ThreadPoolExecutor(6) as pool:
         for (kind, _), results in zip(jobs, pool.map(one, jobs), strict=True):
-            assert not [(kind, r.vector.id, r.verdict, r.reason) for r in results if r.verdict != "pass"]
+            allowed = ("pass", "skip") if kind == "no-tools" else ("pass",)
+            assert not [(kind, r.vector.id, r.verdict, r.reason) for r in results if r.verdict not in allowed]
 
 
 @pytest.mark.once

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -154,6 +155,21 @@ def test_request_is_repeated_in_the_response() -> None:
         assert name in answer
 
 
+@pytest.mark.parametrize(
+    ("member", "problem"),
+    [
+        ('"metadata": {"a": 1e999}', "number too large"),
+        (f'"user": {"9" * 5000}', "number too large"),
+        (f'"metadata": {{"a": {"[" * 900}{"]" * 900}}}', "nested too deeply"),
+        (f'"instructions": "{"x" * 2**20}"', "more than 1048576 characters"),
+    ],
+)
+def test_what_cannot_be_repeated_is_refused(member: str, problem: str) -> None:
+    body = f'{{"model": "toy", "input": "x", {member}}}'.encode()
+    with pytest.raises(RequestError, match=problem):
+        WIRE.read_request(HTTPRequest("POST", "/v1/responses", {}, {}, body))
+
+
 def test_every_response_of_a_stream_repeats_the_request() -> None:
     request = asked(metadata={"k": "}} , {"}, instructions="x", tools=[FUNCTION])
     pieces = [Usage(1, 0), Text("}}"), End("stop"), Usage(1, 1)]
@@ -234,6 +250,100 @@ def test_stream_without_a_terminal_event_is_not_finished() -> None:
     assert not reader.done and not reader.finished
     _, reader = read(*HELLO, done(MESSAGE), ServerSentEvent("[DONE]"))
     assert reader.done and not reader.finished
+
+
+F = {"id": "fc_1", "type": "function_call", "call_id": "c1", "name": "f", "arguments": "{}"}
+G = {"id": "fc_2", "type": "function_call", "call_id": "c2", "name": "g", "arguments": "{}"}
+CREATED = event("response.created", response={"status": "in_progress", "output": []})
+AT = {"item_id": "msg_1", "output_index": 0, "content_index": 0}
+
+
+def text_item(*texts: str, id: str = "msg_1") -> dict[str, Any]:
+    return {"id": id, "type": "message", "content": [{"type": "output_text", "text": text} for text in texts]}
+
+
+def said(text: str, **at: Any) -> ServerSentEvent:
+    return event("response.output_text.delta", delta=text, **at)
+
+
+def text_done(text: str, **at: Any) -> ServerSentEvent:
+    return event("response.output_text.done", text=text, **at)
+
+
+def item_done(item: Any, **at: Any) -> ServerSentEvent:
+    return event("response.output_item.done", item=item, **at)
+
+
+def ended(*output: Any, **members: Any) -> ServerSentEvent:
+    return event("response.completed", response={"status": "completed", "output": list(output), **members})
+
+
+BEGUN = [CREATED, added({**text_item(), "content": []})]
+
+
+@pytest.mark.parametrize(
+    ("events", "text", "calls"),
+    [
+        ([*BEGUN, said("Hi", **AT), text_done("Hi", item_id="msg_1"), ended(text_item("Hi"))], "Hi", ""),
+        ([*BEGUN, said("Hi"), text_done("Hi", **AT), ended(text_item("Hi"))], "Hi", ""),
+        ([*BEGUN, said("Hi", **AT), text_done("Hi", **{**AT, "item_id": "new"}), ended(text_item("Hi"))], "Hi", ""),
+        ([*BEGUN, said("Hi", **AT), said("!", **{**AT, "item_id": "new"}), ended(text_item("Hi!", id="z"))], "Hi!", ""),
+        ([*BEGUN, said("Hel", **AT), item_done(text_item("Hello"), output_index=0), ended()], "Hello", ""),
+        ([*BEGUN, said("Hel", **AT), ended(text_item("Hello", " you"))], "Hello you", ""),
+        ([*BEGUN, event("response.content_part.done", **AT, part=text_item("Hi")["content"][0]), ended()], "Hi", ""),
+        ([CREATED, added(text_item("Hi")), said("Hi", **AT), ended(text_item("Hi"))], "Hi", ""),
+        ([CREATED, added(text_item("Hi")), ended()], "Hi", ""),
+        ([CREATED, item_done(text_item("One")), item_done(text_item("Two", id="msg_2")), ended()], "OneTwo", ""),
+        ([CREATED, added({**F, "arguments": '{"a":1}'}), ended()], "", 'f{"a":1}'),
+        ([CREATED, added({**F, "arguments": '{"a":1}'}), ended({**F, "arguments": ""})], "", 'f{"a":1}'),
+        ([CREATED, item_done(F, output_index=0), item_done(G, output_index=0), ended()], "", "f{}g{}"),
+        ([CREATED, item_done(F), item_done(G), ended(F, G)], "", "f{}g{}"),
+        ([CREATED, item_done({**F, "id": 1}), item_done({**G, "id": 1}), ended(F, G)], "", "f{}g{}"),
+        ([CREATED, item_done(F), item_done({**G, "id": "fc_1"}), ended()], "", "f{}g{}"),
+        ([CREATED, added(F), item_done(F, output_index=0), ended(G)], "", "f{}g{}"),
+        ([CREATED, added({"type": "reasoning"}), added(F, 1), ended({**F, "id": "new"})], "", "f{}"),
+    ],
+)
+def test_nothing_is_lost_and_nothing_doubled(events: list[ServerSentEvent], text: str, calls: str) -> None:
+    pieces, reader = read(*events)
+    assert reader.finished and "".join(piece.text for piece in pieces if isinstance(piece, Text)) == text
+    made = [p.name if isinstance(p, Call) else p.arguments for p in pieces if isinstance(p, Call | Fragment)]
+    assert "".join(made) == calls
+
+
+def test_text_that_differs_at_the_end_is_a_warning() -> None:
+    _, reader = read(*BEGUN, said("Hi", **AT), ended(text_item("Other")))
+    assert reader.warnings == ["a text is not what its deltas were together"]
+
+
+@pytest.mark.parametrize("status", ["cancelled", "in_progress", "queued"])
+def test_response_that_is_not_over_ends_nothing(status: str) -> None:
+    for last in (
+        ended(status=status),
+        event("response.completed"),
+        ServerSentEvent(json.dumps({"object": "response", "status": status})),
+    ):
+        with pytest.raises(ProtocolError, match="a response ends as"):
+            read(*BEGUN, said("Hi", **AT), last)
+
+
+def test_many_parts_and_items_take_time_in_proportion() -> None:
+    def steps(size: int) -> int:
+        reader, count = WIRE.reader(), 0
+        events = [said("x", **{**AT, "content_index": index}) for index in range(size)]
+
+        def trace(*_: Any) -> Any:
+            nonlocal count
+            count += 1
+            return trace
+
+        sys.settrace(trace)
+        for one in [*BEGUN, *events, *[item_done(text_item("x"), output_index=0)] * size, ended()]:
+            list(reader.read(one))
+        sys.settrace(None)
+        return count
+
+    assert steps(800) < 2.5 * steps(400)
 
 
 @pytest.mark.parametrize(
@@ -487,6 +597,7 @@ def asked(**members: Any) -> Request:
         ({"temperature": 3}, "temperature"),
         ({"top_logprobs": 21}, "top_logprobs"),
         ({"metadata": 5}, "metadata"),
+        ({"max_output_tokens": 2001, "include": ["message.output_text.logprobs"]}, "max_output_tokens"),
         ({"tools": [{"name": "f"}]}, "tools[0].type"),
         ({"tools": [{"type": "function"}]}, "tools[0].name"),
         ({"tools": [FUNCTION] * 129}, "tools"),

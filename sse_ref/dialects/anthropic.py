@@ -217,7 +217,9 @@ class MessageReader:
         self.stop_reason: str | None = None
         self.begun = False
         self.blocks: dict[int, Block] = {}
-        self.newest: Block | None = None
+        self.open_blocks: list[Block] = []
+        self.newest = 0  # the index of the newest block
+        self.checked = 0  # of the calls: how many have whole arguments
         self.calls: list[Block] = []
         self.halves = lenient.Halves()  # of a text, by its kind; of a call's arguments, by its position
         self.prompt_tokens: int | None = None
@@ -242,6 +244,7 @@ class MessageReader:
             case "message_delta":
                 yield from self.end(value)
             case "message_stop":
+                yield from self.settle()
                 self.done = True
             case "message" if "content" in value:
                 yield from self.whole(value)
@@ -256,6 +259,8 @@ class MessageReader:
             self.warnings.append("the message began twice")
         self.begun = True
         yield from self.usage(message)
+        for block in lenient.objects(message, "content"):  # it should be empty
+            yield from self.open({"content_block": block})
 
     def whole(self, message: Mapping[str, Any]) -> Iterator[Piece]:
         """A whole message, from a server that does not stream."""
@@ -279,11 +284,11 @@ class MessageReader:
     def index_of(self, value: Mapping[str, Any]) -> int:
         """The index of a block; that of the newest block if it is left out."""
         index = value.get("index")
-        if index is None and self.newest:
-            return next(index for index, block in self.blocks.items() if block is self.newest)
-        if isinstance(index, bool) or not isinstance(index, int | None):
+        if index is None:
+            return self.newest
+        if isinstance(index, bool) or not isinstance(index, int):
             raise ProtocolError(f"the index of a block is {fit(lenient.as_json(index))}")
-        return index or 0
+        return index
 
     def open(self, value: Mapping[str, Any]) -> Iterator[Piece]:
         """A block begins. Text that stands in it already is given as if it were a delta."""
@@ -297,13 +302,15 @@ class MessageReader:
         if before and not before.closed:
             self.warnings.append("two open blocks have the same index")
             yield from self.close(before)
-        self.blocks[index] = self.newest = Block(str(kind), len(self.calls), block.get("input"))
+        self.newest = index
+        opened = self.blocks[index] = Block(str(kind), len(self.calls), block.get("input"))
+        self.open_blocks.append(opened)
         if kind == "tool_use":
             name = lenient.string(block.get("name") or "", "the name of a tool call")
             if not name:
                 raise ProtocolError("a tool call came without a name")
-            self.calls.append(self.newest)
-            yield Call(self.newest.position, name, lenient.string(block.get("id") or "", "the id of a tool call"))
+            self.calls.append(opened)
+            yield Call(opened.position, name, lenient.string(block.get("id") or "", "the id of a tool call"))
         elif kind in ("text", "thinking"):
             yield from self.text(str(kind), block.get(str(kind)))
         elif kind != "redacted_thinking":
@@ -321,9 +328,13 @@ class MessageReader:
             case "thinking_delta":
                 yield from self.text("thinking", delta.get("thinking"))
             case "input_json_delta":
-                if block is None or block.kind != "tool_use" or block.closed:
+                if block is None or block.closed or block.kind in ("text", "thinking"):
                     raise ProtocolError("arguments came for a tool call that is not open")
-                part = lenient.string(delta.get("partial_json") or "", "a fragment of arguments")
+                if block.kind != "tool_use":
+                    return  # of a tool that runs at the server
+                part = lenient.string(
+                    "" if (part := delta.get("partial_json")) is None else part, "a fragment of arguments"
+                )
                 block.arguments += part.encode("utf-8", "surrogatepass")
                 if fragment := self.halves.whole(block.position, part):
                     yield Fragment(block.position, fragment)
@@ -345,9 +356,12 @@ class MessageReader:
             return
         block.closed = True
         if block.kind == "tool_use" and not block.arguments:
-            arguments = block.input if isinstance(block.input, dict) else {}
-            block.arguments += to_json(arguments).encode("utf-8", "surrogatepass")
-            yield Fragment(block.position, to_json(arguments))
+            try:
+                arguments = block.input if isinstance(block.input, str) else to_json(block.input or {})
+            except (ValueError, RecursionError):
+                raise ProtocolError(f"the input of a tool call is {fit(lenient.as_json(block.input))}") from None
+            block.arguments += arguments.encode("utf-8", "surrogatepass")
+            yield Fragment(block.position, arguments)
 
     def end(self, value: Mapping[str, Any]) -> Iterator[Piece]:
         """The usage, and the stop reason if there is one: then all blocks have ended."""
@@ -356,17 +370,21 @@ class MessageReader:
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
         if reason is None:
             return
-        for block in self.blocks.values():
-            yield from self.close(block)
-        for key, half in self.halves.rest():
-            yield Fragment(key, half) if isinstance(key, int) else Text(half) if key == "text" else Reasoning(half)
         self.stop_reason = str(reason)
-        for call in self.calls:
-            text = call.arguments.decode("utf-8", "surrogatepass")
-            if self.stop_reason not in LIMITS and not lenient.is_one_value(text):
-                raise ProtocolError(f"the arguments of a tool call are not JSON: {fit(text)}")
+        yield from self.settle()
         stop = delta.get("stop_sequence") if isinstance(delta, dict) else None
         yield End(self.stop_reason, stop=stop if isinstance(stop, str) else "")
+
+    def settle(self) -> Iterator[Piece]:
+        """The message ends: all blocks are closed, and all calls have arguments, unless a limit cut them."""
+        for block in self.open_blocks:
+            yield from self.close(block)
+        self.open_blocks.clear()
+        for key, half in self.halves.rest():
+            yield Fragment(key, half) if isinstance(key, int) else Text(half) if key == "text" else Reasoning(half)
+        for call in self.calls[self.checked :] if self.stop_reason not in LIMITS else ():
+            lenient.check_arguments(call.arguments)
+        self.checked = len(self.calls)
 
 
 # ---- Requests --------------------------------------------------------------------------------------------------------
@@ -411,7 +429,7 @@ def read_tools(fields: Fields) -> dict[str, Any]:
             name = tool.text("name")
             if not TOOL_NAME.fullmatch(name):
                 raise tool.error("name", "must be 1 to 128 letters, digits, - and _")
-            tools.append(Tool(name, {"type": "object", **tool.object("input_schema", required=True).values}))
+            tools.append(Tool(name, {**tool.object("input_schema", required=True).values, "type": "object"}))
     choice = fields.object("tool_choice")
     kind = choice.text("type") if choice.values else "auto"
     parallel = not choice.flag("disable_parallel_tool_use")

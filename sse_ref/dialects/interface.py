@@ -14,7 +14,7 @@ models and the pace are the server's, retrying is the client's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from sse_ref.codec import ServerSentEvent
@@ -38,13 +38,13 @@ class HTTPRequest(NamedTuple):
 class Request:
     """A request as every dialect understands it: what is asked, and how the answer shall come.
 
-    ``echo`` holds members of the request that the answer repeats.
+    ``echo`` is the text of a JSON object with the members of the request that the answer repeats; "" if there are none.
     """
 
     prompt: Prompt
     stream: bool = True
     include_usage: bool = False
-    echo: Mapping[str, Any] = field(default_factory=dict)
+    echo: str = ""
 
 
 class StreamReader(Protocol):

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -20,7 +21,17 @@ from sse_ref.dialects.strict_json import read_json
 from sse_ref.errors import ApiError, ProtocolError, fit
 from sse_ref.pieces import Usage
 
-__all__ = ["Halves", "Warnings", "as_json", "is_one_value", "message_in", "message_in_body", "objects"]
+__all__ = [
+    "Halves",
+    "Told",
+    "Warnings",
+    "as_json",
+    "check_arguments",
+    "is_one_value",
+    "message_in",
+    "message_in_body",
+    "objects",
+]
 __all__ += ["read_event", "string", "token_count", "usage_in"]
 
 MAX_WARNINGS = 100  # of one stream: the rest would say little more
@@ -43,7 +54,7 @@ class Warnings(list[str]):
 def read_event(event: ServerSentEvent, warnings: list[str]) -> dict[str, Any]:
     """The JSON object of an event that tells its own ``type``; {} for one that is ignored.
 
-    Raises ``ApiError`` for an error in any shape: by its event type, by its ``type``, or by an ``error`` without one.
+    Raises ``ApiError`` for an error in any shape: by its event type or ``type``, by an ``error``, or a ``detail`` alone.
     ``ProtocolError`` for any other event whose data is no JSON object.
 
     >>> read_event(ServerSentEvent('{"type": "ping"}'), Warnings())
@@ -59,7 +70,9 @@ def read_event(event: ServerSentEvent, warnings: list[str]) -> dict[str, Any]:
     except (ValueError, RecursionError):
         value = event.data
     if isinstance(value, dict) and not is_error:
-        is_error = value.get("type") == "error" or (bool(value.get("error")) and "type" not in value)
+        kind = str(value.get("type"))
+        is_error = kind == "error" or kind.endswith("_error") or bool(value.get("error"))
+        is_error = is_error or ("type" not in value and bool(value.get("detail")))
     if is_error:
         raise ApiError(message_in(value) or fit(event.data) or "the server sent an error without a message")
     if not isinstance(value, dict):
@@ -123,7 +136,16 @@ def as_json(value: Any) -> str:
     >>> as_json({"n": float("nan")})
     '{"n": NaN}'
     """
-    return json.dumps(value, ensure_ascii=False)
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (ValueError, RecursionError):
+        return "a value nested too deeply, or with a number too large"
+
+
+def check_arguments(arguments: bytes | bytearray) -> None:
+    """Raise ``ProtocolError`` if the arguments of a tool call, as UTF-8, are not one JSON value."""
+    if not is_one_value(text := arguments.decode("utf-8", "surrogatepass")):
+        raise ProtocolError(f"the arguments of a tool call are not JSON: {fit(text)}")
 
 
 def is_one_value(text: str) -> bool:
@@ -173,6 +195,30 @@ class Halves:
         for key, decoder in self.decoders.items():
             if half := decoder.decode(b"", True):
                 yield key, half
+
+
+class Told:
+    """A text that comes in deltas, and then whole: what of the whole has not come yet. It holds no text, only a check sum.
+
+    >>> told = Told()
+    >>> told.add("Hel"), told.rest("Hello"), told.rest("Hi")
+    ('Hel', 'lo', None)
+    """
+
+    def __init__(self) -> None:
+        self.length = 0
+        self.check = 0
+
+    def add(self, text: str) -> str:
+        """Note the next piece, and return it."""
+        self.length += len(text)
+        self.check = zlib.crc32(text.encode("utf-8", "replace"), self.check)
+        return text
+
+    def rest(self, whole: str) -> str | None:
+        """The end of the whole text; None if its beginning is not what has come."""
+        same = zlib.crc32(whole[: self.length].encode("utf-8", "replace")) == self.check
+        return whole[self.length :] if same else None
 
 
 # ---- The message of an error -----------------------------------------------------------------------------------------

@@ -317,7 +317,10 @@ def read_text(owner: Fields, name: str, kinds: Collection[str]) -> str:
 
 def read_tools(fields: Fields) -> tuple[tuple[Tool, ...], str]:
     """The tools that may be called, and whether they must be."""
-    tools = tuple(read_tool(fields, tool, position) for position, tool in enumerate(fields.objects("tools")))
+    tools = tuple(
+        read_tool(fields, tool.object("function", required=True), position)
+        for position, tool in enumerate(fields.objects("tools"))
+    )
     choice = fields.get("tool_choice")
     if choice is None:
         return tools, "auto"
@@ -334,16 +337,15 @@ def read_tools(fields: Fields) -> tuple[tuple[Tool, ...], str]:
     return chosen[:1], "required"
 
 
-def read_tool(fields: Fields, tool: Fields, position: int) -> Tool:
-    """One of the tools."""
-    function = tool.object("function", required=True)
+def read_tool(fields: Fields, function: Fields, position: int) -> Tool:
+    """The function of one of the tools."""
     parameters = function.object("parameters").values
     if position == MAX_TOOLS:
         raise fields.error("tools", f"must not be more than {MAX_TOOLS}")
     name = function.text("name")
     if len(name) > MAX_NAME:
         raise function.error("name", f"must not be longer than {MAX_NAME} characters")
-    return Tool(name, {"type": "object", **parameters})
+    return Tool(name, {**parameters, "type": "object"})
 
 
 def read_logprobs(fields: Fields) -> int | None:
@@ -356,9 +358,8 @@ def read_logprobs(fields: Fields) -> int | None:
     return None
 
 
-def read_schema(fields: Fields) -> Mapping[str, Any] | None:
-    """The JSON schema that the answer must fit; None if it is plain text."""
-    form = fields.object("response_format")
+def read_schema(form: Fields, *path: str) -> Mapping[str, Any] | None:
+    """The JSON schema that the answer must fit, below ``path`` in its format; None if it is plain text."""
     match form.get("type"):
         case None if not form.values:
             return None
@@ -367,7 +368,9 @@ def read_schema(fields: Fields) -> Mapping[str, Any] | None:
         case "json_object":
             return JSON_OBJECT
         case "json_schema":
-            return form.object("json_schema", required=True).object("schema").values or JSON_OBJECT
+            for name in path:
+                form = form.object(name, required=True)
+            return form.object("schema", required=not path).values or JSON_OBJECT
     raise form.error("type", 'must be "text", "json_object" or "json_schema"')
 
 
@@ -462,7 +465,7 @@ class OpenAIChat:
             model=model,
             **self.read_conversation(fields),
             parallel_tool_calls=fields.flag("parallel_tool_calls", True),
-            schema=read_schema(fields),
+            schema=read_schema(fields.object("response_format"), "json_schema"),
             stop=read_stop(fields),
             max_tokens=max_tokens,
             n=fields.number("n", 1, 1, 128, whole=True),

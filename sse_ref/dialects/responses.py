@@ -17,14 +17,9 @@ is the ``type`` of its data, and its ``sequence_number`` counts all events of th
       response.output_item.done       {"output_index":0,"item":{...,"status":"completed"}}
     response.completed                {"response":{...,"status":"completed","output":[...],"usage":{...}}}
 
-So everything is told twice: in deltas for who shows them, and whole when it is done, for who waits. There are three items:
-
-    item             its parts                         its deltas
-    message          output_text, refusal              response.output_text.delta, response.refusal.delta
-    reasoning        summary_text                      response.reasoning_summary_text.delta
-    function_call    none: its ``arguments`` grow      response.function_call_arguments.delta
-
-A call has two ids: ``id`` is the item's, and ``call_id`` is what the result of the call refers to.
+So everything is told twice: in deltas for who shows them, and whole when it is done, for who waits. There are messages, with
+texts and refusals as parts, reasoning, with summaries, and calls, which have no parts: their ``arguments`` grow. A call has
+two ids: ``id`` is the item's, and ``call_id`` is what the result of the call refers to.
 
 **What ends a stream.** One of four events proves that it has ended, and a body that ends in order without any is cut:
 
@@ -44,8 +39,8 @@ The stream comes first below, written and read; then requests. Errors, keys and 
 
 from __future__ import annotations
 
+import collections
 import re
-import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -53,8 +48,8 @@ from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.compatible import OpenAICompatible
 from sse_ref.dialects.interface import HTTPRequest, Request
-from sse_ref.dialects.openai import DONE, JSON_OBJECT, MAX_NAME, MAX_TOOLS, logprobs_object, read_text
-from sse_ref.dialects.strict_json import Fields, to_json
+from sse_ref.dialects.openai import DONE, logprobs_object, read_schema, read_text, read_tool
+from sse_ref.dialects.strict_json import Fields, read_json, to_json
 from sse_ref.errors import ApiError, ProtocolError, RequestError, fit
 from sse_ref.pieces import (
     Call,
@@ -67,7 +62,6 @@ from sse_ref.pieces import (
     Reasoning,
     Refusal,
     Text,
-    Tool,
     Usage,
 )
 
@@ -264,27 +258,23 @@ def usage_object(usage: Usage) -> dict[str, Any]:
 DELTAS = {f"{part.name}.delta": kind for kind, part in PARTS.items()}
 DELTAS["response.reasoning_text.delta"] = Reasoning  # of services that give the thoughts themselves, not a summary
 DONES = {name.removesuffix("delta") + "done": kind for name, kind in DELTAS.items()}
-TEXT_PARTS = {
-    "output_text": Text,
-    "text": Text,
-    "refusal": Refusal,
-    "summary_text": Reasoning,
-    "reasoning_text": Reasoning,
-}
+TEXT_PARTS = {"output_text": Text, "text": Text, "refusal": Refusal}
+TEXT_PARTS |= {"summary_text": Reasoning, "reasoning_text": Reasoning}
 # Also those of chat completions, which some services send.
 USAGE_NAMES = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens"), "output_tokens_details"
 # Events that say nothing which other events do not say, too.
-SILENT = re.compile(
-    r"response\.(created|queued|in_progress|content_part\.\w+|reasoning_summary_part\.\w+|output_text\.annotation\.added)"
-)
+SILENT = re.compile(r"response\.(created|queued|in_progress|\w+_part\.added|output_text\.annotation\.added)")
 
 
 class Item:
     """An item of the output, as a reader knows it."""
 
     def __init__(self) -> None:
-        self.sums: dict[tuple[type, Any], tuple[int, int]] = {}  # of each text so far: its length, a check sum
+        self.texts: dict[tuple[type, Any], lenient.Told] = {}  # by kind and index
+        self.began: Mapping[str, Any] = {}  # as it was added
+        self.done = False
         self.position: int | None = None  # of a call among the calls
+        self.names: tuple[str, str] = ("", "")  # of a call: its name, its ``call_id``
         self.arguments = bytearray()  # of a call, as UTF-8: there may be many small fragments
 
 
@@ -301,7 +291,7 @@ class ResponseReader:
         self.warnings: list[str] = lenient.Warnings()
         self.items: dict[str, Item] = {}
         self.places: dict[int, Item] = {}
-        self.newest: Item | None = None
+        self.all: list[Item] = []
         self.calls: list[Item] = []
         self.halves = lenient.Halves()  # of a text, by its kind; of a call's arguments, by its position
 
@@ -312,21 +302,24 @@ class ResponseReader:
             return
         value = lenient.read_event(event, self.warnings)
         kind = str(value.get("type") or event.event)
+        response = value.get("response", value if value.get("object") == "response" else None)
+        fields = response if isinstance(response, dict) else {}
+        if kind == "response.failed" or fields.get("status") == "failed" or fields.get("error"):
+            raise ApiError(lenient.message_in(fields) or "the response failed, without a message")
         index = lenient.token_count(value.get("content_index", value.get("summary_index")))
         if kind in DELTAS:
             yield from self.text(self.item_of(value), DELTAS[kind], index, value.get("delta"))
         elif kind in DONES:
-            text = value.get(PARTS[DONES[kind]].member)
-            yield from self.whole_text(self.item_of(value), DONES[kind], index, text)
+            yield from self.whole_text(self.item_of(value), DONES[kind], index, value.get(PARTS[DONES[kind]].member))
+        elif kind.endswith("_part.done"):
+            yield from self.whole_part(self.item_of(value), index, value.get("part"))
         elif kind.startswith("response.output_item."):
             yield from self.whole_item(value.get("item"), value.get("output_index"), done=kind.endswith("done"))
         elif kind.startswith("response.function_call_arguments."):
             whole = kind.endswith("done")
             yield from self.arguments(self.item_of(value), value.get("arguments" if whole else "delta"), whole=whole)
-        elif kind in ("response.completed", "response.incomplete", "response.failed"):
-            yield from self.end(value.get("response"), failed=kind == "response.failed")
-        elif value.get("object") == "response":  # it is whole: the server does not stream
-            yield from self.end(value)
+        elif kind in ("response.completed", "response.incomplete") or response is value:
+            yield from self.end(response, kind)  # a whole response is an end, too: the server does not stream
         elif value and not SILENT.fullmatch(kind):
             self.warnings.append(f"an event of the type {fit(kind)} was ignored")
 
@@ -334,66 +327,74 @@ class ResponseReader:
         """The item that an event is about."""
         return self.item(value.get("item_id"), value.get("output_index"))
 
-    def item(self, id: Any, place: Any, *, done: bool = False) -> Item:
-        """The item with this id or, if it has none or is done, at this place; a new one if it is not known."""
+    def item(self, id: Any, place: Any, whole: Mapping[str, Any] | None = None, *, at_end: bool = False) -> Item:
+        """The item with this id or at this place; a new one if none is known, or if the ``whole`` item is another."""
         id = id if isinstance(id, str) else ""
-        place = place if type(place) is int else 0 if self.newest is None else None
-        known = self.items.get(id)
-        if known is None and (done or not id):
-            known = self.newest if place is None else self.places.get(place)
-        if known is None:
-            known = self.newest = Item()
-        if id:
-            self.items[id] = known
-        if place is not None:
-            self.places[place] = known
-        return known
+        place = place if type(place) is int else None
+        known = [self.items.get(id), self.places.get(place) if place is not None else None]
+        if place is None and id not in self.items:
+            known += self.all[-1:]
+        if at_end and whole:  # ids may be new there, and places others
+            known[:0] = [call for call in self.calls if call.names[1] == whole.get("call_id")]
+            known += self.all[place:][:1]
+        found = next((item for item in known if item and (whole is None or self.is_same(item, whole, at_end))), None)
+        if found is None:
+            found = Item()
+            self.all.append(found)
+        self.items |= {id: found} if id else {}
+        self.places |= {place: found} if place is not None else {}
+        return found
 
-    # ---- Texts -------------------------------------------------------------------------------------------------------
+    def is_same(self, item: Item, whole: Mapping[str, Any], at_end: bool) -> bool:
+        """Whether a whole item may be this one: a call has one name and one ``call_id``, and is done once."""
+        if item.position is not None or whole.get("type") == "function_call":
+            names = tuple(str(whole.get(name) or "") for name in ("name", "call_id"))
+            same = all(not one or not other or one == other for one, other in zip(names, item.names, strict=True))
+            return same and whole.get("type") == "function_call" and (item.position is not None or not item.texts)
+        return at_end or not item.done
 
     def text(self, item: Item, kind: type, index: Any, delta: Any) -> Iterator[Piece]:
         """The next piece of a text of an item."""
         if delta is None:
             self.warnings.append("a delta was null")
-            return
-        text = self.halves.whole(kind, lenient.string(delta, "a delta"))
-        length, check = item.sums.get((kind, index), (0, 0))
-        item.sums[kind, index] = length + len(text), zlib.crc32(text.encode("utf-8", "replace"), check)
-        if text:
-            yield kind(text)
+        elif text := self.halves.whole(kind, lenient.string(delta, "a delta")):
+            yield kind(item.texts.setdefault((kind, index), lenient.Told()).add(text))
 
     def whole_text(self, item: Item, kind: type, index: Any, text: Any) -> Iterator[Piece]:
-        """A text is done: it comes now if it came in no delta."""
-        if (kind, index) not in item.sums:
-            yield from self.text(item, kind, index, text or "")
-        elif isinstance(text, str) and item.sums[kind, index] != (
-            len(text),
-            zlib.crc32(text.encode("utf-8", "replace")),
-        ):
+        """A text is done: what came of it in no delta comes now."""
+        if (kind, index) not in item.texts and (index is None or (kind, None) in item.texts):
+            index = next((place for known, place in reversed(item.texts) if known is kind), index)
+        rest = item.texts.get((kind, index), lenient.Told()).rest(lenient.string(text or "", "a text"))
+        if rest is None:
             self.warnings.append("a text is not what its deltas were together")
+        elif rest:
+            yield from self.text(item, kind, index, rest)
 
-    def whole_item(self, item: Any, place: Any, *, done: bool) -> Iterator[Piece]:
-        """An item is added or done. A call begins with it; texts come with it if no delta brought any."""
+    def whole_part(self, item: Item, index: Any, part: Any) -> Iterator[Piece]:
+        """A part of an item is done."""
+        kind = TEXT_PARTS.get(str(part.get("type"))) if isinstance(part, dict) else None
+        if kind is None:
+            self.warnings.append(f"a part was ignored: {fit(lenient.as_json(part))}")
+        else:
+            yield from self.whole_text(item, kind, index, part.get(PARTS[kind].member))
+
+    def whole_item(self, item: Any, place: Any, *, done: bool, at_end: bool = False) -> Iterator[Piece]:
+        """An item is added or done. A call begins with it; what came of it in no delta comes when it is done."""
         if not isinstance(item, dict):
             raise ProtocolError(f"an item is no object: {fit(lenient.as_json(item))}")
-        known = self.item(item.get("id"), place, done=done)
+        known = self.item(item.get("id"), place, item, at_end=at_end)
+        known.began = known.began or ({} if done else item)
+        known.done = known.done or done
         if item.get("type") == "function_call":
             yield from self.call(known, item)
             if done:
                 yield from self.arguments(known, item.get("arguments"), whole=True)
         elif item.get("type") in ("message", "reasoning"):
-            came = {kind for kind, _ in known.sums}
             for name in ("summary", "content"):
                 for index, part in enumerate(lenient.objects(item, name)):
-                    kind = TEXT_PARTS.get(str(part.get("type")))
-                    if kind is None:
-                        self.warnings.append(f"a part of the type {fit(lenient.as_json(part.get('type')))} was ignored")
-                    elif kind not in came:
-                        yield from self.whole_text(known, kind, index, part.get(PARTS[kind].member))
+                    yield from self.whole_part(known, index, part) if done else ()
         else:
             self.warnings.append(f"an item of the type {fit(lenient.as_json(item.get('type')))} was ignored")
-
-    # ---- Calls -------------------------------------------------------------------------------------------------------
 
     def call(self, item: Item, value: Mapping[str, Any]) -> Iterator[Piece]:
         """A call begins, unless it is known."""
@@ -401,7 +402,7 @@ class ResponseReader:
             name, id = (lenient.string(value.get(key) or "", "a part of a tool call") for key in ("name", "call_id"))
             if not name:
                 raise ProtocolError("a tool call came without a name")
-            item.position = len(self.calls)
+            item.position, item.names = len(self.calls), (name, id)
             self.calls.append(item)
             yield Call(item.position, name, id or str(value.get("id") or ""))
 
@@ -420,30 +421,29 @@ class ResponseReader:
 
     # ---- The end -----------------------------------------------------------------------------------------------------
 
-    def end(self, response: Any, *, failed: bool = False) -> Iterator[Piece]:
+    def end(self, response: Any, kind: str) -> Iterator[Piece]:
         """The response is over: what no event before told, its usage, and why it ended."""
-        if failed or (isinstance(response, dict) and (response.get("status") == "failed" or response.get("error"))):
-            raise ApiError(lenient.message_in(response) or "the response failed, without a message")
-        if not isinstance(response, dict):
-            raise ProtocolError(f"a response is no object: {fit(lenient.as_json(response))}")
+        status = response.get("status") if isinstance(response, dict) else "nothing"
+        if status not in ("completed", "incomplete", None):
+            raise ProtocolError(f"a response ends as {fit(lenient.as_json(status))}")
         output = lenient.objects(response, "output")
-        if self.newest and not output:
+        if self.all and not output:
             self.warnings.append("the output at the end is empty")
         for place, item in enumerate(output):
-            yield from self.whole_item(item, place, done=True)
+            yield from self.whole_item(item, place, done=True, at_end=True)
+        for known in self.all:  # what only the beginning of an item told
+            if known.began and not known.arguments and not known.texts:
+                yield from self.whole_item({**known.began, "id": ""}, None, done=True, at_end=True)
         for key, half in self.halves.rest():
             yield Fragment(key, half) if isinstance(key, int) else key(half)
         details = response.get("incomplete_details")
-        cut = response.get("status") == "incomplete"
+        cut = kind == "response.incomplete" or status == "incomplete"
         for number, call in enumerate(self.calls):
             if not call.arguments:
                 yield Fragment(number, "{}")
-            elif not cut and not lenient.is_one_value(text := call.arguments.decode("utf-8", "surrogatepass")):
-                raise ProtocolError(f"the arguments of a tool call are not JSON: {fit(text)}")
-        names = "output_tokens_details", "reasoning_tokens"
-        if usage := lenient.usage_in(
-            response, ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens"), *names
-        ):
+            elif not cut:
+                lenient.check_arguments(call.arguments)
+        if usage := lenient.usage_in(response, *USAGE_NAMES, "reasoning_tokens"):
             yield usage
         why = str(details.get("reason") or "incomplete") if isinstance(details, dict) else "incomplete"
         reasons = {name: reason for reason, name in INCOMPLETE.items()}
@@ -462,6 +462,9 @@ ECHOED |= {"temperature": 1.0, "top_p": 1.0, "top_logprobs": 0, "service_tier": 
 ECHOED |= {"reasoning": {"effort": None, "summary": None}, "text": {"format": {"type": "text"}}}
 ECHOED |= {"tool_choice": "auto", "tools": []}
 TEXT_TYPES = ("input_text", "output_text", "text")
+MAX_ECHO = 2**20  # characters of what a response repeats: an open stream holds them, and sends them three times
+DEEPER = 64  # brackets around it, at most, where it is written again
+MAX_LOGPROBS = 2000  # tokens that come with their probabilities: each is told five times, with a kilobyte
 STORED = ("previous_response_id", "conversation", "prompt")  # members that name what a vendor has stored
 
 
@@ -491,13 +494,8 @@ def read_tools(fields: Fields) -> dict[str, Any]:
     """The functions that may be called, and whether they must be, as members of a ``Prompt``."""
     tools = []
     for number, tool in enumerate(fields.objects("tools")):
-        if number == MAX_TOOLS:
-            raise fields.error("tools", f"must not be more than {MAX_TOOLS}")
         if tool.text("type") == "function":  # all others run at the vendor's
-            name = tool.text("name")
-            if len(name) > MAX_NAME:
-                raise tool.error("name", f"must not be longer than {MAX_NAME} characters")
-            tools.append(Tool(name, {"type": "object", **tool.object("parameters").values}))
+            tools.append(read_tool(fields, tool, number))
     choice = fields.get("tool_choice")
     if isinstance(choice, str | None):
         if choice not in (None, "none", "auto", "required"):
@@ -517,17 +515,21 @@ def read_tools(fields: Fields) -> dict[str, Any]:
     return {"tools": tuple(tools), "tool_choice": choice or "auto", "parallel_tool_calls": parallel}
 
 
-def read_schema(fields: Fields) -> Mapping[str, Any] | None:
-    """The JSON schema that the answer must fit; None if it is plain text."""
-    form = fields.object("text").object("format")
-    match form.text("type") if form.values else "text":
-        case "text":
-            return None
-        case "json_object":
-            return JSON_OBJECT
-        case "json_schema":
-            return form.object("schema", required=True).values or JSON_OBJECT
-    raise form.error("type", 'must be "text", "json_object" or "json_schema"')
+def echoed(fields: Fields) -> str:
+    """What the response repeats of the request: the text of a JSON object, because it may be long and comes three times."""
+    members = {**ECHOED, **{name: value for name in ECHOED if (value := fields.get(name)) is not None}}
+    try:
+        deeper: Any = members
+        for _ in range(DEEPER):
+            deeper = [deeper]
+        text = to_json(deeper)[DEEPER:-DEEPER]
+    except (ValueError, RecursionError):
+        raise RequestError("bad_request", "the request holds a number too large, or is nested too deeply") from None
+    if len(text) > MAX_ECHO:
+        raise RequestError(
+            "bad_request", f"what the response repeats of the request has more than {MAX_ECHO} characters"
+        )
+    return text
 
 
 # ---- The dialect -----------------------------------------------------------------------------------------------------
@@ -560,18 +562,18 @@ class OpenAIResponses(OpenAICompatible):
         top_logprobs = fields.number("top_logprobs", 0, 0, 20, whole=True)
         included = fields.get("include") or []
         with_logprobs = isinstance(included, list) and "message.output_text.logprobs" in included
+        most = MAX_LOGPROBS if with_logprobs else 2**31
         prompt = Prompt(
             model=model,
             messages=tuple(read_input(fields)),
             **read_tools(fields),
-            schema=read_schema(fields),
-            max_tokens=fields.number("max_output_tokens", None, 1, 2**31, whole=True),
+            schema=read_schema(fields.object("text").object("format")),
+            max_tokens=fields.number("max_output_tokens", most if with_logprobs else None, 1, most, whole=True),
             temperature=fields.number("temperature", 1.0, 0, 2),
             top_logprobs=top_logprobs if with_logprobs else None,
             reasoning=fields.object("reasoning").get("effort") != "none",
         )
-        echo = {name: value for name in ECHOED if (value := fields.get(name)) is not None}
-        return Request(prompt, fields.flag("stream"), include_usage=True, echo=echo)
+        return Request(prompt, fields.flag("stream"), include_usage=True, echo=echoed(fields))
 
     def response(self, request: Request, id: str, created: int) -> dict[str, Any]:
         """The response object at its beginning, but for what it repeats of the request."""
@@ -583,18 +585,18 @@ class OpenAIResponses(OpenAICompatible):
         self, request: Request, pieces: Iterable[Piece], *, id: str, created: int
     ) -> Iterator[ServerSentEvent]:
         """The events of a stream, the last of them one of ``response.completed``, ``.incomplete`` and ``.failed``."""
-        echo = to_json({**ECHOED, **request.echo})[1:]  # once, because it may be long
+        echo = request.echo or to_json(ECHOED)
         for data in ResponseWriter(self.response(request, id, created)).write(pieces):
             text = to_json(data)
-            yield ServerSentEvent(f"{text[:-2]},{echo}}}" if "response" in data else text, data["type"])
+            yield ServerSentEvent(f"{text[:-2]},{echo[1:]}}}" if "response" in data else text, data["type"])
 
     def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
         """The response object at its end."""
         writer = ResponseWriter(self.response(request, id, created))
-        *_, last = writer.write(pieces)
+        (last,) = collections.deque(writer.write(pieces), 1)
         if error := last["response"]["error"]:
             raise ModelFailure(error["message"])
-        return {**writer.response, **ECHOED, **request.echo}
+        return {**writer.response, **(read_json(request.echo) if request.echo else ECHOED)}
 
     def write_error(self, error: RequestError, *, id: str = "") -> dict[str, Any]:
         """The error object, as chat completions have it."""

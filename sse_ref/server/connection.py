@@ -124,6 +124,7 @@ PAGE_FILES = ["style.css", "icon.svg", "page.mjs", "chat.mjs", "dialects.mjs", "
 PAGE = {"/": "index.html", **{f"/page/{name}": name for name in PAGE_FILES}}
 PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
 MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
+LOOK_EVERY = 0.05  # seconds between two looks at whether somebody still waits for a whole answer
 SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its default, megabytes, would hide a slow reader
 KINDS = {status: kind for kind, status in STATUSES.items()}
 
@@ -369,16 +370,19 @@ class Connection(BaseHTTPRequestHandler):
 
     def while_it_is_wanted(self, prompt: Prompt, pieces: Iterable[Piece]) -> Iterator[Piece]:
         """Yield the pieces of a whole answer. Raises ``ClientGone`` if nobody waits for it any more."""
-        tokens = 0
-        for number, piece in enumerate(pieces):
+        tokens, looked = 0, time.monotonic()
+        for piece in pieces:
             tokens += piece.tokens
             if prompt.top_logprobs is not None and tokens > MAX_LOGPROBS:
                 problem = (
                     f"a whole answer holds the log probabilities of {MAX_LOGPROBS} tokens: stream it, or set a limit"
                 )
                 raise RequestError("bad_request", problem, param="logprobs")
-            if number % 1024 == 1023 and self.incoming.ended():
-                raise ClientGone
+            # By the clock: a thread that calls the system more often than the interpreter switches is never made to yield.
+            if (now := time.monotonic()) > looked + LOOK_EVERY:
+                looked = now
+                if self.incoming.ended():
+                    raise ClientGone
             yield piece
 
     def answer_events(self) -> None:

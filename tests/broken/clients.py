@@ -161,6 +161,10 @@ SOURCE: dict[str, str] = {
 """Faults of plain event stream clients."""
 
 TYPED: dict[str, str] = {
+    "no-timeout": "silent",
+    "timeout-is-complete": "silent",
+    "never-cancels": "cancel",
+    "server-tools-are-calls": "server-tool",
     "utf8-per-chunk": "one-byte-per-write",
     "lf-only": "crlf cr",
     "no-lone-cr": "cr",
@@ -190,18 +194,20 @@ TYPED: dict[str, str] = {
 
 MESSAGES: dict[str, str] = {
     **TYPED,
-    "waits-for-the-end": "held",
+    "usage-required": "usage-missing usage-null",
+    "reason-invented": "stop-without-reason reason-null",
+    "merges-calls": "call-same-index call-at-once-too",
+    "waits-for-the-end": "held cut-after-end",
     "eof-is-complete": "cut-clean cut-inside-event cut-close-delimited status-200-empty call-stream-cut",
     "calls-ignored": "call call-after-text call-no-deltas",
     "thinking-is-text": "thinking thinking-redacted",
-    "status-ignored": "http-400 http-401 http-404 http-529",
+    "status-ignored": "http-400 http-401 http-403 http-404 http-413 http-429 http-500 http-529",
     "status-lost": "http-400",
     "error-lost": "http-400-openai",
     "event-phantom": "ping-without-data",
     "reads-on": "held after-stop",
     "eof-is-complete-after-reason": "no-stop",
     "resends-after-cut": "cut-stop-event",
-    "reason-invented": "stop-without-reason",
     "named-errors-only": "error-unnamed",
     "typed-errors-only": "error-openai",
     "error-objects-only": "error-text",
@@ -227,11 +233,15 @@ MESSAGES: dict[str, str] = {
 
 RESPONSES: dict[str, str] = {
     **TYPED,
-    "waits-for-the-end": "held held-after-done-mark",
+    "usage-required": "usage-missing usage-left-out",
+    "known-members-only": "more-members",
+    "first-part-only": "two-parts",
+    "incomplete-is-length": "content-filter",
+    "waits-for-the-end": "held held-after-done-mark cut-after-end",
     "eof-is-complete": "cut-clean cut-inside-event cut-close-delimited status-200-empty call-stream-cut no-completed",
     "calls-ignored": "call call-no-call-id",
     "thinking-is-text": "reasoning",
-    "status-ignored": "http-400 http-401 http-404 http-503",
+    "status-ignored": "http-400 http-401 http-404 http-429 http-500 http-503",
     "status-lost": "http-400",
     "error-lost": "http-400-anthropic",
     "reads-on": "held after-completed",

@@ -16,6 +16,7 @@ KNOWN = {"text", "image", "document", "tool_use", "tool_result", "thinking"}
 
 
 class Messages(Typed):
+    allowed = "x-api-key, anthropic-version, content-type"
     heartbeat = b'event: ping\ndata: {"type": "ping"}\n\n'
     request_id = "request-id"
 
@@ -23,8 +24,6 @@ class Messages(Typed):
         bearer = not self.is_("no-bearer") and self.headers.get("authorization") == f"Bearer {KEY}"
         if self.headers.get("x-api-key") != KEY and not bearer and not self.is_("any-key"):
             raise Refused(401, "no key, or a wrong one")
-        if self.is_("version-needed") and "anthropic-version" not in self.headers:
-            raise Refused(400, "no version")
         if self.is_("new-version-refused") and self.headers.get("anthropic-version", "2023") > "2024":
             raise Refused(400, "unknown version")
         if self.is_("query-refused") and self.query:
@@ -56,7 +55,7 @@ class Messages(Typed):
         if not self.path.endswith("/count_tokens"):
             return super().create(request)
         self.check({"max_tokens": 1, **request})
-        return self.answer(200, {"input_tokens": 3 if self.is_("count-guessed") else self.input_tokens(request)})
+        return self.answer(200, {"input_tokens": 300 if self.is_("count-guessed") else self.input_tokens(request)})
 
     def check(self, request: Any) -> None:
         limit, messages = request.get("max_tokens"), request.get("messages")
@@ -90,7 +89,9 @@ class Messages(Typed):
         return content if isinstance(content, str) else "".join(b.get("text", "") for b in content)
 
     def input_tokens(self, request: Any) -> int:
-        return len(self.prompt(request).split()) + 1
+        system = request.get("system", "") if not self.is_("system-not-counted") else ""
+        text = system if isinstance(system, str) else "".join(block["text"] for block in system)
+        return len(self.prompt(request).split()) + len(text.split()) + 6
 
     def cut_at_stop(self, tokens: list[str], request: Any) -> tuple[list[str], str]:
         self.matched: str | None = None
@@ -106,6 +107,8 @@ class Messages(Typed):
 
     def wants_calls(self, request: Any) -> bool:
         kind = (request.get("tool_choice") or {"type": "auto"})["type"]
+        if self.is_("calls-again") and request.get("tools"):
+            return True
         ignored = {"none": "tool-choice-none-ignored", "any": "-", "tool": "-", "auto": "-"}[kind]
         if not request.get("tools") or (kind == "none" and not self.is_(ignored)):
             return False
@@ -143,6 +146,8 @@ class Messages(Typed):
         message = {"id": "msg_w", "type": "message", "role": "assistant", "model": request["model"], "content": content}
         if self.is_("whole-without-type"):
             del message["type"]
+        if self.is_("whole-without-id"):
+            del message["id"]
         return {**message, "stop_reason": self.reason(reason), "stop_sequence": self.matched_stop(), "usage": usage}
 
     def matched_stop(self) -> Any:
@@ -166,10 +171,13 @@ class Messages(Typed):
     def say(self, request: Any, blocks: list[Block], reason: str) -> bool:
         fault, tokens = self.server.fault, self.input_tokens(request)
         usage: Any = {"input_tokens": tokens, "output_tokens": 0}
+        if fault == "from-cache":
+            usage |= {"input_tokens": tokens - 2, "cache_read_input_tokens": 2}
         usage = {"start-without-usage": None, "input-guessed": {**usage, "input_tokens": tokens + 1}}.get(fault, usage)
         message = {"id": f"msg_{self.number}", "type": "message", "role": "assistant", "model": request["model"]}
         message |= {"content": [], "stop_reason": None, "stop_sequence": None, "usage": usage}
-        message |= {"content-null": {"content": None}, "model-other": {"model": "m-2026"}}.get(fault, {})
+        message |= {"content-null": {"content": None}, "model-other": {"model": "other"}}.get(fault, {})
+        message |= {"model-alias": {"model": "m-20260101"}}.get(fault, {})
         message |= {"stop-reason-early": {"stop_reason": "end_turn"}}.get(fault, {})
         if self.is_("pings-anywhere"):
             self.send(self.heartbeat)
@@ -207,13 +215,15 @@ class Messages(Typed):
         if kind == "thinking" and fault != "no-signature":
             signature = {"type": "signature_delta", "signature": "c2ln"}
             self.typed("content_block_delta", index=index, delta=signature)
-        if fault != "no-block-stop":
+        if fault not in ("no-block-stop", "blocks-stay-open"):
             self.typed("content_block_stop", index=index)
         return True
 
     def end(self, tokens: int, reason: str) -> None:
         fault = self.server.fault
         usage: Any = {"input_tokens": tokens, "output_tokens": self.record["tokens"]}
+        if fault == "from-cache":
+            usage |= {"input_tokens": tokens - 2, "cache_read_input_tokens": 2}
         if fault == "no-input-in-delta":
             del usage["input_tokens"]
         delta = {"stop_reason": self.reason(reason), "stop_sequence": self.matched_stop()}
@@ -231,6 +241,8 @@ class Messages(Typed):
     def error_inside(self) -> bool:
         fault = self.server.fault
         error: Any = {"type": "error", "error": {"type": "api_error", "message": "failed"}}
+        if fault == "end-before-error":
+            self.typed("message_delta", delta={"stop_reason": "end_turn", "stop_sequence": None}, usage={})
         error |= {"error-text-in-stream": {"error": "failed"}}.get(fault, {})
         if fault != "error-swallowed":
             self.event(error, "" if fault == "error-unnamed" else "error")
@@ -257,6 +269,7 @@ MESSAGES_FAULTS: dict[str, str] = {
     "model-other": "model",
     "no-block-stop": "block-order",
     "no-block-start": "block-order",
+    "blocks-stay-open": "block-order",
     "index-from-one": "index-dense",
     "text-in-start": "block-start-empty",
     "delta-type-odd": "delta-type",
@@ -294,18 +307,21 @@ MESSAGES_FAULTS: dict[str, str] = {
     "tool-named-ignored": "tool-any",
     "parallel-anyway": "tool-one",
     "no-tool-results": "tool-result",
+    "calls-again": "tool-result tool-none",
+    "second-call-broken": "tool-two",
     "system-must-be-text": "system",
+    "system-not-counted": "system",
     "content-must-be-text": "content",
     "unknown-block-500": "content",
     "new-version-refused": "versions",
     "query-refused": "versions",
-    "version-needed": "no-version",
-    "known-fields-only": "unknown-fields fields-of-the-future",
+    "known-fields-only": "other-fields",
     "emoji-broken": "text",
     "echo-loses-controls": "text",
     "whole-differs": "text",
     "always-streams": "whole",
     "whole-without-type": "whole",
+    "whole-without-id": "whole",
     "input-a-string": "whole-input",
     "count-guessed": "count",
     "no-models": "models",
@@ -330,6 +346,7 @@ MESSAGES_FAULTS: dict[str, str] = {
     "content-after-error": "nothing-after-error",
     "stop-after-error": "nothing-after-error",
     "error-then-cut": "nothing-after-error",
+    "end-before-error": "nothing-after-error",
     "error-whole-200": "error-whole",
     "crosstalk": "fifty-at-once",
 }

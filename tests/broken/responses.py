@@ -62,12 +62,14 @@ class Responses(Typed):
 
     def wants_calls(self, request: Any) -> bool:
         choice = request.get("tool_choice") or "auto"
+        if self.is_("calls-again") and request.get("tools"):
+            return True
         if not request.get("tools") or (choice == "none" and not self.is_("tool-choice-none-ignored")):
             return False
         if choice == "required" and self.is_("tool-required-ignored"):
             return False
         given = request["input"]
-        return isinstance(given, str) or self.is_("calls-again")  # a list holds the results of calls
+        return isinstance(given, str)  # a list holds the results of calls
 
     def named(self, request: Any) -> str:
         choice = request.get("tool_choice")
@@ -156,8 +158,13 @@ class Responses(Typed):
         id = f"resp_{self.number}"
         response = self.response(request, id)
         first = {"created-bare": {"id": id, "object": "response"}, "created-with-status": {**response, "status": "new"}}
+        first["queued"] = {**response, "status": "queued"}
         for _ in range({"no-created": 0, "created-twice": 2}.get(fault, 1)):
             self.typed("response.created", response=first.get(fault, response))
+        if fault == "queued":
+            self.typed("response.queued", response=first["queued"])
+        if fault == "numbered-keepalive":
+            self.typed("keepalive")
         if fault != "no-in-progress":
             self.typed("response.in_progress", response=response)
         if fault == "id-changes":
@@ -191,20 +198,36 @@ class Responses(Typed):
         fault = self.server.fault
         added = self.item(place, kind, None, self.number)
         index = place + 1 if fault == "index-from-one" else place
-        at = {"item_id": added["id"], "output_index": index}
         if fault == "item-without-content":
             added.pop("content", None)
         if fault == "item-with-arguments" and kind not in KINDS:
             added["arguments"] = "{}"
         if fault == "item-without-call-id":
             added.pop("call_id", None)
-        if fault == "item-id-other":
-            at["item_id"] = "other"
+        at = {"item_id": "other" if fault == "item-id-other" else added["id"], "output_index": index}
         if fault != "no-item-added":
             self.typed("response.output_item.added", output_index=index, item=added)
+        half = len(parts) // 2 if fault == "two-parts" and kind == "text" and len(parts) > 1 else len(parts)
+        texts = [some for some in (parts[:half], parts[half:]) if some or not half]
+        for number, some in enumerate(texts):
+            if not self.part(kind, at, number, some):
+                return False
+        item = self.item(place, kind, "".join(parts), self.number)
+        if len(texts) > 1:
+            item["content"] = [{**item["content"][0], "text": "".join(some)} for some in texts]
+        if fault == "item-never-completed" and kind not in KINDS:
+            item["status"] = "in_progress"
+        if fault != "no-item-done":
+            self.typed("response.output_item.done", output_index=index, item=item)
+        output.append(item)
+        return True
+
+    def part(self, kind: str, at: dict[str, Any], number: int, parts: list[str]) -> bool:
+        """The deltas of a text or a call, and what comes whole after them; False if the model failed."""
+        fault = self.server.fault
         deltas = {"text": "response.output_text", "thinking": "response.reasoning_summary_text"}
         name = deltas.get(kind, "response.function_call_arguments")
-        at |= {"text": {"content_index": 0}, "thinking": {"summary_index": 0}}.get(kind, {})
+        at = {**at, **{"text": {"content_index": number}, "thinking": {"summary_index": 0}}.get(kind, {})}
         if kind == "text" and fault != "no-part-added":
             self.typed("response.content_part.added", **at, part={"type": "output_text", "text": "", "annotations": []})
         if fault == "optional-events" and kind == "text":
@@ -219,12 +242,6 @@ class Responses(Typed):
         self.typed(f"{name}.done", **at, **({"text": done} if kind in KINDS else {"name": kind, "arguments": done}))
         if kind == "text":
             self.typed("response.content_part.done", **at, part={"type": "output_text", "text": text})
-        item = self.item(place, kind, text, self.number)
-        if fault == "item-never-completed" and kind not in KINDS:
-            item["status"] = "in_progress"
-        if fault != "no-item-done":
-            self.typed("response.output_item.done", output_index=index, item=item)
-        output.append(item)
         return True
 
     def error_inside(self, response: Any) -> bool:
@@ -232,6 +249,8 @@ class Responses(Typed):
         error: Any = {"code": "server_error", "message": "failed"}
         if fault == "error-without-message":
             error = None
+        if fault == "error-without-its-code":
+            del error["code"]
         if fault == "error-as-chats":
             self.event({"error": error})
         elif fault == "error-flat":
@@ -291,7 +310,7 @@ RESPONSES_FAULTS: dict[str, str] = {
     "output-other": "output",
     "no-usage": "usage",
     "usage-does-not-add-up": "usage",
-    "usage-without-details": "usage",
+    "usage-without-details": "usage-details",
     "usage-of-chats": "usage",
     "usage-differs": "usage-same",
     "stays-open": "ends",
@@ -300,6 +319,7 @@ RESPONSES_FAULTS: dict[str, str] = {
     "length-reason-odd": "incomplete",
     "item-never-completed": "call",
     "arguments-broken": "call-arguments",
+    "second-call-broken": "call-arguments",
     "arguments-at-once": "call-fragments",
     "call-ids-same": "call-ids",
     "call-id-changes": "call-ids",
@@ -310,7 +330,7 @@ RESPONSES_FAULTS: dict[str, str] = {
     "parallel-anyway": "call-one",
     "no-call-results": "call-result",
     "no-call-ids": "call-result",
-    "calls-again": "call-result",
+    "calls-again": "call-result call-none",
     "type-needed": "input",
     "no-output-as-input": "input",
     "no-instructions": "instructions",
@@ -321,8 +341,8 @@ RESPONSES_FAULTS: dict[str, str] = {
     "whole-differs": "text",
     "always-streams": "whole",
     "whole-without-object": "whole",
-    "metadata-lost": "unknown-fields",
-    "known-fields-only": "unknown-fields fields-of-the-future",
+    "metadata-lost": "metadata",
+    "known-fields-only": "other-fields",
     "error-without-code": "error-shape",
     "error-is-text": "error-shape",
     "bad-json-500": "error-json error-shape",
@@ -330,6 +350,7 @@ RESPONSES_FAULTS: dict[str, str] = {
     "param-not-named": "error-input",
     "types-unchecked": "error-types",
     "error-without-message": "error-in-stream",
+    "error-without-its-code": "error-in-stream",
     "error-as-chats": "error-in-stream",
     "error-swallowed": "error-in-stream nothing-after-error",
     "content-after-error": "nothing-after-error",

@@ -118,6 +118,7 @@ class Conversation:
 
     heartbeat = b": still thinking\n\n"
     request_id = "X-Request-Id"
+    allowed = "authorization, content-type"
 
     def __init__(self, server: Broken, connection: socket.socket) -> None:
         self.server, self.connection = server, connection
@@ -257,9 +258,7 @@ class Conversation:
     def preflight(self) -> bool:
         if self.is_("no-preflight"):
             return self.answer(405, {})
-        allow = (
-            "" if self.is_("preflight-without-headers") else "Access-Control-Allow-Headers: authorization, content-type"
-        )
+        allow = "" if self.is_("preflight-without-headers") else f"Access-Control-Allow-Headers: {self.allowed}"
         return self.answer(204, None, *filter(None, [allow, "Access-Control-Allow-Methods: POST"]), body=b"")
 
     def models(self, path: str) -> bool:

@@ -14,8 +14,11 @@ MODELS = ("m", "echo", "slow", "thinking", "error", "crash", "overload")
 ARGUMENTS = '{"city": "Paris", "note": "for the trip"}'
 
 UNUSUAL = {
-    "anthropic": ("pings-anywhere", "extra-members", "future-events"),
-    "openai-responses": ("unnamed", "extra-members", "optional-events", "done-mark", "error-flat"),
+    "anthropic": ("pings-anywhere", "extra-members", "future-events", "from-cache", "no-tools", "model-alias"),
+    "openai-responses": (
+        *("unnamed", "extra-members", "optional-events", "done-mark", "error-flat"),
+        *("queued", "numbered-keepalive", "two-parts", "no-tools"),
+    ),
 }
 """Ways to be correct, by profile, that only servers of typed events have."""
 
@@ -39,6 +42,8 @@ class Typed(Conversation):
             raise Refused(400, "not an object")
         if self.is_("known-fields-only") and set(request) & {"metadata", "of_the_future"}:
             raise Refused(400, "unknown field")
+        if self.is_("no-tools") and request.get("tools"):
+            raise Refused(400, "this model does not take tools")
         return self.create(request)
 
     def listed(self) -> Any:
@@ -110,7 +115,10 @@ class Typed(Conversation):
             names = names[:1]
         text = ARGUMENTS[:-1] if self.is_("arguments-broken") else ARGUMENTS
         parts = [text] if self.is_("arguments-at-once") else [text[:9], text[9:20], text[20:]]
-        return [(name, parts) for name in names[: 1 if self.is_("second-call-lost") else None]]
+        calls = [(name, parts) for name in names]
+        if self.is_("second-call-broken"):
+            calls[1:] = [(name, [*parts, "oops"]) for name in names[1:]]
+        return calls
 
     # ---- What differs ------------------------------------------------------------------------------------------------
 

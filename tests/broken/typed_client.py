@@ -137,7 +137,7 @@ class Messages(Answer):
         if FAULT == "unknown-crash" and kind == "of_the_future":
             raise Wrong("unknown block")
         self.open[index] = kind
-        if kind == "tool_use":
+        if kind == "tool_use" or (kind == "server_tool_use" and FAULT == "server-tools-are-calls"):
             given = json.dumps(block["input"]) if block.get("input") and FAULT != "input-at-start-lost" else ""
             self.call(index, block["name"], block["id"], given)
         if kind == "redacted_thinking" and FAULT == "thinking-is-text":
@@ -222,6 +222,10 @@ class Responses(Answer):
             self.parts.add(value["item_id"])
         elif type == "response.output_text.delta":
             known = value["item_id"] in self.ids or FAULT != "items-needed"
+            if FAULT == "known-members-only" and "obfuscation" in value:
+                raise Wrong("unknown member")
+            if FAULT == "first-part-only" and value["content_index"]:
+                return
             if known and (value["item_id"] in self.parts or FAULT != "parts-needed"):
                 self.add(0, value["delta"])
         elif type == "response.output_text.done":
@@ -250,6 +254,8 @@ class Responses(Answer):
         )
 
     def item(self, key, item):
+        if item.get("type") == "web_search_call" and FAULT == "server-tools-are-calls":
+            self.call(key, "web_search", item["id"], "{}")
         if item.get("type") == "function_call" and (item.get("id") or FAULT != "item-ids-needed"):
             self.call(key, item["name"], item.get("call_id") or ("" if FAULT == "id-required" else item.get("id")))
         elif FAULT == "unknown-crash" and item.get("type") == "of_the_future":
@@ -281,7 +287,10 @@ class Responses(Answer):
         if FAULT == "incomplete-is-an-error" and type == "response.incomplete":
             raise Failure("incomplete")
         cut = type == "response.incomplete" and FAULT != "incomplete-is-stop"
-        self.finish[0] = "length" if cut else "tool_calls" if self.calls else "stop"
+        reason = (response.get("incomplete_details") or {}).get("reason")
+        if FAULT == "incomplete-is-length" or reason == "max_output_tokens":
+            reason = "length"
+        self.finish[0] = reason if cut else "tool_calls" if self.calls else "stop"
         if FAULT == "status-as-reason":
             self.finish[0] = response["status"]
 

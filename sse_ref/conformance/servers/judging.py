@@ -17,7 +17,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sse_ref.conformance.corpus import Vector, document
-from sse_ref.conformance.servers.target import CHECKS, Expired, Failed, Skipped, Target, filled
+from sse_ref.conformance.servers.target import CHECKS, Expired, Failed, Skipped, Target, filled, key_headers
 from sse_ref.conformance.verdicts import Result, UsageError
 
 __all__ = ["curl", "judge", "judge_patiently", "requests_needed"]
@@ -45,6 +45,7 @@ def judge(vector: Vector, target: Target) -> Result:
     """Judge the server by one vector."""
     began = time.perf_counter()
     result = Result(vector, "pass")
+    target.exchanges = vector.body["exchanges"]
     try:
         CHECKS[vector.body.get("check", vector.id)](target)
     except Failed as failure:
@@ -71,13 +72,14 @@ def shown(vector: Vector, target: Target) -> dict[str, list[str]]:
     names = [name for name in vector.body["exchanges"] if name in target.sent]
     if not names:
         return {}
-    exchange = target.sent[names[-1]]
+    name = target.looked_at if target.looked_at in names else names[-1]
+    exchange = target.sent[name]
     lines = exchange.head.decode("latin-1").splitlines()[:20]
     seen = re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", exchange.body)
     shown = [repr(line)[1:] for line in seen[:12] + ([b"..."] if len(seen) > 24 else []) + seen[12:][-12:]]
     timeline = [f"{1000 * seconds:8.1f} ms  {size} bytes" for seconds, size in exchange.arrivals[:6]]
     blocks = {
-        "request": [curl_line(target.file["exchanges"][names[-1]], target.file["key"], target.url, target.models)],
+        "request": [curl_line(target.file, name, target.url, target.models)],
         "response": [*lines, "", *(line[:160] for line in shown)],
         "arrived": timeline + ([f"... {len(exchange.arrivals)} parts"] if len(exchange.arrivals) > 6 else []),
     }
@@ -91,12 +93,15 @@ def curl(vector: Vector, url: str) -> str:
     names = vector.body.get("exchanges")
     if not names:
         return f"# {vector.id} needs a socket of its own, no single curl line does it"
-    file = document("server", vector.profile)
-    return curl_line(file["exchanges"][names[-1]], file["key"], url, {"": "MODEL"})
+    return curl_line(document("server", vector.profile), names[-1], url, {"": "MODEL"})
 
 
-def curl_line(spec: Mapping[str, Any], key: Mapping[str, str], url: str, models: Mapping[str, str]) -> str:
-    """The curl line of a request; the key is left to the shell."""
+def curl_line(file: Mapping[str, Any], name: str, url: str, models: Mapping[str, str]) -> str:
+    """The curl line of a request in the profile's file; the key is left to the shell."""
+    spec = file["exchanges"][name]
+    key = {} if spec.get("key") == "none" else key_headers(file, spec)
+    if spec.get("key") == "wrong":
+        key = filled(key, {"key": "wrong-key"})
     model = models.get(spec.get("role", "")) or models[""]
     words = ["curl", "-sN", "--raw", "-i"]
     if spec["method"] == "HEAD":

@@ -14,12 +14,16 @@ from typing import Any
 
 from sse_ref.conformance.servers.life import are_not_mixed_up
 from sse_ref.conformance.servers.streams import longest_silence, slow_stream
-from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, error_message, expect
+from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect
 from sse_ref.conformance.servers.typed import (
     Typed,
     accepted,
+    failing,
+    fits_the_schema,
+    is_several,
     is_whole_number,
     refused,
+    require,
     same_as_whole,
     streams,
     typed,
@@ -33,7 +37,7 @@ STOP_REASONS |= {"model_context_window_exceeded"}
 DELTAS = {"text": {"text_delta", "citations_delta"}, "tool_use": {"input_json_delta"}}
 DELTAS |= {"thinking": {"thinking_delta", "signature_delta"}}
 MEMBERS = {"text_delta": "text", "input_json_delta": "partial_json", "thinking_delta": "thinking"}
-STREAMS = ("base", "tool", "thinking")
+STREAMS = ("base", "tool", "thinking", "two-tools")
 
 # ---- A stream taken apart --------------------------------------------------------------------------------------------
 
@@ -81,14 +85,20 @@ def blocks_of(stream: Typed) -> list[tuple[dict[str, Any], list[dict[str, Any]]]
     return found  # type: ignore[return-value]
 
 
+def tokens_in(usage: Any) -> Any:
+    """The input tokens of a usage, those among them that a cache held; None if it does not tell."""
+    if not isinstance(usage, dict) or not is_whole_number(usage.get("input_tokens")):
+        return None
+    cached = [usage.get(f"cache_{what}_input_tokens") for what in ("creation", "read")]
+    return usage["input_tokens"] + sum(count for count in cached if is_whole_number(count))
+
+
 def calls_of(target: Target, name: str = "tool") -> list[tuple[dict[str, Any], str]]:
     """The tool_use blocks of an exchange, each with its arguments put together."""
-    exchange = target.get(name)
-    if exchange.status in (400, 404, 422, 501):
-        raise Skipped(f"the server does not take tools: {error_message(exchange.body)}")
+    require(target, name, "tools")
     calls = [
         (block, "".join(str(d.get("partial_json", "")) for d in deltas if d.get("type") == "input_json_delta"))
-        for block, deltas in blocks_of(Typed(exchange))
+        for block, deltas in blocks_of(typed(target, name))
         if block.get("type") == "tool_use"
     ]
     if not calls:
@@ -136,16 +146,14 @@ def messages_start_shape(target: Target) -> None:
 @check("messages/start-usage")
 def messages_start_usage(target: Target) -> None:
     usage = message_of(typed(target, "base")).get("usage")
-    expect(isinstance(usage, dict), f"the usage of message_start is {usage!r:.80}")
-    read, written = [(usage or {}).get(name) for name in ("input_tokens", "output_tokens")]
-    expect(is_whole_number(read, 1) and is_whole_number(written), f"the usage of message_start is {usage!r:.80}")
+    written = usage.get("output_tokens") if isinstance(usage, dict) else None
+    expect(tokens_in(usage) and is_whole_number(written), f"the usage of message_start is {usage!r:.80}")
 
 
 @check("messages/start-input-true")
 def messages_start_input_true(target: Target) -> None:
-    stream = typed(target, "echo-unicode")
-    told = (message_of(stream).get("usage") or {}).get("input_tokens")
-    whole = (whole_answer(target, "echo-whole").get("usage") or {}).get("input_tokens")
+    told = tokens_in(message_of(typed(target, "echo-unicode")).get("usage"))
+    whole = tokens_in(whole_answer(target, "echo-whole").get("usage"))
     expect(told == whole, f"message_start says {told!r} input tokens, the whole answer {whole!r}")
 
 
@@ -157,8 +165,8 @@ def messages_ids_differ(target: Target) -> None:
 
 @check("messages/model")
 def messages_model(target: Target) -> None:
-    named = message_of(typed(target, "base")).get("model")
-    expect(named == target.models[""], f"the model is {named!r}, not {target.models['']!r}")
+    named, asked = message_of(typed(target, "base")).get("model"), target.models[""]
+    expect(str(named).startswith(asked), f"the model is {named!r}, not {asked!r}")  # an alias may become a version
 
 
 # ---- Blocks ----------------------------------------------------------------------------------------------------------
@@ -223,15 +231,13 @@ def messages_delta_string(target: Target) -> None:
 
 @check("messages/several-deltas")
 def messages_several_deltas(target: Target) -> None:
-    texts = texts_of(typed(target, "base"))
-    if len("".join(texts)) < 20:
-        raise Skipped(f"the answer is short: {''.join(texts)!r}")
-    expect(len(texts) >= 2, f"all {len(texts[0])} characters came in one delta")
+    is_several(texts_of(typed(target, "base")), "the answer")
 
 
 @check("messages/thinking")
 def messages_thinking(target: Target) -> None:
-    blocks = blocks_of(typed(target, "thinking")) if target.get("thinking").status == 200 else []
+    require(target, "thinking", "thinking")
+    blocks = blocks_of(typed(target, "thinking"))
     kinds = [block.get("type") for block, _ in blocks]
     if "thinking" not in kinds:
         raise Skipped("the model does not think")
@@ -265,8 +271,7 @@ def messages_delta_usage(target: Target) -> None:
 @check("messages/delta-input")
 def messages_delta_input(target: Target) -> None:
     stream = typed(target, "base")
-    first = (message_of(stream).get("usage") or {}).get("input_tokens")
-    last = end_of(stream)["usage"].get("input_tokens")
+    first, last = tokens_in(message_of(stream).get("usage")), tokens_in(end_of(stream)["usage"])
     expect(first == last, f"message_delta says {last!r} input tokens, message_start {first!r}")
 
 
@@ -306,8 +311,10 @@ def messages_stop_end_turn(target: Target) -> None:
 @check("messages/stop-max-tokens")
 def messages_stop_max_tokens(target: Target) -> None:
     stream = typed(target, "three-tokens")
-    expect(stop_of(stream) == "max_tokens", f"the stop reason is {stop_of(stream)!r}")
     tokens = end_of(stream)["usage"].get("output_tokens")
+    if stop_of(stream) == "end_turn" and is_whole_number(tokens) and tokens < 3:
+        raise Skipped(f"the whole answer has {tokens} tokens")
+    expect(stop_of(stream) == "max_tokens", f"the stop reason is {stop_of(stream)!r}")
     expect(is_whole_number(tokens) and tokens <= 3, f"output_tokens is {tokens!r}")
     expect(stream.of("message_stop"), "message_stop did not come")
 
@@ -348,34 +355,27 @@ def messages_tool_start(target: Target) -> None:
 @check("messages/tool-arguments")
 def messages_tool_arguments(target: Target) -> None:
     for _, arguments in calls_of(target):
-        try:
-            value = json.loads(arguments)
-        except ValueError:
-            raise Failed(f"the arguments are not JSON: {arguments[:80]!r}") from None
-        expect(isinstance(value, dict), f"the arguments are no object: {arguments[:80]!r}")
-        expect(isinstance(value.get("city"), str), f"the arguments do not fit the schema: {arguments[:80]!r}")
+        fits_the_schema(arguments, "the text of the arguments", "city", "note")
 
 
 @check("messages/tool-fragments")
 def messages_tool_fragments(target: Target) -> None:
-    for block, deltas in blocks_of(typed(target, "tool")):
-        parts = [delta["partial_json"] for delta in deltas if delta.get("partial_json")]
-        if block.get("type") == "tool_use" and len("".join(map(str, parts))) >= 20:
-            expect(len(parts) >= 2, "all of the arguments came in one fragment")
-            return
-    raise Skipped("no call has long arguments")
+    calls_of(target)
+    calls = [deltas for block, deltas in blocks_of(typed(target, "tool")) if block.get("type") == "tool_use"]
+    is_several(
+        [str(delta["partial_json"]) for delta in calls[0] if delta.get("partial_json")], "the text of the arguments"
+    )
 
 
 @check("messages/tool-two")
 def messages_tool_two(target: Target) -> None:
     calls = calls_of(target, "two-tools")
-    if len(calls) < 2:
-        raise Skipped("the model made one call, not two")
     names = [block.get("name") for block, _ in calls]
-    expect(names == ["get_weather", "get_time"], f"the names are {names}")
-    expect(len({block.get("id") for block, _ in calls}) == 2, "two calls have the same id")
+    if set(names) != {"get_weather", "get_time"}:
+        raise Skipped(f"the model called {names}")
+    expect(len({block.get("id") for block, _ in calls}) == len(calls), "two calls have the same id")
     for _, arguments in calls:
-        expect(arguments.lstrip().startswith("{"), f"the arguments are {arguments[:80]!r}")
+        fits_the_schema(arguments, "the text of the arguments", "city")
 
 
 @check("messages/tool-stop")
@@ -387,19 +387,19 @@ def messages_tool_stop(target: Target) -> None:
 
 @check("messages/tool-none")
 def messages_tool_none(target: Target) -> None:
-    try:
-        calls = calls_of(target, "tool-none")
-    except Skipped:
-        return
-    raise Failed(f"a call was made: {calls[0][0]!r:.80}")
+    require(target, "tool-none", "tools")
+    stream = typed(target, "tool-none")
+    calls = [block for block, _ in blocks_of(stream) if block.get("type") == "tool_use"]
+    expect(not calls, f"a call was made: {calls and calls[0]!r:.80}")
+    expect(text_of(stream), "no text came")
 
 
 @check("messages/tool-any")
 def messages_tool_any(target: Target) -> None:
+    require(target, "tool", "tools")
     for name in ("tool-any", "tool-named"):
-        exchange = target.get(name)
-        expect(exchange.status == 200, f"{name}: the status is {exchange.status}: {error_message(exchange.body)}")
-        calls = [block for block, _ in blocks_of(Typed(exchange)) if block.get("type") == "tool_use"]
+        accepted(target, name)
+        calls = [block for block, _ in blocks_of(typed(target, name)) if block.get("type") == "tool_use"]
         expect(calls, f"{name}: no call was made")
         if name == "tool-named":
             expect(calls[0].get("name") == "get_time", f"{name}: the call is of {calls[0].get('name')!r}")
@@ -413,11 +413,11 @@ def messages_tool_one(target: Target) -> None:
 
 @check("messages/tool-result")
 def messages_tool_result(target: Target) -> None:
-    if target.get("tool").status != 200:
-        raise Skipped("the server does not take tools")
+    require(target, "tool", "tools")
     for name in ("tool-result", "tool-result-blocks"):
+        accepted(target, name)
         stream = typed(target, name)
-        expect(stop_of(stream) is not None, f"{name}: there is no stop reason")
+        expect(text_of(stream) or stop_of(stream) == "max_tokens", f"{name}: no text came")
 
 
 # ---- Requests --------------------------------------------------------------------------------------------------------
@@ -426,6 +426,10 @@ def messages_tool_result(target: Target) -> None:
 @check("messages/system")
 def messages_system(target: Target) -> None:
     accepted(target, "system", "system-blocks")
+    short, long = (tokens_in(message_of(typed(target, name)).get("usage")) for name in ("system", "system-blocks"))
+    expect(
+        short and long and long > short, f"with a long system prompt {long} tokens went in, with a short one {short}"
+    )
 
 
 @check("messages/content")
@@ -435,24 +439,13 @@ def messages_content(target: Target) -> None:
     expect(status in (200, 400, 422), f"for an unknown block the status is {status}")
 
 
-@check("messages/versions")
-def messages_versions(target: Target) -> None:
-    accepted(target, "version-old", "version-new", "beta")
-
-
-@check("messages/no-version")
-def messages_no_version(target: Target) -> None:
-    accepted(target, "base")
-
-
-@check("messages/unknown-fields")
-def messages_unknown_fields(target: Target) -> None:
+@check("messages/other-fields")
+def messages_other_fields(target: Target) -> None:
     accepted(target, "more-fields")
-
-
-@check("messages/fields-of-the-future")
-def messages_fields_of_the_future(target: Target) -> None:
-    accepted(target, "future-field")
+    exchange = target.get("temperature")
+    if exchange.status == 400 and b"temperature" in exchange.body:
+        raise Skipped("the model takes no temperature")
+    accepted(target, "temperature")
 
 
 @check("messages/text")
@@ -466,7 +459,11 @@ def messages_whole(target: Target) -> None:
         message = whole_answer(target, name)
         expect(message.get("type") == "message", f"{name}: the type is {message.get('type')!r}")
         expect(message.get("role") == "assistant", f"{name}: the role is {message.get('role')!r}")
-        expect(whole_text(message), f"{name}: there is no text: {message.get('content')!r:.80}")
+        for member in ("id", "model"):
+            expect(isinstance(message.get(member), str), f"{name}: the {member} is {message.get(member)!r}")
+        expect("stop_sequence" in message, f"{name}: stop_sequence is missing")
+        said = whole_text(message) or message.get("stop_reason") == "max_tokens"
+        expect(said, f"{name}: there is no text: {message.get('content')!r:.80}")
         expect(message.get("stop_reason") in STOP_REASONS, f"{name}: the stop reason is {message.get('stop_reason')!r}")
         usage = message.get("usage")
         counts = [usage.get(n) for n in ("input_tokens", "output_tokens")] if isinstance(usage, dict) else [None]
@@ -475,8 +472,9 @@ def messages_whole(target: Target) -> None:
 
 @check("messages/whole-input")
 def messages_whole_input(target: Target) -> None:
-    blocks = whole_answer(target, "tool-whole").get("content") if target.get("tool-whole").status == 200 else []
-    calls = [block for block in blocks or [] if isinstance(block, dict) and block.get("type") == "tool_use"]
+    require(target, "tool-whole", "tools")
+    blocks = whole_answer(target, "tool-whole").get("content") or []
+    calls = [block for block in blocks if isinstance(block, dict) and block.get("type") == "tool_use"]
     if not calls:
         raise Skipped("the model made no tool call")
     for block in calls:
@@ -487,13 +485,14 @@ def messages_whole_input(target: Target) -> None:
 @check("messages/count")
 def messages_count(target: Target) -> None:
     target.require("echo")
-    used = (whole_answer(target, "echo-whole").get("usage") or {}).get("input_tokens")
+    used = tokens_in(whole_answer(target, "echo-whole").get("usage")) or 0
     for name in ("count", "count-beta"):
         exchange = target.get(name)
         if exchange.status in (404, 405, 501):
             raise Skipped(f"the server does not count: status {exchange.status}")
         counted = whole_answer(target, name).get("input_tokens")
-        expect(counted == used, f"{name}: {counted!r} tokens, the answer to the same request says {used!r}")
+        near = is_whole_number(counted) and abs(counted - used) <= max(5, used // 10)  # it is an estimate
+        expect(near, f"{name}: {counted!r} tokens, the answer to the same request says {used!r}")
 
 
 @check("messages/models")
@@ -522,6 +521,8 @@ def messages_fifty_at_once(target: Target) -> None:
 def messages_ping(target: Target) -> None:
     longest = longest_silence(target)
     expect(longest <= target.long_silence, f"nothing came for {longest:.1f} s")
+    if not re.search(rb"^(event: ?ping$|:)", slow_stream(target).body.replace(b"\r", b"\n"), re.MULTILINE):
+        raise Skipped(f"no ping came, but the silence lasted {longest:.1f} s only: too short to tell")
 
 
 @check("messages/ping-data")
@@ -543,22 +544,24 @@ def error_of(target: Target, name: str, *statuses: int) -> dict[str, Any]:
     value = refused(target, name, statuses)
     error = value.get("error")
     expect(value.get("type") == "error" and isinstance(error, dict), f"{name}: the body is {value!r:.80}")
-    return error if isinstance(error, dict) else {}
+    members: dict[str, Any] = error if isinstance(error, dict) else {}
+    for member in ("type", "message"):
+        expect(
+            isinstance(members.get(member), str) and members[member], f"{name}: the {member} is {members.get(member)!r}"
+        )
+    return members
 
 
 @check("messages/error-shape")
 def messages_error_shape(target: Target) -> None:
     for name in ("bad-json", "no-messages", "bad-json-stream"):
-        error = error_of(target, name, 400, 422)
-        for member in ("type", "message"):
-            value = error.get(member)
-            expect(isinstance(value, str) and value, f"{name}: the {member} is {value!r}")
+        error_of(target, name, 400, 422)
 
 
 @check("messages/error-json")
 def messages_error_json(target: Target) -> None:
     for name in ("bad-json", "no-object"):
-        kind = error_of(target, name, 400).get("type")
+        kind = error_of(target, name, 400, 422).get("type")
         expect(kind == "invalid_request_error", f"{name}: the type is {kind!r}")
 
 
@@ -617,7 +620,7 @@ def messages_overload(target: Target) -> None:
 
 @check("messages/error-in-stream")
 def messages_error_in_stream(target: Target) -> None:
-    stream = typed(target, "error")
+    stream = failing(target)
     errors = [(name, value) for name, value in stream.named if value.get("type") == "error" or "error" in value]
     expect(len(errors) == 1, f"{len(errors)} errors came")
     name, value = errors[0]
@@ -629,14 +632,15 @@ def messages_error_in_stream(target: Target) -> None:
 
 @check("messages/nothing-after-error")
 def messages_nothing_after_error(target: Target) -> None:
-    stream = typed(target, "error")
+    stream = failing(target)
     kinds = [value.get("type") for value in stream.values if value.get("type") != "ping"]
     expect("error" in kinds, "no error came")
     expect(kinds[-1] == "error", f"after the error came {kinds[-1]!r}")
-    expect("message_stop" not in kinds, "message_stop came, too")
+    ended = [kind for kind in ("message_delta", "message_stop") if kind in kinds]
+    expect(not ended, f"{ended and ended[0]} came, too")
     expect(stream.exchange.ended, stream.exchange.problem or "the body was cut")
 
 
 @check("messages/error-whole")
 def messages_error_whole(target: Target) -> None:
-    error_of(target, "error-whole", 500, 502, 503, 529)
+    error_of(target, "error-whole", *range(500, 600))

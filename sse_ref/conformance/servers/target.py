@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,7 +26,7 @@ from sse_ref.conformance.corpus import DEFAULT_PROFILE, bytes_of, document
 from sse_ref.conformance.wire import Address, Exchange, RawConnection, request_bytes
 
 __all__ = ["CHECKS", "ROLES", "Expired", "Failed", "Skipped", "Target", "check", "error_message", "expect", "filled"]
-__all__ += ["in_brackets", "json_object", "whole"]
+__all__ += ["in_brackets", "json_object", "key_headers", "whole"]
 
 ROLES = {
     "echo": "repeats its prompt",
@@ -72,6 +72,8 @@ class Target:
     patience: float = 1.0  # how many times longer than usual to wait
     takes: float = 0.0  # seconds for a short answer, as measured
     sent: dict[str, Exchange] = field(default_factory=dict)
+    exchanges: Sequence[str] = ()  # of the vector that is being judged
+    looked_at: str = ""  # the exchange that was asked for last
     requests: dict[str, bytes] = field(default_factory=dict)
 
     @cached_property
@@ -111,7 +113,7 @@ class Target:
         elif "raw" in spec:
             body = spec["raw"].encode() if isinstance(spec["raw"], str) else bytes_of([spec["raw"]])
         if key := {"wrong": "wrong-key", "none": None}.get(spec.get("key", ""), self.key):
-            headers |= filled(self.file["bearer" if spec.get("key") == "bearer" else "key"], {"key": key})
+            headers |= filled(key_headers(self.file, spec), {"key": key})
         if spec.get("chunked"):
             headers["Transfer-Encoding"] = "chunked"
             body = b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body)
@@ -150,6 +152,7 @@ class Target:
 
         A stream that only stays open after its last event is given all the same.
         """
+        self.looked_at = name
         if name not in self.sent:
             spec = self.file["exchanges"][name]
             data = self.request(spec)
@@ -199,6 +202,11 @@ def filled(value: Any, values: Mapping[str, Any]) -> Any:
         if isinstance(inner, str):
             value = value.replace(f"{{{name}}}", inner)
     return value
+
+
+def key_headers(file: Mapping[str, Any], spec: Mapping[str, Any]) -> Mapping[str, str]:
+    """The headers that carry the key of a request; ``{key}`` stands for it."""
+    return dict(file["bearer" if spec.get("key") == "bearer" else "key"])
 
 
 def whole(exchange: Exchange) -> Exchange:

@@ -15,11 +15,20 @@ from typing import Any, TypeGuard
 
 from sse_ref.conformance.servers.chats import strict_json
 from sse_ref.conformance.servers.streams import has_events, is_utf8
-from sse_ref.conformance.servers.target import Failed, Target, check, error_message, expect, json_object
+from sse_ref.conformance.servers.target import (
+    Failed,
+    Skipped,
+    Target,
+    check,
+    error_message,
+    expect,
+    in_brackets,
+    json_object,
+)
 from sse_ref.conformance.wire import Exchange
 
-__all__ = ["Typed", "accepted", "is_whole_number", "refused", "same_as_whole", "streams", "typed"]
-__all__ += ["whole_answer"]
+__all__ = ["Typed", "accepted", "failing", "fits_the_schema", "is_several", "is_whole_number", "refused", "require"]
+__all__ += ["same_as_whole", "streams", "typed", "whole_answer"]
 
 
 class Typed:
@@ -57,17 +66,39 @@ class Typed:
         return found[0]
 
 
+def failing(target: Target) -> Typed:
+    """The stream of the model that fails in the middle."""
+    if target.get("error").status >= 500:
+        raise Skipped("the model failed before the stream")
+    return typed(target, "error")
+
+
 def typed(target: Target, name: str) -> Typed:
     """A named exchange as a stream. Raises ``Failed`` if it is none."""
     return Typed(target.get(name))
 
 
+UNSUPPORTED = (400, 404, 422, 501)  # statuses of a server that does not do what is asked for
+
+
 def streams(target: Target, *names: str) -> Iterator[Typed]:
-    """Those of the named exchanges that are streams; the first has to be one."""
+    """Those of the named exchanges that are streams: the first, and the others unless what they ask for is not done here."""
     for name in names:
         exchange = target.get(name)
-        if name == names[0] or exchange.status == 200:
+        if name == names[0] or exchange.status not in UNSUPPORTED:
             yield Typed(exchange)
+
+
+def require(target: Target, name: str, what: str) -> None:
+    """Raise ``Skipped`` if the server does not do what a named exchange asks for."""
+    exchange = target.get(name)
+    if exchange.status in UNSUPPORTED:
+        raise Skipped(f"the server does not take {what}: {error_message(exchange.body)}")
+
+
+@check("typed/accepted")
+def typed_accepted(target: Target) -> None:
+    accepted(target, *target.exchanges)
 
 
 @check("typed/json")
@@ -86,8 +117,8 @@ def typed_ends(target: Target) -> None:
 
 def whole_answer(target: Target, name: str) -> dict[str, Any]:
     """The JSON object of an answer that is not streamed."""
+    accepted(target, name)
     exchange = target.get(name)
-    expect(exchange.status == 200, f"{name}: the status is {exchange.status}: {error_message(exchange.body)}")
     expect(exchange.kind == "application/json", f"{name}: the Content-Type is {exchange.header('content-type')!r}")
     return json_object(exchange.body, name)
 
@@ -96,14 +127,16 @@ def accepted(target: Target, *names: str) -> None:
     """The named requests are answered."""
     for name in names:
         exchange = target.get(name)
-        expect(exchange.status == 200, f"{name}: the status is {exchange.status}: {error_message(exchange.body)}")
+        status = exchange.status or exchange.problem
+        expect(exchange.status == 200, f"{name}: the status is {status}: {error_message(exchange.body)}")
 
 
 def refused(target: Target, name: str, statuses: Sequence[int]) -> dict[str, Any]:
     """The JSON object of a refused request; ``statuses`` are those that are right."""
     exchange = target.get(name)
-    allowed = " or ".join(map(str, statuses))
-    expect(exchange.status in statuses, f"{name}: the status is {exchange.status or exchange.problem}, not {allowed}")
+    allowed = f"{statuses[0]} to {statuses[-1]}" if len(statuses) > 9 else " or ".join(map(str, statuses))
+    status = exchange.status or "missing"
+    expect(exchange.status in statuses, f"{name}: the status is {status}, not {allowed}{in_brackets(exchange.problem)}")
     expect(exchange.kind == "application/json", f"{name}: the Content-Type is {exchange.header('content-type')!r}")
     return json_object(exchange.body, name)
 
@@ -122,3 +155,21 @@ def same_as_whole(target: Target, text_of: Callable[[Typed], str], whole_text: C
     expected = target.file["expected"]
     expect(said == expected, f"the deltas are {said[:120]!a}, not {expected!a}")
     expect(answer == expected, f"the whole answer is {answer[:120]!a}, not {expected!a}")
+
+
+def is_several(parts: Sequence[str], what: str) -> None:
+    """A long text came in more than one part."""
+    text = "".join(parts)
+    if len(text) < 20:
+        raise Skipped(f"{what} is short: {text!r}")
+    expect(len(parts) >= 2, f"all {len(text)} characters came in one delta")
+
+
+def fits_the_schema(text: Any, what: str, *names: str) -> None:
+    """A text is the JSON of an object whose members of these names are strings."""
+    try:
+        value = json.loads(text)
+    except (ValueError, TypeError):
+        raise Failed(f"{what} is not JSON: {text!r:.80}") from None
+    fits = isinstance(value, dict) and all(isinstance(value.get(name), str) for name in names)
+    expect(fits, f"{what} does not fit the schema: {text!r:.80}")
