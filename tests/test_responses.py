@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from raw import JSON, Answer, Wire, ask, request, wait_for
 from sse_ref.codec import ServerSentEvent, SSEDecoder
 from sse_ref.dialects.interface import HTTPRequest, Request
 from sse_ref.dialects.responses import OpenAIResponses
+from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import ApiError, ProtocolError, RequestError
 from sse_ref.pieces import (
     Call,
@@ -160,14 +162,23 @@ def test_request_is_repeated_in_the_response() -> None:
     [
         ('"metadata": {"a": 1e999}', "number too large"),
         (f'"user": {"9" * 5000}', "number too large"),
-        (f'"metadata": {{"a": {"[" * 900}{"]" * 900}}}', "nested too deeply"),
-        (f'"instructions": "{"x" * 2**20}"', "more than 1048576 characters"),
+        (f'"instructions": "{"x" * 2**20}"', "more than 1048576 characters of it"),
     ],
 )
 def test_what_cannot_be_repeated_is_refused(member: str, problem: str) -> None:
     body = f'{{"model": "toy", "input": "x", {member}}}'.encode()
     with pytest.raises(RequestError, match=problem):
         WIRE.read_request(HTTPRequest("POST", "/v1/responses", {}, {}, body))
+
+
+def test_what_is_read_can_be_written_again_however_deeply_it_is_nested() -> None:
+    pieces = [Usage(1, 0), End("stop"), Usage(1, 0)]
+    for depth in range(700, 1100, 7):
+        body = f'{{"model": "toy", "input": "x", "metadata": {{"a": {"[" * depth}{"]" * depth}}}}}'.encode()
+        with contextlib.suppress(RequestError):
+            request = WIRE.read_request(HTTPRequest("POST", "/v1/responses", {}, {}, body))
+            assert "[" * depth in to_json(WIRE.write_answer(request, pieces, id=ID, created=7))
+            assert all("[" * depth in e.data for e in WIRE.write_stream(request, pieces, id=ID, created=7))
 
 
 def test_every_response_of_a_stream_repeats_the_request() -> None:

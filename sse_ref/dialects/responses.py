@@ -526,9 +526,7 @@ def echoed(fields: Fields) -> str:
     except (ValueError, RecursionError):
         raise RequestError("bad_request", "the request holds a number too large, or is nested too deeply") from None
     if len(text) > MAX_ECHO:
-        raise RequestError(
-            "bad_request", f"what the response repeats of the request has more than {MAX_ECHO} characters"
-        )
+        raise RequestError("bad_request", f"the response would repeat more than {MAX_ECHO} characters of it")
     return text
 
 
