@@ -13,14 +13,19 @@ from sse_ref.conformance.corpus import load
 MODELS = ("m", "echo", "slow", "thinking", "error", "crash", "overload")
 ARGUMENTS = '{"city": "Paris", "note": "for the trip"}'
 
+FRAMINGS = ("cr", "comments", "close-delimited", "multi-line-json")  # of those in server.py
 UNUSUAL = {
-    "anthropic": ("pings-anywhere", "extra-members", "future-events", "from-cache", "no-tools", "model-alias"),
+    "anthropic": (
+        *FRAMINGS,
+        *("pings-anywhere", "extra-members", "future-events", "from-cache", "no-tools", "model-alias"),
+    ),
     "openai-responses": (
+        *FRAMINGS,
         *("unnamed", "extra-members", "optional-events", "done-mark", "error-flat"),
         *("queued", "numbered-keepalive", "two-parts", "no-tools"),
     ),
 }
-"""Ways to be correct, by profile, that only servers of typed events have."""
+"""Ways to be correct, by profile."""
 
 Block = tuple[str, list[str]]
 
