@@ -31,6 +31,9 @@ __all__ = ["Typed", "accepted", "failing", "fits_the_schema", "is_several", "is_
 __all__ += ["same_as_whole", "streams", "typed", "whole_answer"]
 
 
+UNSUPPORTED = (400, 404, 422, 501)  # statuses of a server that does not do what is asked for
+
+
 class Typed:
     """A stream of events whose data are objects with a ``type``."""
 
@@ -76,9 +79,6 @@ def failing(target: Target) -> Typed:
 def typed(target: Target, name: str) -> Typed:
     """A named exchange as a stream. Raises ``Failed`` if it is none."""
     return Typed(target.get(name))
-
-
-UNSUPPORTED = (400, 404, 422, 501)  # statuses of a server that does not do what is asked for
 
 
 def streams(target: Target, *names: str) -> Iterator[Typed]:
@@ -141,9 +141,9 @@ def refused(target: Target, name: str, statuses: Sequence[int]) -> dict[str, Any
     return json_object(exchange.body, name)
 
 
-def is_whole_number(value: Any, least: int = 0) -> TypeGuard[int]:
-    """A whole number that is not too small."""
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+def is_whole_number(value: Any) -> TypeGuard[int]:
+    """A whole number, 0 or more."""
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 
 def same_as_whole(target: Target, text_of: Callable[[Typed], str], whole_text: Callable[[dict[str, Any]], str]) -> None:
