@@ -658,6 +658,17 @@ def test_errors_of_the_shell_have_the_vendors_words(server: Server, method: str,
 
 
 @pytest.mark.parametrize(
+    ("line", "status"),
+    [(b"POST /v1/messages?" + b"a" * 70_000 + b" HTTP/1.1", b"414"), (b"POST /v1/messages HTTP/2.0", b"505")],
+)
+def test_request_line_that_is_refused_has_the_vendors_words(server: Server, line: bytes, status: bytes) -> None:
+    with Wire(server) as wire:
+        wire.send(line + b"\r\n\r\n")
+        answer = wire.rest()
+    assert answer.startswith(b"HTTP/1.1 " + status) and b'{"type":"error","error":{"type":' in answer
+
+
+@pytest.mark.parametrize(
     ("headers", "status"),
     [
         ({"x-api-key": "k"}, 200),
@@ -679,7 +690,9 @@ def test_key_may_come_in_either_header(headers: dict, status: int) -> None:
 
 
 def test_models_are_listed_for_both_providers(server: Server) -> None:
-    listed = ask(server, "GET", "/v1/models?limit=20").json()
+    answer = ask(server, "GET", "/v1/models?limit=20")
+    assert answer.headers["request-id"] == answer.headers["x-request-id"]
+    listed = answer.json()
     assert listed["object"] == "list" and listed["has_more"] is False
     assert (listed["first_id"], listed["last_id"]) == (listed["data"][0]["id"], listed["data"][-1]["id"])
     one = ask(server, "GET", "/v1/models/toy").json()

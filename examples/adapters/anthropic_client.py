@@ -12,6 +12,8 @@ def stream(url, body, idle, answer):
         for event in events:
             if event.type == "text":
                 answer.delta(event.text)
+            if answer.enough:
+                return
         message = events.get_final_message()
     answer.finish_reason = message.stop_reason
     usage = message.usage

@@ -4,7 +4,10 @@ import { client } from "./adapter.mjs"
 
 await client(async (url, { stream, ...body }, idle, answer) => {
   const events = new Anthropic({ baseURL: url, apiKey: "none", timeout: idle }).messages.stream(body)
-  const message = await events.on("text", text => answer.delta(text)).finalMessage()
+  const message = await events.on("text", text => {
+    answer.delta(text)
+    if (answer.enough()) events.abort()
+  }).finalMessage()
   answer.finish_reason = message.stop_reason
   answer.usage = message.usage && { prompt_tokens: message.usage.input_tokens, completion_tokens: message.usage.output_tokens }
   const calls = message.content.filter(block => block.type === "tool_use")

@@ -12,10 +12,13 @@ def stream(url, body, idle, answer):
                 answer.delta(event.delta)
             if event.type == "response.refusal.delta":
                 answer.refusal = (answer.refusal or "") + event.delta
+            if answer.enough:
+                return
         response = events.get_final_response()
     calls = [item for item in response.output if item.type == "function_call"]
     answer.calls = [{"id": item.call_id, "name": item.name, "arguments": item.arguments} for item in calls]
-    answer.finish_reason = "length" if response.status == "incomplete" else "tool_calls" if calls else "stop"
+    why = response.incomplete_details and response.incomplete_details.reason
+    answer.finish_reason = {None: "tool_calls" if calls else "stop", "max_output_tokens": "length"}.get(why, why)
     if usage := response.usage:
         answer.usage = {"prompt_tokens": usage.input_tokens, "completion_tokens": usage.output_tokens}
 

@@ -111,6 +111,7 @@ from sse_ref.server.requests import (
     check_framing,
     check_host,
     check_names,
+    check_request_line,
     may_hold_a_head,
     read_fields,
     read_number,
@@ -217,7 +218,9 @@ class Connection(BaseHTTPRequestHandler):
         """Read the head, check what can be checked of it, and let the route answer."""
         self.body_left = True
         self.raw_requestline = self.incoming.read_request_line()
-        self.find_path(self.raw_requestline.split(b" ")[1].decode("latin-1"))
+        if len(words := self.raw_requestline.split(b" ", 2)) > 1:
+            self.find_path(words[1].decode("latin-1"))  # first: an error has the words of its dialect
+        check_request_line(self.raw_requestline)
         lines = self.incoming.read_header_lines()
         self.rfile = io.BytesIO(b"".join([*lines, b"\r\n"]))  # where parse_request looks for the headers
         if not self.parse_request():  # it has sent the error
@@ -560,7 +563,7 @@ class Connection(BaseHTTPRequestHandler):
         self.send_response(status)
         for name, value in headers.items():
             self.send_header(name, value)
-        for name in dict.fromkeys(("X-Request-Id", self.dialect.request_id)):
+        for name in dict.fromkeys(("X-Request-Id", *(dialect.request_id for dialect in self.serving))):
             self.send_header(name, self.id)
         if self.path != "/journal":
             self.send_header("Access-Control-Allow-Origin", "*")

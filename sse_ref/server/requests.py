@@ -58,7 +58,16 @@ from sse_ref.chunked import ChunkedDecoder
 from sse_ref.errors import RequestError
 
 __all__ = ["PROBLEMS", "ClientGone", "Incoming", "body_size", "check_framing", "check_host", "check_names"]
-__all__ += ["is_digits", "is_loopback", "may_hold_a_head", "read_decimal", "read_fields", "read_number", "split_target"]
+__all__ += [
+    "check_request_line",
+    "is_digits",
+    "is_loopback",
+    "may_hold_a_head",
+    "read_decimal",
+    "read_fields",
+    "read_number",
+    "split_target",
+]
 
 MAX_LINE = 65536  # bytes of a line of a head, as in http.server
 MAX_HEADERS = 100
@@ -101,18 +110,11 @@ class Incoming:
         self.receiving = False
 
     def read_request_line(self) -> bytes:
-        """The first line of a request (RFC 9112, 3)."""
+        """The first line of a request (RFC 9112, 3), not yet checked."""
         line = self.readline()
         for _ in range(3):  # RFC 9112, 2.2: ignore empty lines before a request
             if line in (b"\r\n", b"\n"):
                 line = self.readline()
-        if len(line) > MAX_LINE:
-            raise RequestError("long_path", PROBLEMS["long_path"])
-        match = REQUEST_LINE.fullmatch(line)
-        if not match:
-            raise RequestError("bad_request", PROBLEMS["bad_request"])
-        if match[1] != b"1":
-            raise RequestError("wrong_version", PROBLEMS["wrong_version"])
         return line
 
     def read_header_lines(self) -> list[bytes]:
@@ -205,6 +207,17 @@ class Incoming:
             return False
         except OSError:
             return True
+
+
+def check_request_line(line: bytes) -> None:
+    """Raise ``RequestError`` for a request line that is too long, none, or of another version of HTTP."""
+    if len(line) > MAX_LINE:
+        raise RequestError("long_path", PROBLEMS["long_path"])
+    match = REQUEST_LINE.fullmatch(line)
+    if not match:
+        raise RequestError("bad_request", PROBLEMS["bad_request"])
+    if match[1] != b"1":
+        raise RequestError("wrong_version", PROBLEMS["wrong_version"])
 
 
 def may_hold_a_head(data: bytearray, start: int) -> bool:
