@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,6 +22,8 @@ from sse_ref.client import (
     EventSource,
     StreamError,
 )
+from sse_ref.codec import ServerSentEvent
+from sse_ref.dialects.interface import Dialect
 
 GOOD = HELLO + STOP + DONE
 
@@ -65,3 +68,22 @@ STOPPED: list[Step] = [b"HTTP/1.1 204 No Content\r\n\r\n"]
 def source(*scripts: list[Step], **options: Any) -> Iterator[tuple[EventSource, Hostile]]:
     with playing(*scripts) as server:
         yield EventSource(server.url, **{"reconnection_time": 0, **options}), server
+
+
+def steps_to_read(dialect: Dialect, events: list[ServerSentEvent]) -> int:
+    """How many lines of Python a dialect's reader runs for a stream: its cost, whatever else the machine does."""
+    reader, steps = dialect.reader(), 0
+
+    def trace(*_: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        for event in events:
+            list(reader.read(event))
+    finally:
+        sys.settrace(before)
+    return steps

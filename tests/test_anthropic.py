@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from raw import JSON, Answer, Wire, ask, request, wait_for
+from streaming import steps_to_read
 
 from sse_ref.codec import ServerSentEvent, SSEDecoder
 from sse_ref.dialects.anthropic import AnthropicMessages, MessageWriter
@@ -316,6 +317,23 @@ def test_stop_string_is_told() -> None:
 def test_unusual_streams_are_read(events: list[ServerSentEvent], pieces: list[Piece]) -> None:
     got, _ = read(*events)
     assert isinstance(got[-1], End) and got[:-1] == pieces
+
+
+def many_blocks(size: int) -> list[ServerSentEvent]:
+    return [start(), *(block(index, text="x") for index in range(size)), *[end()] * size, OVER]
+
+
+def many_without_an_index(size: int) -> list[ServerSentEvent]:
+    return [start(), *[block(None), delta(None, type="text_delta", text="x")] * size, end(), OVER]
+
+
+def many_calls(size: int) -> list[ServerSentEvent]:
+    return [start(), *(call(index, id=f"t{index}") for index in range(size)), *[end("tool_use")] * size, OVER]
+
+
+@pytest.mark.parametrize("many", [many_blocks, many_without_an_index, many_calls])
+def test_what_a_stream_costs_is_in_proportion(many: Callable[[int], list[ServerSentEvent]]) -> None:
+    assert steps_to_read(WIRE, many(800)) < 2.5 * steps_to_read(WIRE, many(400))
 
 
 SERVER_TOOL = [

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import json
-import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 from raw import JSON, Answer, Wire, ask, request, wait_for
+from streaming import steps_to_read
 
 from sse_ref.codec import ServerSentEvent, SSEDecoder
 from sse_ref.dialects.interface import HTTPRequest, Request
@@ -304,6 +304,7 @@ BEGUN = [CREATED, added({**text_item(), "content": []})]
         ([*BEGUN, event("response.content_part.done", **AT, part=text_item("Hi")["content"][0]), ended()], "Hi", ""),
         ([CREATED, added(text_item("Hi")), said("Hi", **AT), ended(text_item("Hi"))], "Hi", ""),
         ([CREATED, added(text_item("Hi")), ended()], "Hi", ""),
+        ([CREATED, added(text_item("One")), added(text_item("Two", id="z"), 1), added(F, 2), ended()], "OneTwo", "f{}"),
         ([CREATED, item_done(text_item("One")), item_done(text_item("Two", id="msg_2")), ended()], "OneTwo", ""),
         ([CREATED, added({**F, "arguments": '{"a":1}'}), ended()], "", 'f{"a":1}'),
         ([CREATED, added({**F, "arguments": '{"a":1}'}), ended({**F, "arguments": ""})], "", 'f{"a":1}'),
@@ -338,23 +339,24 @@ def test_response_that_is_not_over_ends_nothing(status: str) -> None:
             read(*BEGUN, said("Hi", **AT), last)
 
 
-def test_many_parts_and_items_take_time_in_proportion() -> None:
-    def steps(size: int) -> int:
-        reader, count = WIRE.reader(), 0
-        events = [said("x", **{**AT, "content_index": index}) for index in range(size)]
+def many_parts(size: int) -> list[ServerSentEvent]:
+    deltas = [said("x", **{**AT, "content_index": index}) for index in range(size)]
+    return [*BEGUN, *deltas, *[item_done(text_item("x"), output_index=0)] * size, ended()]
 
-        def trace(*_: Any) -> Any:
-            nonlocal count
-            count += 1
-            return trace
 
-        sys.settrace(trace)
-        for one in [*BEGUN, *events, *[item_done(text_item("x"), output_index=0)] * size, ended()]:
-            list(reader.read(one))
-        sys.settrace(None)
-        return count
+def many_kinds(size: int) -> list[ServerSentEvent]:
+    deltas = [event("response.refusal.delta", delta="x", **{**AT, "content_index": index}) for index in range(size)]
+    return [*BEGUN, *deltas, *[text_done("", item_id="msg_1")] * size, ended()]
 
-    assert steps(800) < 2.5 * steps(400)
+
+def many_calls(size: int) -> list[ServerSentEvent]:
+    calls = [{**F, "id": f"fc_{number}", "call_id": f"c{number}"} for number in range(size)]
+    return [CREATED, *(item_done(call, output_index=place) for place, call in enumerate(calls)), ended(*calls)]
+
+
+@pytest.mark.parametrize("many", [many_parts, many_kinds, many_calls])
+def test_what_a_stream_costs_is_in_proportion(many: Callable[[int], list[ServerSentEvent]]) -> None:
+    assert steps_to_read(WIRE, many(800)) < 2.5 * steps_to_read(WIRE, many(400))
 
 
 @pytest.mark.parametrize(

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from raw import JSON, Wire, ask, chat, chat_body, chat_request, request
 
 from sse_ref.model import MODELS
-from sse_ref.server import Server, running
+from sse_ref.pieces import Prompt, Text
+from sse_ref.server import Server, connection, running
+from sse_ref.server.connection import Connection
 
 
 def test_stream_head(server: Server) -> None:
@@ -156,3 +159,16 @@ def test_query_with_many_fields_is_no_matter_where_nothing_reads_it() -> None:
         assert ask(server, "GET", f"/v1/models?{many}", headers=key).status == 200
         assert ask(server, "GET", f"/v1/models?{many}").status == 401
         assert ask(server, "POST", f"/v1/chat/completions?{many}", chat_body(), {**JSON, **key}).status == 400
+
+
+@pytest.mark.parametrize(("every", "looks"), [(3600.0, 0), (-1.0, 100)])
+def test_client_of_a_whole_answer_is_looked_for_by_the_clock(
+    every: float, looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the piece: a thread that often calls the system is never made to let others run."""
+    monkeypatch.setattr(connection, "LOOK_EVERY", every)
+    asked: list[None] = []
+    waiting = SimpleNamespace(incoming=SimpleNamespace(ended=lambda: asked.append(None)))
+    pieces = [Text("x")] * 100
+    assert list(Connection.while_it_is_wanted(waiting, Prompt("toy", ()), pieces)) == pieces  # type: ignore[arg-type]
+    assert len(asked) == looks

@@ -67,8 +67,7 @@ from sse_ref.pieces import (
 
 __all__ = ["OpenAIResponses"]
 
-# Finish reasons of a response cut short.
-INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}
+INCOMPLETE = {"length": "max_output_tokens", "content_filter": "content_filter"}  # finish reasons, as they stand here
 
 # ---- A stream, written -----------------------------------------------------------------------------------------------
 
@@ -260,7 +259,6 @@ DELTAS["response.reasoning_text.delta"] = Reasoning  # of services that give the
 DONES = {name.removesuffix("delta") + "done": kind for name, kind in DELTAS.items()}
 TEXT_PARTS = {"output_text": Text, "text": Text, "refusal": Refusal}
 TEXT_PARTS |= {"summary_text": Reasoning, "reasoning_text": Reasoning}
-# Also those of chat completions, which some services send.
 USAGE_NAMES = ("input_tokens", "prompt_tokens"), ("output_tokens", "completion_tokens"), "output_tokens_details"
 # Events that say nothing which other events do not say, too.
 SILENT = re.compile(r"response\.(created|queued|in_progress|\w+_part\.added|output_text\.annotation\.added)")
@@ -270,7 +268,7 @@ class Item:
     """An item of the output, as a reader knows it."""
 
     def __init__(self) -> None:
-        self.texts: dict[tuple[type, Any], lenient.Told] = {}  # by kind and index
+        self.texts: dict[type, dict[Any, lenient.Told]] = {}  # by kind and index
         self.began: Mapping[str, Any] = {}  # as it was added
         self.done = False
         self.position: int | None = None  # of a call among the calls
@@ -289,7 +287,7 @@ class ResponseReader:
         self.done = False
         self.finished = False
         self.warnings: list[str] = lenient.Warnings()
-        self.items: dict[str, Item] = {}
+        self.items: dict[Any, Item] = {}  # by id; calls also by ("call", call_id)
         self.places: dict[int, Item] = {}
         self.all: list[Item] = []
         self.calls: list[Item] = []
@@ -307,36 +305,32 @@ class ResponseReader:
         if kind == "response.failed" or fields.get("status") == "failed" or fields.get("error"):
             raise ApiError(lenient.message_in(fields) or "the response failed, without a message")
         index = lenient.token_count(value.get("content_index", value.get("summary_index")))
+        about = value.get("item_id"), value.get("output_index")
         if kind in DELTAS:
-            yield from self.text(self.item_of(value), DELTAS[kind], index, value.get("delta"))
+            yield from self.text(self.item(*about), DELTAS[kind], index, value.get("delta"))
         elif kind in DONES:
-            yield from self.whole_text(self.item_of(value), DONES[kind], index, value.get(PARTS[DONES[kind]].member))
+            yield from self.whole_text(self.item(*about), DONES[kind], index, value.get(PARTS[DONES[kind]].member))
         elif kind.endswith("_part.done"):
-            yield from self.whole_part(self.item_of(value), index, value.get("part"))
+            yield from self.whole_part(self.item(*about), index, value.get("part"))
         elif kind.startswith("response.output_item."):
             yield from self.whole_item(value.get("item"), value.get("output_index"), done=kind.endswith("done"))
         elif kind.startswith("response.function_call_arguments."):
             whole = kind.endswith("done")
-            yield from self.arguments(self.item_of(value), value.get("arguments" if whole else "delta"), whole=whole)
+            yield from self.arguments(self.item(*about), value.get("arguments" if whole else "delta"), whole=whole)
         elif kind in ("response.completed", "response.incomplete") or response is value:
             yield from self.end(response, kind)  # a whole response is an end, too: the server does not stream
         elif value and not SILENT.fullmatch(kind):
             self.warnings.append(f"an event of the type {fit(kind)} was ignored")
 
-    def item_of(self, value: Mapping[str, Any]) -> Item:
-        """The item that an event is about."""
-        return self.item(value.get("item_id"), value.get("output_index"))
-
     def item(self, id: Any, place: Any, whole: Mapping[str, Any] | None = None, *, at_end: bool = False) -> Item:
         """The item with this id or at this place; a new one if none is known, or if the ``whole`` item is another."""
         id = id if isinstance(id, str) else ""
         place = place if type(place) is int else None
-        known = [self.items.get(id), self.places.get(place) if place is not None else None]
-        if place is None and id not in self.items:
-            known += self.all[-1:]
+        known = [self.items.get(id), None if place is None else self.places.get(place)]
+        known += self.all[-1:] if place is None and id not in self.items else []
         if at_end and whole:  # ids may be new there, and places others
-            known[:0] = [call for call in self.calls if call.names[1] == whole.get("call_id")]
-            known += self.all[place:][:1]
+            known.insert(0, self.items.get(("call", str(whole.get("call_id")))))
+            known += self.all[place : place + 1] if place is not None else []
         found = next((item for item in known if item and (whole is None or self.is_same(item, whole, at_end))), None)
         if found is None:
             found = Item()
@@ -358,13 +352,14 @@ class ResponseReader:
         if delta is None:
             self.warnings.append("a delta was null")
         elif text := self.halves.whole(kind, lenient.string(delta, "a delta")):
-            yield kind(item.texts.setdefault((kind, index), lenient.Told()).add(text))
+            yield kind(item.texts.setdefault(kind, {}).setdefault(index, lenient.Told()).add(text))
 
     def whole_text(self, item: Item, kind: type, index: Any, text: Any) -> Iterator[Piece]:
         """A text is done: what came of it in no delta comes now."""
-        if (kind, index) not in item.texts and (index is None or (kind, None) in item.texts):
-            index = next((place for known, place in reversed(item.texts) if known is kind), index)
-        rest = item.texts.get((kind, index), lenient.Told()).rest(lenient.string(text or "", "a text"))
+        came = item.texts.get(kind, {})
+        if came and index not in came and (index is None or None in came):
+            index = next(reversed(came))
+        rest = came.get(index, lenient.Told()).rest(lenient.string(text or "", "a text"))
         if rest is None:
             self.warnings.append("a text is not what its deltas were together")
         elif rest:
@@ -384,6 +379,10 @@ class ResponseReader:
             raise ProtocolError(f"an item is no object: {fit(lenient.as_json(item))}")
         known = self.item(item.get("id"), place, item, at_end=at_end)
         known.began = known.began or ({} if done else item)
+        yield from self.fill(known, item, done=done)
+
+    def fill(self, known: Item, item: Mapping[str, Any], *, done: bool) -> Iterator[Piece]:
+        """What a whole item tells of a known one."""
         known.done = known.done or done
         if item.get("type") == "function_call":
             yield from self.call(known, item)
@@ -403,6 +402,7 @@ class ResponseReader:
             if not name:
                 raise ProtocolError("a tool call came without a name")
             item.position, item.names = len(self.calls), (name, id)
+            self.items |= {("call", id): item} if id else {}
             self.calls.append(item)
             yield Call(item.position, name, id or str(value.get("id") or ""))
 
@@ -433,7 +433,7 @@ class ResponseReader:
             yield from self.whole_item(item, place, done=True, at_end=True)
         for known in self.all:  # what only the beginning of an item told
             if known.began and not known.arguments and not known.texts:
-                yield from self.whole_item({**known.began, "id": ""}, None, done=True, at_end=True)
+                yield from self.fill(known, known.began, done=True)
         for key, half in self.halves.rest():
             yield Fragment(key, half) if isinstance(key, int) else key(half)
         details = response.get("incomplete_details")

@@ -381,7 +381,7 @@ class Connection(BaseHTTPRequestHandler):
                     f"a whole answer holds the log probabilities of {MAX_LOGPROBS} tokens: stream it, or set a limit"
                 )
                 raise RequestError("bad_request", problem, param="logprobs")
-            # By the clock: a thread that calls the system more often than the interpreter switches is never made to yield.
+            # By the clock: a thread that calls the system more often than every 5 ms is never made to let others run.
             if (now := time.monotonic()) > looked + LOOK_EVERY:
                 looked = now
                 if self.incoming.ended():
