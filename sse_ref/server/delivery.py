@@ -317,9 +317,8 @@ def deliver(
     no_heartbeat = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
 
     def end() -> bytes:
-        last_words = (
-            b"" if framing.whole else farewell(stream.sent.events)
-        )  # a whole answer is sent at once or not at all
+        # A whole answer is sent at once or not at all.
+        last_words = b"" if framing.whole else farewell(stream.sent.events)
         return framing.wrap(last_words) + framing.last if last_words else b""
 
     stream = Stream(

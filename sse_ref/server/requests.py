@@ -58,16 +58,8 @@ from sse_ref.chunked import ChunkedDecoder
 from sse_ref.errors import RequestError
 
 __all__ = ["PROBLEMS", "ClientGone", "Incoming", "body_size", "check_framing", "check_host", "check_names"]
-__all__ += [
-    "check_request_line",
-    "is_digits",
-    "is_loopback",
-    "may_hold_a_head",
-    "read_decimal",
-    "read_fields",
-    "read_number",
-    "split_target",
-]
+__all__ += ["check_request_line", "is_digits", "is_loopback", "may_hold_a_head", "read_decimal", "read_fields"]
+__all__ += ["read_number", "split_target"]
 
 MAX_LINE = 65536  # bytes of a line of a head, as in http.server
 MAX_HEADERS = 100
