@@ -430,3 +430,16 @@ def test_handing_over_to_a_loop_that_has_stopped_closes() -> None:
         loop.hand_over(Bare(ours))
         assert theirs.recv(1) == b""
     loop.settle()
+
+
+def test_connection_that_comes_between_two_closings_is_closed() -> None:
+    with looping() as loop:
+        pass
+    ours, theirs = socket.socketpair()
+    with theirs:
+        loop.handed_over.append(
+            Bare(ours, close=False)
+        )  # as a thread does, before it looks whether the loop has finished
+        loop.close()
+        theirs.settimeout(PATIENCE)
+        assert theirs.recv(1) == b"" and ours.fileno() == -1

@@ -506,7 +506,13 @@ class Loop:
         del self.entries[entry.connection]
 
     def close(self) -> None:
-        """End all streams, with a farewell where one can be sent, and close everything but the listener."""
+        """End all streams, with a farewell where one can be sent, and close everything but the listener.
+
+        Once that is done, it only closes what threads have handed over since.
+        """
+        if self.finished:
+            self.close_handed_over()
+            return
         while self.handed_over:
             self.take_over(self.handed_over.popleft())
         for entry in list(self.entries.values()):
