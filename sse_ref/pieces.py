@@ -29,7 +29,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 __all__ = ["Call", "End", "Fragment", "Message", "ModelFailure", "Piece", "Prompt", "Reasoning", "Refusal", "Said"]
-__all__ += ["Schema", "Silence", "Text", "TokenLogprob", "Tool", "Usage"]
+__all__ += ["Schema", "Silence", "Text", "TokenLogprob", "Tool", "Usage", "Words"]
 
 # ---- What goes in ----------------------------------------------------------------------------------------------------
 
@@ -96,31 +96,29 @@ class TokenLogprob(NamedTuple):
 
 
 @dataclass(slots=True)
-class Text:
-    """The next piece of the text of a choice: whole characters."""
+class Words:
+    """The next piece of what a choice says: whole characters. There are three kinds, and each makes a text of its own."""
 
     text: str
     choice: int = 0
     tokens: int = 1
+
+
+@dataclass(slots=True)
+class Text(Words):
+    """The answer itself."""
+
     logprobs: tuple[TokenLogprob, ...] = ()
 
 
 @dataclass(slots=True)
-class Reasoning:
-    """The next piece of what the model thinks before it answers: whole characters, no part of the text."""
-
-    text: str
-    choice: int = 0
-    tokens: int = 1
+class Reasoning(Words):
+    """What the model thinks before it answers."""
 
 
 @dataclass(slots=True)
-class Refusal:
-    """The next piece of the words in which the model declines to answer: whole characters, no part of the text."""
-
-    text: str
-    choice: int = 0
-    tokens: int = 1
+class Refusal(Words):
+    """The words in which the model declines to answer."""
 
 
 @dataclass(slots=True)
@@ -180,7 +178,7 @@ class Silence:
     tokens: int = 0
 
 
-Said = Text | Reasoning | Refusal | Call | Fragment | End
+Said = Words | Call | Fragment | End
 """The pieces of a choice."""
 
 Piece = Said | Usage | Silence

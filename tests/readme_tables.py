@@ -30,7 +30,11 @@ GROUND = (
     ("dialects/completions.py", "the older text completions"),
     ("dialects/anthropic.py", "Anthropic's Messages: named events, content in blocks"),
     ("dialects/responses.py", "OpenAI's Responses: numbered events about one growing object"),
+    ("dialects/gemini.py", "Google's Gemini API: whole answers, one after the other"),
+    ("dialects/cohere.py", "Cohere's Chat: typed events, contents and calls with a beginning and an end"),
     ("dialects/__init__.py", "the registry"),
+    ("dialects/quirks.py", "how services that call themselves compatible deviate"),
+    ("dialects/quirky.py", "chat completions with quirks"),
     ("schema.py", "JSON text that fits a schema"),
     ("model.py", "the toy model: a prompt in, pieces of answers out"),
 )

@@ -304,6 +304,11 @@ def test_surrogate_pair_in_a_call_is_joined(where: str) -> None:
     assert {"id": told.id, "name": told.name, "arguments": told.arguments[:1]}[where] == "\U0001f98a"
 
 
+def test_arguments_that_are_an_object_are_its_text() -> None:
+    (told,) = complete(ask(stream(call(0, "x", "f", {"a": 1}), CALLED)), "").tool_calls
+    assert json.loads(told.arguments) == {"a": 1}
+
+
 @pytest.mark.parametrize(
     "pieces",
     [
@@ -313,7 +318,7 @@ def test_surrogate_pair_in_a_call_is_joined(where: str) -> None:
         [call(0, arguments="{}")],
         [call(0, "x")],
         [call([0], "x", "f")],
-        [call(0, "x", "f", {"a": 1})],
+        [call(0, "x", "f", [1])],
         [call(0, "x", 5)],
         [delta(tool_calls=[{"index": 0, "function": "f"}])],
     ],

@@ -18,8 +18,8 @@ HEAD = ("id", "object", "created", "model", "system_fingerprint")  # of a chunk:
 CHANGING = ("id", "status", "output", "usage", "error")  # of a response: the rest stays as it began
 ID = "7f3a7f3a7f3a7f3a"
 CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
-ANSWER = [Usage(31, 0), Text("It "), Text("rains."), End("stop"), Usage(31, 17)]
-CALL = [Usage(31, 0), Call(0, "get_time", ""), Fragment(0, '{"city":'), Fragment(0, ' "Oslo"}')]
+ANSWER = [Usage(31, 0), Text("It ", tokens=8), Text("rains.", tokens=9), End("stop"), Usage(31, 17)]
+CALL = [Usage(31, 0), Call(0, "get_time", ""), Fragment(0, '{"city":', tokens=8), Fragment(0, ' "Oslo"}', tokens=9)]
 CALL += [End("tool_calls"), Usage(31, 17)]
 UNKNOWN = RequestError("no_model", "there is no such model", param="model")
 WITHOUT_CALLS = "openai-completions"
@@ -122,15 +122,15 @@ def side_by_side() -> str:
             "the key": f"`{header}: {value}`",
             "the limit": f"`{path_to(dialect.write_request(request_of(False)), 50)}`",
             "a piece of text": place(answer, "It "),
-            "why it ended": place(answer[::-1], "end_turn", "stop", "completed"),
+            "why it ended": place(answer[::-1], "end_turn", "stop", "completed", "STOP", "COMPLETE"),
             "tokens in": place(answer[-3:], 31),
             "tokens out": place(answer, 17),
             "a call's name": place(call, "get_time"),
-            "a call's id": place(call, re.compile(r"(call|toolu)_\w+")),
-            "a fragment": place(call, '{"city":'),
-            "a call is why it ended": place(call[::-1], "tool_calls", "tool_use"),
-            "the last event": f"`{dialect.last_event}`",
-            "in a silence": f"`{heartbeat}`",
+            "a call's id": place(call, re.compile(r"(call|toolu|get_time)_\w+")),
+            "a fragment": place(call, '{"city":', {"city": "Oslo"}),
+            "a call is why it ended": place(call[::-1], "tool_calls", "tool_use", "TOOL_CALL"),
+            "the last event": f"`{dialect.last_event}`" if dialect.last_event else "none",
+            "in a silence": f"`{heartbeat}`" if heartbeat else "an empty line",
             "refused before": f"`{refused}`",
             "failed inside": place(failed, "the model has failed"),
         }.items():

@@ -89,7 +89,7 @@ from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder
 from sse_ref.dialects import DEFAULT, DIALECTS
 from sse_ref.dialects.interface import Dialect, Request
 from sse_ref.dialects.strict_json import to_json
-from sse_ref.errors import ApiError, HTTPStatusError, ProtocolError, StreamError, Truncated, fit
+from sse_ref.errors import ApiError, HTTPStatusError, ProtocolError, StreamError, StreamTimeout, Truncated, fit
 from sse_ref.pieces import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Refusal, Text, Usage
 
 __all__ = ["DEFAULT_URL", "MAX_EVENT_SIZE", "ChatStream", "Choice", "ToolCall"]
@@ -377,7 +377,7 @@ class ChatStream:
     def _read_events(self, response: Response) -> Iterator[Piece]:
         """Decode the body, and read each event as soon as it is dispatched. Returns only if the answer is whole."""
         decoder = SSEDecoder(max_event_size=self.max_event_size)
-        body = read_body(response, self.watcher, bytes_at_once(self.max_event_size))
+        body = self._until_late(read_body(response, self.watcher, bytes_at_once(self.max_event_size)))
         for data in body:
             if len(self._beginning) < 200:
                 self._beginning = (self._beginning + data)[:200]
@@ -396,6 +396,20 @@ class ChatStream:
             if too_large:
                 raise ProtocolError(str(too_large))
         self._check_end(decoder)
+
+    def _until_late(self, body: Iterator[bytes]) -> Iterator[bytes]:
+        """The body. Where only its end tells that an answer is over, and the answer is whole, it may stay open."""
+        try:
+            yield from body
+        except StreamTimeout:
+            if self.dialect.last_event or not self._is_whole():
+                raise
+            self._notes.append("the body stayed open after the answer")
+
+    def _is_whole(self) -> bool:
+        """Whether every choice has its finish reason: those that began, and without a last event those asked for."""
+        ended = sum(choice.finish_reason is not None for choice in self.choices.values())
+        return self._reader.finished and (self._reader.done or ended >= self.choices_asked_for)
 
     def _watch_rest(self, body: Iterator[bytes]) -> None:
         """Read on after the last event, for half a second at most, if a watcher wants to see the end of the wire."""
@@ -454,9 +468,8 @@ class ChatStream:
         """Raise ``Truncated`` or ``ProtocolError`` unless the answer is whole, now that nothing more will be read."""
         if len(self.choices) > self.choices_asked_for:
             self._notes.append(f"{len(self.choices)} choices came, where {self.choices_asked_for} was asked for")
-        ended = sum(choice.finish_reason is not None for choice in self.choices.values())
-        if self._reader.finished and (self._reader.done or ended >= self.choices_asked_for):
-            if not self._reader.done:
+        if self._is_whole():
+            if not self._reader.done and self.dialect.last_event:
                 self._notes.append(f"{self.dialect.last_event} did not come")
             if message := self._error_outside_events():
                 self._notes.append(f"an error came outside of events, although the answer is whole: {message}")
@@ -467,7 +480,8 @@ class ChatStream:
             begins = self._beginning.decode("utf-8", "replace")
             beginning = f": {fit(begins)}" if begins.strip() else ""
             raise ProtocolError(f"the event stream held no event{beginning}")
-        missing = self.dialect.last_event if ended else "a finish reason"
+        ended = any(choice.finish_reason is not None for choice in self.choices.values())
+        missing = (ended and self.dialect.last_event) or "a finish reason"
         raise Truncated(f"the stream ended {'inside an event' if decoder.pending else f'before {missing}'}")
 
     def _error_outside_events(self) -> str:

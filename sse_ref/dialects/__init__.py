@@ -8,6 +8,10 @@
     completions    the older text completions
     anthropic      Messages
     responses      OpenAI's Responses
+    gemini         Google's Gemini API
+    cohere         Cohere's Chat, version 2
+    quirks         how services deviate from chat completions
+    quirky         chat completions with quirks
 
 A new dialect is a file and a line below.
 """
@@ -18,11 +22,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from sse_ref.dialects.anthropic import AnthropicMessages
+from sse_ref.dialects.cohere import CohereChat
 from sse_ref.dialects.compatible import OpenAICompatible
 from sse_ref.dialects.completions import OpenAICompletions
+from sse_ref.dialects.gemini import Gemini
 from sse_ref.dialects.interface import Dialect
 from sse_ref.dialects.responses import OpenAIResponses
-from sse_ref.errors import RequestError
+from sse_ref.errors import RequestError, fit
 
 __all__ = ["DEFAULT", "DIALECTS", "dialects_at", "unknown_model", "write_models"]
 
@@ -33,6 +39,8 @@ DIALECTS: dict[str, Dialect] = {
         OpenAICompletions(),
         AnthropicMessages(),
         OpenAIResponses(),
+        Gemini(),
+        CohereChat(),
     )
 }
 """The dialects by name. Where several serve one path, errors have the words of the first."""
@@ -42,21 +50,23 @@ DEFAULT = next(iter(DIALECTS))
 
 
 def dialects_at(path: str) -> Sequence[Dialect]:
-    """The dialects that serve a path.
+    """The dialects that serve a path; where one answers prompts, it alone does.
 
     >>> [dialect.name for dialect in dialects_at("/v1/chat/completions")]
     ['openai']
     """
-    return [dialect for dialect in DIALECTS.values() if dialect.serves(path)]
+    answering = [dialect for dialect in DIALECTS.values() if dialect.answers(path)]
+    return answering or [dialect for dialect in DIALECTS.values() if dialect.serves(path)]
 
 
-def unknown_model(names: Iterable[str]) -> RequestError:
+def unknown_model(name: str, names: Iterable[str]) -> RequestError:
     """The error for a model that is not among the names.
 
-    >>> str(unknown_model(["toy"]))
-    'the model does not exist; there are toy'
+    >>> str(unknown_model("gpt", ["toy"]))
+    "the model 'gpt' does not exist; there are toy"
     """
-    return RequestError("no_model", f"the model does not exist; there are {', '.join(names)}", param="model")
+    problem = f"the model {fit(name, 64)!r} does not exist; there are {', '.join(names)}"
+    return RequestError("no_model", problem, param="model")
 
 
 def write_models(dialects: Sequence[Dialect], path: str, names: Sequence[str]) -> dict[str, Any]:
@@ -70,7 +80,7 @@ def write_models(dialects: Sequence[Dialect], path: str, names: Sequence[str]) -
     """
     name = next((name for dialect in dialects if (name := dialect.model_at(path)) is not None), "")
     if name and name not in names:
-        raise unknown_model(names)
+        raise unknown_model(name, names)
     merged: dict[str, Any] = {}
     for dialect in dialects:
         merged = _merged(merged, dialect.write_model(name) if name else dialect.write_models(names))

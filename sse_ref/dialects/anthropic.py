@@ -154,7 +154,7 @@ class MessageWriter:
         else:
             block[self.kind] = text
         if self.kind == "thinking":
-            block["signature"] = signature = base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+            block["signature"] = signature = signature_of(text)
             yield self.delta("signature_delta", "signature", signature)
         yield {"type": "content_block_stop", "index": self.index}
         self.kind = ""
@@ -176,6 +176,11 @@ def usage_object(usage: Usage) -> dict[str, Any]:
     details = {"output_tokens_details": {"thinking_tokens": usage.reasoning_tokens}} if usage.reasoning_tokens else {}
     cached = {"cache_creation_input_tokens": 0, "cache_read_input_tokens": 0}
     return {"input_tokens": usage.prompt_tokens, **cached, "output_tokens": usage.completion_tokens, **details}
+
+
+def signature_of(thought: str) -> str:
+    """What stands in the place of the vendor's signature of a thought: its check sum."""
+    return base64.b64encode(hashlib.sha256(thought.encode()).digest()).decode()
 
 
 def partly_read(arguments: str) -> Any:

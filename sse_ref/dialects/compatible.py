@@ -11,6 +11,7 @@ wire: the vendor's, which can be read as a lesson, and this one, which is what i
     "delta":{"content":"\\ud83e"}                             half a character: the other half comes in the next chunk
     "tool_calls":[{"id":"a",...}] [{"id":"b",...}]            calls without an index, or all with the same
     "tool_calls":[{"index":0,"function":{"name":"f"...        a name in parts, or again at each fragment
+    "function":{"name":"f","arguments":{"x":1}}               arguments as an object
     "function_call":{"name":"f","arguments":"{}"}             the only call of its choice, as it was until November 2023
     "x_groq":{"usage":{...}}   "usage":{...: 3.0}             usage in another place, or with a fraction
     "error":"..."                                             an error as a string, beside choices or without
@@ -245,7 +246,10 @@ class _Choice:
         function = fragment.get("function") or {}
         if not isinstance(function, dict):
             raise ProtocolError("the function of a tool call is no object")
-        members = fragment.get("id"), function.get("name"), function.get("arguments")
+        arguments = function.get("arguments")
+        if isinstance(arguments, dict):
+            arguments = lenient.as_json(arguments)
+        members = fragment.get("id"), function.get("name"), arguments
         id, name, arguments = (lenient.string(member or "", "a part of a tool call") for member in members)
         call = self.find_call(fragment.get("index"), id, name)
         known = call.id, call.name

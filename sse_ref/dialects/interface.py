@@ -13,15 +13,15 @@ models and the pace are the server's, retrying is the client's.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
-from sse_ref.codec import ServerSentEvent
+from sse_ref.codec import ServerSentEvent, encode_event
 from sse_ref.errors import RequestError
 from sse_ref.pieces import Piece, Prompt
 
-__all__ = ["Dialect", "HTTPRequest", "Request", "StreamReader"]
+__all__ = ["Dialect", "HTTPRequest", "Request", "StreamReader", "event_stream"]
 
 
 class HTTPRequest(NamedTuple):
@@ -34,17 +34,32 @@ class HTTPRequest(NamedTuple):
     body: bytes = b""
 
 
+def event_stream(events: Iterable[ServerSentEvent], number: int = 0) -> Iterator[bytes]:
+    """Yield the bytes of each event of an event stream; its type is left out if it is "message".
+
+    >>> list(event_stream([ServerSentEvent("hi", id="7")]))
+    [b'id: 7\\ndata: hi\\n\\n']
+    """
+    for event in events:
+        yield encode_event(event.data, event=None if event.event == "message" else event.event, id=event.id or None)
+
+
 @dataclass(frozen=True, slots=True)
 class Request:
     """A request as every dialect understands it: what is asked, and how the answer shall come.
 
     ``echo`` is the text of a JSON object with the members of the request that the answer repeats; "" if there are none.
+    A stream is sent as a body of ``media_type``: ``write(events, number)`` yields the bytes of its events, where ``number``
+    others were written before. ``ends`` is False if the body stays open after them.
     """
 
     prompt: Prompt
     stream: bool = True
     include_usage: bool = False
     echo: str = ""
+    media_type: str = "text/event-stream; charset=utf-8"
+    write: Callable[[Iterable[ServerSentEvent], int], Iterator[bytes]] = event_stream
+    ends: bool = True
 
 
 class StreamReader(Protocol):

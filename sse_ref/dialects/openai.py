@@ -157,8 +157,8 @@ class ChunkWriter:
 
     def first(self, piece: Said) -> Iterator[ServerSentEvent]:
         """The chunk that gives the role, before the first piece of a choice."""
-        content = None if isinstance(piece, Call) else ""
-        yield self.event(piece.choice, {"delta": {"role": "assistant", "content": content}})
+        delta = {"role": "assistant", "content": None if isinstance(piece, Call) else ""}
+        yield self.event(piece.choice, {"delta": delta})
 
     def chunk(self, piece: Said) -> ServerSentEvent:
         """The chunk of one piece."""
@@ -175,10 +175,9 @@ class ChunkWriter:
             case End():
                 return self.event(piece.choice, {"delta": {}}, reason=piece.reason)
 
-    def event(self, index: int, content: dict[str, Any], *more: Any, **named: Any) -> ServerSentEvent:
-        """A chunk with one choice; its arguments are those of ``choice_object``."""
-        choice = choice_object(index, content, *more, **named)
-        return ServerSentEvent(to_json({**self.head, "choices": [choice], **self.null_usage}))
+    def event(self, *of: Any, **named: Any) -> ServerSentEvent:
+        """A chunk with one choice, which is the ``choice_object`` of these arguments."""
+        return ServerSentEvent(to_json({**self.head, "choices": [choice_object(*of, **named)], **self.null_usage}))
 
 
 # ---- What a stream and a whole answer share --------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Self
 
 from sse_ref.errors import RequestError
 
@@ -102,19 +102,18 @@ class Fields:
         value = self.get(name)
         if value is None:
             return default
-        kinds: Any = int if whole else int | float
-        if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
+        if isinstance(value, bool) or not isinstance(value, int if whole else int | float) or not low <= value <= high:
             raise self.error(name, f"must be {'a whole number' if whole else 'a number'} from {low} to {high}")
         return value
 
-    def object(self, name: str, *, required: bool = False) -> Fields:
+    def object(self, name: str, *, required: bool = False) -> Self:
         """The fields of an object; none if it is missing or null and not ``required``."""
         value = {} if self.get(name) is None and not required else self.get(name)
         if not isinstance(value, dict):
             raise self.error(name, "is missing" if value is None else "must be an object")
-        return Fields(value, f"{self.path}{name}.")
+        return type(self)(value, f"{self.path}{name}.")
 
-    def objects(self, name: str, *, required: bool = False) -> Iterator[Fields]:
+    def objects(self, name: str, *, required: bool = False) -> Iterator[Self]:
         """The fields of each object in an array; none if it is missing or null and not ``required``."""
         value = [] if self.get(name) is None and not required else self.get(name)
         if not isinstance(value, list) or (required and not value):
@@ -123,7 +122,7 @@ class Fields:
         for position, element in enumerate(value):
             if not isinstance(element, dict):
                 raise self.error(f"{name}[{position}]", "must be an object")
-            yield Fields(element, f"{self.path}{name}[{position}].")
+            yield type(self)(element, f"{self.path}{name}[{position}].")
 
 
 def _read_object(body: bytes) -> dict[str, Any]:

@@ -24,6 +24,7 @@ import logging
 import signal
 import sys
 
+from sse_ref.dialects.quirks import QUIRKS, SERVICES
 from sse_ref.options import between
 from sse_ref.server.journal import log
 from sse_ref.server.listener import Server
@@ -42,7 +43,8 @@ examples:
   python -m sse_ref.server --ttft 2 --jitter 0.8    a slow start, then uneven tokens
 
 A base URL may hold settings for its requests: http://127.0.0.1:8000/fault=cut&at=3/v1 breaks each answer off after three
-tokens. There are ttft, tps, jitter, heartbeat, split, fault and at.
+tokens, and http://127.0.0.1:8000/quirk=vllm/v1 writes as that service does. There are ttft, tps, jitter, heartbeat, split,
+fault, at and quirk.
 
 exit status: 0 after Ctrl-C or SIGTERM, 2 if the port cannot be had or an option is wrong
 """
@@ -51,6 +53,9 @@ exit status: 0 after Ctrl-C or SIGTERM, 2 if the port cannot be had or an option
 def main(arguments: list[str] | None = None) -> int:
     """``python -m sse_ref.server``: serve until Ctrl-C or SIGTERM, and return the exit status."""
     options = read_options(arguments)
+    if options.list_quirks:
+        print(list_of_quirks())
+        return 0
     settings = Settings(
         **{name: getattr(options, name) for name in ("host", "port", "ttft", "tps", "jitter", "heartbeat", "api_key")},
         max_streams=options.max_streams,
@@ -97,6 +102,13 @@ def introduce(server: Server) -> None:
         )
 
 
+def list_of_quirks() -> str:
+    """The quirks that an address can ask for, and the services, each a list of them."""
+    lines = [f"{quirk.name}: {quirk.sentence}\n    {quirk.seen_in} ({quirk.source})" for quirk in QUIRKS.values()]
+    services = [f"{name}: {quirks.replace(' ', ', ')}" for name, quirks in SERVICES.items()]
+    return "\n".join([*lines, "", "Services, each a list of quirks:", "", *services])
+
+
 def allow_many_files(streams: int) -> None:
     """Raise the soft limit of open files, often 1,024, as far as the streams need it."""
     with contextlib.suppress(ImportError, ValueError, OSError):
@@ -129,5 +141,6 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     host = "answer requests for this host name too, which a proxy passes on; on loopback all others get 421"
     add("--allow-host", action="append", default=[], metavar="NAME", help=host)
     add("--show-wire", action="store_true", help="print every byte that is sent")
+    add("--list-quirks", action="store_true", help="print how services deviate from chat completions, and end")
     add("--quiet", action="store_true", help="no line for each stream")
     return parser.parse_args(arguments)

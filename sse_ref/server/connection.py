@@ -83,6 +83,7 @@ from typing import Any
 
 from sse_ref.dialects import DEFAULT, DIALECTS, dialects_at, unknown_model, write_models
 from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
+from sse_ref.dialects.quirky import with_quirks
 from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import STATUSES, RequestError
 from sse_ref.model import MODELS
@@ -98,7 +99,6 @@ from sse_ref.server.delivery import (
     Fault,
     Framing,
     deliver,
-    write_event,
 )
 from sse_ref.server.journal import Journal, Record, log
 from sse_ref.server.loop import Stream
@@ -125,6 +125,7 @@ PAGE_FILES = ["style.css", "icon.svg", "page.mjs", "chat.mjs", "dialects.mjs", "
 PAGE = {"/": "index.html", **{f"/page/{name}": name for name in PAGE_FILES}}
 PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
 MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
+ADDRESS = (*DELIVERY, "quirk")  # the names that a settings segment can have
 LOOK_EVERY = 0.05  # seconds between two looks at whether somebody still waits for a whole answer
 SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its default, megabytes, would hide a slow reader
 KINDS = {status: kind for kind, status in STATUSES.items()}
@@ -232,8 +233,9 @@ class Connection(BaseHTTPRequestHandler):
         if self.shared.on_loopback:
             check_host(self.requestline.split(" ")[1], self.headers, self.settings.allow_hosts)
         self.address_settings = read_fields(segment)
-        check_names(self.address_settings, DELIVERY)
+        check_names(self.address_settings, ADDRESS)
         Delivery.read(self.address_settings, self.settings)
+        self.use_quirks(self.address_settings)
         if self.command == "POST" and self.takes_prompts:
             self.answer_prompt()  # which looks at the key before it reads the body
         else:
@@ -273,6 +275,12 @@ class Connection(BaseHTTPRequestHandler):
         self.serving = dialects_at(self.path)
         self.dialect = self.serving[0] if self.serving else DIALECTS[DEFAULT]
         return segment
+
+    def use_quirks(self, fields: Mapping[str, str]) -> None:
+        """Speak with the quirks that an address asks for."""
+        if "quirk" in fields:
+            self.serving = with_quirks(dialects_at(self.path), self.path, fields["quirk"])
+            self.dialect = next(iter(self.serving), self.dialect)
 
     @property
     def takes_prompts(self) -> bool:
@@ -322,17 +330,17 @@ class Connection(BaseHTTPRequestHandler):
 
     def answer_prompt(self) -> None:
         """Answer in a dialect: with a stream, or with one object."""
-        dialect = self.dialect
         with self.recorded() as record:
             self.check_key()  # before the body: a client without a key sends nothing
             body = self.read_body()
             if "Content-Type" in self.headers and self.headers.get_content_type() != "application/json":
                 raise RequestError("wrong_type", "the body must be JSON: Content-Type: application/json")
             record.note_request(body)
-            delivery, _ = self.read_delivery(record, ignored=dialect.query)
+            delivery, _ = self.read_delivery(record, own=("quirk",), ignored=self.dialect.query)
+            dialect = self.dialect
             request = dialect.read_request(self.as_http_request(body))
             if request.prompt.model not in MODELS:
-                raise unknown_model(MODELS)
+                raise unknown_model(request.prompt.model, MODELS)
             record.model, record.streamed = request.prompt.model, request.stream
             if request.prompt.n * len(body) > self.settings.max_body:
                 problem = f"n times this request is more than {self.settings.max_body} bytes"
@@ -345,18 +353,22 @@ class Connection(BaseHTTPRequestHandler):
                     functools.partial(write, dialect, request, record),
                     self.framing if request.stream else WHOLE,
                     heartbeat=dialect.heartbeat,
-                    farewell=lambda events: write_event(dialect.write_error_event(self.stopping, number=events)),
+                    farewell=functools.partial(self.write_farewell, dialect, request),
                     on_failure=record.note_failure,
+                    ends=request.ends or not request.stream,
                 )
-                self.begin(stream, record, head=request.stream)
+                self.begin(stream, record, request.media_type if request.stream else "")
 
-    stopping = RequestError("stopping", "the server is stopping")
+    def write_farewell(self, dialect: Dialect, request: Request, number: int) -> bytes:
+        """The error that ends a stream, after so many events, because the server stops."""
+        event = dialect.write_error_event(RequestError("stopping", "the server is stopping"), number=number)
+        return b"".join(request.write([event], number))
 
     def write_stream(
         self, dialect: Dialect, request: Request, record: Record, pieces: Iterator[Piece]
     ) -> Iterator[bytes]:
         """The bytes of each event of a stream."""
-        return map(write_event, dialect.write_stream(request, pieces, id=record.id, created=int(record.at)))
+        return request.write(dialect.write_stream(request, pieces, id=record.id, created=int(record.at)), 0)
 
     def write_whole(
         self, dialect: Dialect, request: Request, record: Record, pieces: Iterator[Piece]
@@ -413,7 +425,7 @@ class Connection(BaseHTTPRequestHandler):
                     self.send(self.response(HTTPStatus.NO_CONTENT, {}))
                 else:
                     self.close_connection = self.close_connection or drop > 0
-                    self.begin(stream, record)
+                    self.begin(stream, record, "text/event-stream; charset=utf-8")
 
     def read_delivery(
         self, record: Record, *, ignored: Collection[str] = (), own: Collection[str] = ()
@@ -421,6 +433,7 @@ class Connection(BaseHTTPRequestHandler):
         """How this answer is delivered, and all fields of its address; ``own`` are the names that the path itself knows."""
         query = {name: value for name, value in read_fields(self.query).items() if name not in ignored}
         check_names(query, (*own, *DELIVERY))
+        self.use_quirks(query)
         fields = {**self.address_settings, **query}
         delivery = Delivery.read(fields, self.settings)
         record.fault = delivery.fault or None
@@ -467,11 +480,12 @@ class Connection(BaseHTTPRequestHandler):
         """How a stream is delimited: chunks are unknown to HTTP/1.0."""
         return CHUNKED if self.request_version >= "HTTP/1.1" else UNTIL_CLOSE
 
-    def begin(self, stream: Stream, record: Record, *, head: bool = True) -> None:
-        """Send the head of a stream, and leave the rest to the loop. A whole answer has its own ``head`` in its bytes."""
-        if head:
+    def begin(self, stream: Stream, record: Record, media_type: str) -> None:
+        """Send the head of a stream, and leave the rest to the loop. A whole answer, without ``media_type``, has its head in
+        its bytes."""
+        if media_type:
             headers = {
-                "Content-Type": "text/event-stream; charset=utf-8",
+                "Content-Type": media_type,
                 "Cache-Control": "no-cache, no-transform",
                 "X-Accel-Buffering": "no",  # nginx would collect events otherwise
             }

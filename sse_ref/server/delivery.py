@@ -57,7 +57,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from sse_ref.chunked import LAST_CHUNK, chunk
-from sse_ref.codec import ServerSentEvent, encode_event
 from sse_ref.errors import RequestError
 from sse_ref.model import generate
 from sse_ref.pieces import ModelFailure, Piece, Prompt, Silence, Usage
@@ -66,7 +65,6 @@ from sse_ref.server.requests import read_decimal, read_number
 from sse_ref.server.settings import Settings
 
 __all__ = ["CHUNKED", "DELIVERY", "FAULTS", "UNTIL_CLOSE", "WHOLE", "CutAsAsked", "Delivery", "Fault", "deliver"]
-__all__ += ["write_event"]
 
 SPLIT_PAUSE = 0.002  # seconds between the parts of an event that is split, so that they do not travel together
 
@@ -238,15 +236,6 @@ UNTIL_CLOSE = Framing(bytes, b"")
 WHOLE = Framing(bytes, b"", whole=True)
 
 
-def write_event(event: ServerSentEvent) -> bytes:
-    """The bytes of an event; its type is left out if it is "message".
-
-    >>> write_event(ServerSentEvent("hi", id="7"))
-    b'id: 7\\ndata: hi\\n\\n'
-    """
-    return encode_event(event.data, event=None if event.event == "message" else event.event, id=event.id or None)
-
-
 def split_up(payload: bytes, size: int) -> list[bytes]:
     """Parts of at most ``size`` bytes; all in one if that is 0.
 
@@ -257,9 +246,10 @@ def split_up(payload: bytes, size: int) -> list[bytes]:
 
 
 def timed_writes(
-    payloads: Iterator[bytes], pace: Pace, delivery: Delivery, framing: Framing, skip: int
+    payloads: Iterator[bytes], pace: Pace, delivery: Delivery, framing: Framing, skip: int, ends: bool
 ) -> Iterator[Write]:
-    """The last stage: the bytes of each event, when they are due. The first ``skip`` events are not sent."""
+    """The last stage: the bytes of each event, when they are due. The first ``skip`` events are not sent, and what ends the
+    body is not, unless it ``ends``."""
     fault = Fault(delivery.fault, delivery.at)
     for _ in itertools.islice(payloads, skip):
         pace.restart()
@@ -278,8 +268,8 @@ def timed_writes(
             due += SPLIT_PAUSE
         tokens, events = pace.tokens, events + 1
         yield Write(due, tokens, events, framing.wrap(rest))
-    if framing.last:
-        yield Write(due, tokens, events, framing.last, last=True)
+    if framing.last or not ends:
+        yield Write(due if ends else math.inf, tokens, events, framing.last, last=True)
 
 
 # ---- The pipeline ----------------------------------------------------------------------------------------------------
@@ -295,12 +285,13 @@ def deliver(
     farewell: Callable[[int], bytes] = lambda events: b"",
     on_failure: Callable[[], None] = lambda: None,
     skip: int = 0,
+    ends: bool = True,
 ) -> Stream:
     """Return the answer to ``prompt`` as a stream for the loop; its first write is made already.
 
     ``write`` turns pieces into the bytes of each event, or of one whole answer. ``heartbeat`` is sent in silences,
     ``farewell(events)`` if the server stops after so many events; ``on_failure`` is called if the model fails. ``skip``: so
-    many events are made, and not sent.
+    many events are made, and not sent. ``ends`` is False for a body that stays open after its last event.
 
     Raises what making the first write raises: ``SchemaError``, ``RequestError``, ``ClientGone``.
 
@@ -313,7 +304,7 @@ def deliver(
     """
     pace = Pace(delivery, prompt.n, on_failure)
     pieces = pace.timed(Fault(delivery.fault, delivery.at).fail(generate(prompt)))
-    writes = timed_writes(write(pieces), pace, delivery, framing, skip)
+    writes = timed_writes(write(pieces), pace, delivery, framing, skip, ends)
     no_heartbeat = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
 
     def end() -> bytes:

@@ -26,9 +26,9 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import unknown_model
+from sse_ref.dialects.interface import event_stream
 from sse_ref.model import MODELS
 from sse_ref.pieces import Message, ModelFailure, Piece, Prompt, Text
-from sse_ref.server.delivery import write_event
 from sse_ref.server.requests import is_digits, read_number
 
 __all__ = ["EVENTS_QUERY", "event_prompt", "read_last_event_id", "write_events"]
@@ -45,7 +45,7 @@ def event_prompt(fields: Mapping[str, str]) -> Prompt:
     """
     model = fields.get("model", "toy")
     if model not in MODELS:
-        raise unknown_model(MODELS)
+        raise unknown_model(model, MODELS)
     text = fields.get("prompt", "Tell me a story")
     max_tokens = read_number(fields, "max_tokens", 0) or None
     return Prompt(model, (Message("user", text),), max_tokens=max_tokens, seed=read_number(fields, "seed", 0))
@@ -68,7 +68,7 @@ def write_events(pieces: Iterable[Piece], after: int, drop: int) -> Iterator[byt
     [b'retry: 1000\\nid: 1\\ndata: a\\n\\n']
     """
     for number, event in enumerate(itertools.islice(numbered_events(pieces), after + drop if drop else None), 1):
-        yield (b"retry: 1000\n" if number == after + 1 else b"") + write_event(event)
+        yield (b"retry: 1000\n" if number == after + 1 else b"") + b"".join(event_stream([event]))
 
 
 def numbered_events(pieces: Iterable[Piece]) -> Iterator[ServerSentEvent]:

@@ -18,18 +18,27 @@ ENVIRONMENT = ROOT / ".interop-env"
 PYTHON = {
     "openai": ["openai"],
     "anthropic": ["anthropic"],
+    "cohere": ["cohere"],
+    "google": ["google-genai"],
     "langchain": ["langchain-openai", "langchain-anthropic"],
     "litellm": ["litellm"],
+    "mistral": ["mistralai"],
     "decoders": ["anthropic", "httpx", "httpx-sse", "launchdarkly-eventsource", "sseclient-py"],
 }
 # The package that brings a Node.js; None is the Node.js of the system.
 NODE = {"node20": None, "node22": "node@22"}
 NODE_PACKAGES = [
     "@ai-sdk/anthropic",
+    "@ai-sdk/cohere",
+    "@ai-sdk/google",
+    "@ai-sdk/mistral",
     "@ai-sdk/openai",
     "@ai-sdk/openai-compatible",
     "@anthropic-ai/sdk",
+    "@google/genai",
+    "@mistralai/mistralai",
     "ai",
+    "cohere-ai",
     "eventsource",
     "eventsource-parser",
     "openai",

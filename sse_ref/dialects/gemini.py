@@ -1,0 +1,637 @@
+"""Google's Gemini API: whole answers, one after the other, each with what is new in it.
+
+In:   on a server, requests and pieces; on a client, prompts and events.
+Out:  on a server, ``GenerateContentResponse`` and error objects; on a client, request bodies and pieces.
+
+Follows the vendor's API reference, "Generating content". Model and method stand in the path, and the method decides whether
+the answer is streamed:
+
+    POST /v1beta/models/MODEL:streamGenerateContent?alt=sse      an event stream
+    POST /v1beta/models/MODEL:streamGenerateContent              one JSON array, an element at a time
+    POST /v1beta/models/MODEL:generateContent                    one object
+
+A chunk has the form of the whole answer, so there is one type where other wires have ten. A stream is
+
+    data: {"candidates":[{"content":{"parts":[{"text":"Hel"}],"role":"model"},"index":0}],"usageMetadata":{...},...}
+    data: {"candidates":[{"content":{"parts":[{"text":""}],"role":"model"},"finishReason":"STOP","index":0}],...}
+
+and a part holds one of
+
+    {"text":"..."}                                       the next piece of the text
+    {"text":"...","thought":true}                        the next piece of what the model thinks
+    {"functionCall":{"name":...,"args":{...}}}           a call, whole: its arguments come in no fragments
+
+``usageMetadata`` comes with each chunk and is cumulative: the last one counts. Choices are called candidates.
+
+    finish reason    finish reason here
+    STOP             stop, and tool_calls: a call is seen by its part alone
+    MAX_TOKENS       length
+    SAFETY           content_filter, or any end of a refusal
+
+A client gets finish reasons as they stand on the wire. A prompt that is blocked has no candidate, and a ``blockReason``.
+
+**What ends a stream.** Nothing but the end of the body. There is no last event, so an answer is whole if all candidates
+have a finish reason, and HTTP tells of no cut. Text may come after a finish reason: some gateways write one into each chunk.
+
+**What breaks clients.** The vendor's own SDK for Python takes each line that is not empty for JSON, unless it begins with
+``data: ``. So there is nothing else here: no comment, no name, no id, no ``[DONE]``; a heartbeat is an empty line. An error
+inside the stream is ``{"error":{"code":500,"message":...,"status":"INTERNAL"}}``, and the SDK knows it by its first key.
+
+**Names.** As in all JSON that is made from protocol buffers, a field may be called ``maxOutputTokens`` or
+``max_output_tokens``; SDKs send both, in one request. A schema is either OpenAPI's, with its types in capital letters, or
+JSON's.
+
+The stream comes first below, written and read; then the whole answer, requests, errors, models.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any
+
+from sse_ref.codec import ServerSentEvent
+from sse_ref.dialects import lenient_json as lenient
+from sse_ref.dialects.anthropic import signature_of
+from sse_ref.dialects.interface import HTTPRequest, Request
+from sse_ref.dialects.openai import JSON_OBJECT, MAX_NAME, MAX_STOP, MAX_TOOLS, model_below
+from sse_ref.dialects.strict_json import Fields, read_json, to_json
+from sse_ref.errors import ProtocolError, RequestError, fit
+from sse_ref.pieces import (
+    Call,
+    End,
+    Fragment,
+    Message,
+    ModelFailure,
+    Piece,
+    Prompt,
+    Reasoning,
+    Refusal,
+    Said,
+    Text,
+    Tool,
+    Usage,
+    Words,
+)
+
+__all__ = ["Gemini"]
+
+FINISH_REASONS = {"stop": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", "content_filter": "SAFETY"}
+
+# ---- A stream, written -----------------------------------------------------------------------------------------------
+
+
+class ChunkWriter:
+    """Writes pieces as chunks. ``head`` holds the members that are the same in all of them.
+
+    >>> writer = ChunkWriter({"modelVersion": "toy"})
+    >>> [chunk["candidates"][0]["content"]["parts"] for chunk in writer.write([Usage(3, 0), Text("Hi"), End("stop")])]
+    [[{'text': 'Hi'}], [{'text': ''}]]
+    """
+
+    def __init__(self, head: Mapping[str, Any]) -> None:
+        self.head = head
+        self.prompt_tokens: int | None = 0
+        self.tokens = self.thoughts = 0  # so far; all of them, and those of thoughts
+        self.calls: dict[int, tuple[Call, list[str]]] = {}  # for each choice, the call whose arguments are coming
+        self.unsigned: dict[int, str] = {}  # for each choice, thoughts that no part has a signature of
+        self.refused: set[int] = set()
+
+    def write(self, pieces: Iterable[Piece]) -> Iterator[dict[str, Any]]:
+        """Yield the chunks of the pieces. A ``ModelFailure`` is passed on."""
+        for piece in pieces:
+            if isinstance(piece, Usage):
+                self.prompt_tokens = piece.prompt_tokens
+            elif isinstance(piece, Said):
+                self.tokens += piece.tokens
+                yield from self.said(piece)
+
+    def said(self, piece: Said) -> Iterator[dict[str, Any]]:
+        """The chunks of one piece."""
+        match piece:
+            case Reasoning():
+                self.thoughts += piece.tokens
+                self.unsigned[piece.choice] = self.unsigned.get(piece.choice, "") + piece.text
+                yield self.chunk(piece.choice, {"text": piece.text, "thought": True})
+            case Words():
+                if isinstance(piece, Refusal):
+                    self.refused.add(piece.choice)
+                yield self.chunk(piece.choice, {"text": piece.text})
+            case Call():
+                yield from self.whole_call(piece.choice)
+                self.calls[piece.choice] = piece, []
+            case Fragment():
+                self.calls[piece.choice][1].append(piece.arguments)
+            case End():
+                yield from self.whole_call(piece.choice)
+                reason = "SAFETY" if piece.choice in self.refused else FINISH_REASONS.get(piece.reason, "OTHER")
+                yield self.chunk(piece.choice, {"text": ""}, finishReason=reason)
+
+    def whole_call(self, choice: int) -> Iterator[dict[str, Any]]:
+        """The chunk of the call whose arguments have come; none if a limit cut them."""
+        if choice not in self.calls:
+            return
+        call, arguments = self.calls.pop(choice)
+        id = call.id or f"call_{self.head.get('responseId', '')[:16]}_{choice}_{call.index}"
+        try:
+            yield self.chunk(
+                choice, {"functionCall": {"id": id, "name": call.name, "args": read_json("".join(arguments))}}
+            )
+        except ValueError:
+            return
+
+    def chunk(self, choice: int, part: dict[str, Any], **named: Any) -> dict[str, Any]:
+        """A chunk with one part. The first part that is no thought carries the signature of those before it."""
+        if "thought" not in part and choice in self.unsigned:
+            part["thoughtSignature"] = signature_of(self.unsigned.pop(choice))
+        candidate = {"content": {"parts": [part], "role": "model"}, **named, "index": choice}
+        return {"candidates": [candidate], "usageMetadata": self.usage(), **self.head}
+
+    def usage(self) -> dict[str, Any]:
+        """The ``usageMetadata`` so far."""
+        counts: dict[str, Any] = {"promptTokenCount": self.prompt_tokens}
+        counts["candidatesTokenCount"] = self.tokens - self.thoughts
+        if self.thoughts:
+            counts["thoughtsTokenCount"] = self.thoughts
+        return {**counts, "totalTokenCount": (self.prompt_tokens or 0) + self.tokens}
+
+
+def json_array(events: Iterable[ServerSentEvent], number: int) -> Iterator[bytes]:
+    """The data of events as the elements of one array, each as soon as it is there.
+
+    >>> list(json_array([ServerSentEvent("{}"), ServerSentEvent("{}")], 0))
+    [b'[{}', b',\\r\\n{}', b']']
+    """
+    for position, event in enumerate(events, number):
+        yield (b",\r\n" if position else b"[") + event.data.encode()
+    yield b"]"
+
+
+def joined(parts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The parts of a stream as those of a whole answer: text is added to text, and thought to thought.
+
+    >>> joined([{"text": "Hel"}, {"text": "lo"}, {"text": ""}])
+    [{'text': 'Hello'}]
+    """
+    whole: list[dict[str, Any]] = []
+    for (is_text, _), group in itertools.groupby(parts, lambda part: ("text" in part, part.get("thought"))):
+        if not is_text:
+            whole += group
+            continue
+        same = list(group)
+        members = {name: value for part in same for name, value in part.items()}
+        members["text"] = "".join(part["text"] for part in same)
+        if members != {"text": ""} or not whole:  # a call needs no empty text behind it
+            whole.append(members)
+    return whole
+
+
+# ---- A stream, read --------------------------------------------------------------------------------------------------
+
+
+class ChunkReader:
+    """Reads chunks into pieces, also those of gateways that speak this wire with other habits.
+
+    No text, call or error is lost in silence: what stands in a known place and cannot be used is a warning, or an error if
+    it could be understood in two ways.
+    """
+
+    def __init__(self) -> None:
+        self.done = False
+        self.warnings: list[str] = lenient.Warnings()
+        self.ended: dict[int, bool] = {}  # for each candidate that began: its finish reason has come
+        self.calls: dict[int, int] = {}  # for each candidate, how many calls it has
+        self.halves = lenient.Halves()  # of a text, by its candidate and kind
+
+    @property
+    def finished(self) -> bool:
+        """Every candidate that began has its finish reason."""
+        return bool(self.ended) and all(self.ended.values())
+
+    def read(self, event: ServerSentEvent) -> Iterator[Piece]:
+        """Yield the pieces in this event. Raises ``ApiError`` or ``ProtocolError`` after those before the fault."""
+        events = [event]
+        if event.data.lstrip().startswith(
+            "[{"
+        ):  # from a server that was not asked for events, or that does not know them
+            try:
+                events = [ServerSentEvent(lenient.as_json(element)) for element in read_json(event.data)]
+            except (ValueError, RecursionError):
+                raise ProtocolError(f"an event is not JSON: {fit(event.data)}") from None
+        for one in events:
+            yield from self.read_chunk(lenient.read_event(one, self.warnings))
+
+    def read_chunk(self, chunk: Mapping[str, Any]) -> Iterator[Piece]:
+        """Yield the pieces in a chunk."""
+        for candidate in lenient.objects(chunk, "candidates"):
+            yield from self.read_candidate(candidate)
+        feedback = chunk.get("promptFeedback")
+        reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
+        if reason and not self.ended:
+            self.ended[0] = True
+            yield End(f"blocked: {reason}")
+        if usage := self.usage_of(chunk.get("usageMetadata")):
+            yield usage
+        if chunk and not {"candidates", "promptFeedback", "usageMetadata"} & set(chunk):
+            self.warnings.append(f"an event without candidates was ignored: {fit(lenient.as_json(chunk))}")
+
+    def usage_of(self, usage: Any) -> Usage | None:
+        """The usage in a chunk; None if it tells neither the tokens of the prompt nor those of the answer."""
+        if not isinstance(usage, dict):
+            return None
+        prompt, answer, thoughts = (
+            lenient.token_count(usage.get(name))
+            for name in ("promptTokenCount", "candidatesTokenCount", "thoughtsTokenCount")
+        )
+        if prompt is None and answer is None:
+            return None
+        return Usage(prompt, (answer or 0) + (thoughts or 0) if answer is not None or thoughts else None, thoughts or 0)
+
+    def read_candidate(self, candidate: Mapping[str, Any]) -> Iterator[Piece]:
+        """Yield the pieces in one of the candidates."""
+        index = candidate.get("index") or 0
+        if type(index) is not int:
+            raise ProtocolError(f"the index of a candidate is {fit(lenient.as_json(index))}")
+        content = candidate.get("content") or {}
+        if not isinstance(content, dict):
+            raise ProtocolError(f"a content is no object: {fit(lenient.as_json(content))}")
+        ended = self.ended.setdefault(index, False)
+        for part in lenient.objects(content, "parts"):
+            for piece in self.read_part(part, index):
+                if ended:
+                    self.warnings.append("content came after the finish reason")
+                yield piece
+        reason = candidate.get("finishReason")
+        if not reason or ended:
+            return
+        for (choice, kind), half in [*self.halves.rest()]:
+            yield kind(half, choice)
+        self.ended[index] = True
+        yield End(str(reason), index)
+
+    def read_part(self, part: Mapping[str, Any], index: int) -> Iterator[Piece]:
+        """Yield the pieces in a part: text, thought or call."""
+        if part.get("text") is not None:
+            kind = Reasoning if part.get("thought") else Text
+            if text := self.halves.whole((index, kind), lenient.string(part["text"], "a text")):
+                yield kind(text, index)
+        elif part.get("functionCall") is not None:
+            yield from self.read_call(part["functionCall"], index)
+        elif other := ", ".join(name for name in part if name not in ("thought", "thoughtSignature")):
+            self.warnings.append(f"a part of a content was ignored: {fit(other)}")
+
+    def read_call(self, call: Any, index: int) -> Iterator[Piece]:
+        """Yield the pieces of a call, which comes whole."""
+        if not isinstance(call, dict) or not isinstance(call.get("name"), str) or not call["name"]:
+            raise ProtocolError(f"a function call has no name: {fit(lenient.as_json(call))}")
+        if call.get("partialArgs") or call.get("willContinue"):
+            raise ProtocolError("the arguments of a function call come in pieces, which this reader does not know")
+        arguments = call.get("args")
+        if arguments is None:
+            arguments = {}
+        text = arguments if isinstance(arguments, str) else lenient.as_json(arguments)
+        lenient.check_arguments(text.encode("utf-8", "surrogatepass"))
+        position = self.calls[index] = self.calls.get(index, -1) + 1
+        yield Call(position, call["name"], lenient.string(call.get("id") or "", "the id of a function call"), index)
+        yield Fragment(position, text, index)
+
+
+# ---- Requests --------------------------------------------------------------------------------------------------------
+
+ROLES = {None: "user", "user": "user", "model": "assistant", "function": "user", "tool": "user"}
+MODES = {"MODE_UNSPECIFIED": "auto", "AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE": "none"}
+MAX_STOPS, MAX_CANDIDATES, MAX_SCHEMA_DEPTH = 5, 8, 32
+LIMITS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")  # 64 bits: may be strings
+NUMBERS = (("topP", 0, 1), ("topK", 0, 2**31), ("presencePenalty", -2, 2), ("frequencyPenalty", -2, 2))
+
+
+class ProtoFields(Fields):
+    """The members of an object that is made from a protocol buffer.
+
+    >>> ProtoFields({"max_output_tokens": 3.0}).number("maxOutputTokens", None, 1, 8, whole=True)
+    3
+    """
+
+    def get(self, name: str) -> Any:
+        """A member, whose name may be written in either case."""
+        return self.values.get(name, self.values.get(re.sub("[A-Z]", lambda letter: "_" + letter[0].lower(), name)))
+
+    def number(self, name: str, default: Any, low: float, high: float, *, whole: bool = False) -> Any:
+        """A number; a whole one may have a fraction of zero."""
+        value = super().number(name, default, low, high)
+        if whole and isinstance(value, float) and not value.is_integer():
+            raise self.error(name, f"must be a whole number from {low} to {high}")
+        return int(value) if whole and value is not None else value
+
+
+def read_contents(fields: Fields) -> Iterator[Message]:
+    """Yield the system instruction and the turns. The results of functions come before the text of their turn."""
+    if fields.get("systemInstruction") is not None:
+        yield Message("system", "".join(read_texts(fields.object("systemInstruction"))))
+    for content in fields.objects("contents", required=True):
+        role = content.get("role")
+        if not isinstance(role, str | None) or role not in ROLES:
+            raise content.error("role", 'must be "user" or "model"')
+        results = [part.object("functionResponse") for part in content.objects("parts") if is_result(part)]
+        for result in results:
+            result.text("name")
+            yield Message("tool", lenient.as_json(result.object("response").values))
+        text = "".join(read_texts(content))
+        if text or not results:
+            yield Message(ROLES[role], text)
+
+
+def is_result(part: Fields) -> bool:
+    """Whether a part is the result of a function."""
+    return part.get("functionResponse") is not None
+
+
+def read_texts(content: Fields) -> Iterator[str]:
+    """Yield the texts in the parts of a content. Thoughts, calls and pictures are ignored."""
+    for part in content.objects("parts"):
+        text = part.get("text")
+        if not isinstance(text, str | None):
+            raise part.error("text", "must be a string")
+        if text and not part.flag("thought"):
+            yield text
+
+
+def read_tools(fields: Fields) -> dict[str, Any]:
+    """The functions that may be called, and whether one must be, as members of a ``Prompt``."""
+    tools: list[Tool] = []
+    for tool in fields.objects("tools"):  # those without functions run at the vendor's
+        for function in tool.objects("functionDeclarations"):
+            if len(tools) == MAX_TOOLS:
+                raise fields.error("tools", f"must not be more than {MAX_TOOLS} functions")
+            name = function.text("name")
+            if len(name) > MAX_NAME:
+                raise function.error("name", f"must not be longer than {MAX_NAME} characters")
+            parameters = function.object("parametersJsonSchema").values or as_json_schema(function, "parameters")
+            tools.append(Tool(name, {**parameters, "type": "object"}))
+    config = fields.object("toolConfig").object("functionCallingConfig")
+    mode = config.text("mode").upper() if config.get("mode") is not None else "AUTO"
+    if mode not in MODES:
+        raise config.error("mode", f"must be one of {', '.join(MODES)}")
+    allowed = config.get("allowedFunctionNames") or []
+    if allowed and (not isinstance(allowed, list) or not all(isinstance(name, str) for name in allowed)):
+        raise config.error("allowedFunctionNames", "must be an array of names")
+    if unknown := set(allowed) - {tool.name for tool in tools}:
+        raise config.error("allowedFunctionNames", f"names {min(unknown)!r}, which is not among the functions")
+    if mode == "ANY" and not tools:
+        raise config.error("mode", "requires a call, but there are no functions")
+    if allowed:
+        tools = [tool for tool in tools if tool.name in allowed]
+    return {"tools": tuple(tools), "tool_choice": MODES[mode]}
+
+
+def as_json_schema(owner: Fields, name: str) -> dict[str, Any]:
+    """A schema in the vendor's form of OpenAPI 3.0, as a JSON schema; {} if there is none.
+
+    >>> as_json_schema(Fields({"s": {"type": "ARRAY", "items": {"type": "STRING", "nullable": True}}}), "s")
+    {'type': 'array', 'items': {'type': ['string', 'null']}}
+    """
+
+    def converted(schema: Any, depth: int) -> Any:
+        if not isinstance(schema, dict):
+            raise owner.error(name, "holds a schema that is no object")
+        if depth > MAX_SCHEMA_DEPTH:
+            raise owner.error(name, f"must not be deeper than {MAX_SCHEMA_DEPTH} schemas")
+        value = {
+            key: member for key, member in schema.items() if key not in ("nullable", "example", "format", "default")
+        }
+        if isinstance(kind := value.get("type"), str):
+            value["type"] = [kind.lower(), "null"] if schema.get("nullable") is True else kind.lower()
+        for key in LIMITS:
+            if isinstance(value.get(key), str) and re.fullmatch("[0-9]{1,9}", value[key]):
+                value[key] = int(value[key])
+        if "items" in value:
+            value["items"] = converted(value["items"], depth + 1)
+        for key in ("anyOf", "any_of"):
+            if isinstance(options := value.pop(key, None), list):
+                value["anyOf"] = [converted(option, depth + 1) for option in options]
+        if isinstance(properties := value.get("properties"), dict):
+            value["properties"] = {key: converted(inner, depth + 1) for key, inner in properties.items()}
+        return value
+
+    return {} if owner.get(name) is None else dict(converted(owner.get(name), 0))
+
+
+def read_schema(config: Fields) -> Mapping[str, Any] | None:
+    """The JSON schema that the answer must fit; None if it is plain text."""
+    kind = config.get("responseMimeType")
+    if kind not in (None, "text/plain", "application/json"):
+        raise config.error("responseMimeType", 'must be "text/plain" or "application/json"')
+    names = [name for name in ("responseSchema", "responseJsonSchema") if config.get(name) is not None]
+    if len(names) > 1:
+        raise config.error("responseSchema", "must not stand beside responseJsonSchema")
+    if not names:
+        return JSON_OBJECT if kind == "application/json" else None
+    if kind == "text/plain":
+        raise config.error("responseMimeType", 'must be "application/json" if there is a schema')
+    return as_json_schema(config, names[0]) if names == ["responseSchema"] else config.object(names[0]).values
+
+
+def read_stop(config: Fields) -> tuple[str, ...]:
+    """The stop strings."""
+    stops = config.get("stopSequences")
+    if stops is None:
+        return ()
+    if not isinstance(stops, list) or len(stops) > MAX_STOPS or not all(isinstance(stop, str) for stop in stops):
+        raise config.error("stopSequences", f"must be an array of up to {MAX_STOPS} strings")
+    if any(len(stop) > MAX_STOP for stop in stops):
+        raise config.error("stopSequences", f"must not be longer than {MAX_STOP} characters")
+    return tuple(filter(None, stops))
+
+
+# ---- The dialect -----------------------------------------------------------------------------------------------------
+
+STATUSES = {
+    401: "UNAUTHENTICATED",
+    403: "PERMISSION_DENIED",
+    404: "NOT_FOUND",
+    408: "DEADLINE_EXCEEDED",
+    429: "RESOURCE_EXHAUSTED",
+    501: "UNIMPLEMENTED",
+    503: "UNAVAILABLE",
+}
+METHOD = re.compile("/v1(?:beta)?/models/([^/]+)(?::|%3[Aa])(generateContent|streamGenerateContent|countTokens)")
+METHODS = ["generateContent", "streamGenerateContent", "countTokens"]
+
+
+class Gemini:
+    """Gemini: ``POST`` at ``/v1/models/MODEL:METHOD`` and ``/v1beta/models/MODEL:METHOD``, and ``GET`` at the models."""
+
+    name = "gemini"
+    last_event = ""
+    query = frozenset({"alt", "key", "prettyPrint", "$alt", "$prettyPrint"})
+    heartbeat = b"\n"
+    request_id = "X-Request-Id"
+
+    # ---- On a server -------------------------------------------------------------------------------------------------
+
+    def serves(self, path: str) -> bool:
+        """All paths of ``/v1beta``, and those of the models of ``/v1``."""
+        return path.startswith("/v1beta/") or self.answers(path) or self.model_at(path) is not None
+
+    def answers(self, path: str) -> bool:
+        """A model and one of three methods. The count of tokens is an answer of no choices."""
+        return METHOD.fullmatch(path) is not None
+
+    def model_at(self, path: str) -> str | None:
+        """The model in ``/v1/models/MODEL`` and ``/v1beta/models/MODEL``."""
+        return None if self.answers(path) else model_below(path.replace("/v1beta/", "/v1/", 1))
+
+    def read_key(self, request: HTTPRequest) -> str | None:
+        """The key of ``x-goog-api-key``, else that of ``?key=KEY``."""
+        return request.headers.get("x-goog-api-key", request.query.get("key"))
+
+    def read_request(self, request: HTTPRequest) -> Request:
+        """Understand a request. Unknown members are ignored, although the vendor refuses them."""
+        match = METHOD.fullmatch(request.path)
+        model, method = match.groups() if match else ("", "")
+        fields = ProtoFields(request.body)
+        if method == "countTokens" and fields.get("generateContentRequest") is not None:
+            fields = fields.object("generateContentRequest")
+        config = fields.object("generationConfig")
+        for name, low, high in NUMBERS:
+            config.number(name, None, low, high)  # validated, without effect on the toy model
+        thinking = config.object("thinkingConfig")
+        prompt = Prompt(
+            model=model,
+            messages=tuple(read_contents(fields)),
+            **read_tools(fields),
+            schema=read_schema(config),
+            stop=read_stop(config),
+            max_tokens=config.number("maxOutputTokens", None, 1, 2**31, whole=True),
+            n=0 if method == "countTokens" else config.number("candidateCount", 1, 1, MAX_CANDIDATES, whole=True),
+            seed=config.number("seed", 0, -(2**31), 2**31 - 1, whole=True),
+            temperature=config.number("temperature", 1.0, 0, 2),
+            # Thoughts are shown unless they are declined, although the vendor wants to be asked for them.
+            reasoning=thinking.flag("includeThoughts", True) and thinking.get("thinkingBudget") != 0,
+        )
+        if method == "streamGenerateContent" and request.query.get("alt") != "sse":
+            return Request(prompt, media_type="application/json", write=json_array)
+        return Request(prompt, stream=method == "streamGenerateContent")
+
+    def head(self, request: Request, id: str) -> dict[str, Any]:
+        """What is the same in each chunk of an answer."""
+        return {"modelVersion": request.prompt.model, "responseId": id}
+
+    def write_stream(
+        self, request: Request, pieces: Iterable[Piece], *, id: str, created: int
+    ) -> Iterator[ServerSentEvent]:
+        """The events of a stream. The last of them has a finish reason, unless the model fails."""
+        try:
+            for chunk in ChunkWriter(self.head(request, id)).write(pieces):
+                yield ServerSentEvent(to_json(chunk))
+        except ModelFailure as failure:
+            yield self.write_error_event(RequestError("failed", str(failure)))
+
+    def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
+        """The whole answer: the chunks of the stream put together; or the number of tokens of a prompt."""
+        writer = ChunkWriter(self.head(request, id))
+        parts: dict[int, list[dict[str, Any]]] = {}
+        reasons: dict[int, str] = {}
+        for chunk in writer.write(pieces):
+            for candidate in chunk["candidates"]:
+                parts.setdefault(candidate["index"], []).extend(candidate["content"]["parts"])
+                reasons[candidate["index"]] = candidate.get("finishReason", "OTHER")
+        if not request.prompt.n:
+            return {"totalTokens": writer.prompt_tokens}
+        candidates = [
+            {
+                "content": {"parts": joined(parts[index]), "role": "model"},
+                "finishReason": reasons[index],
+                "index": index,
+            }
+            for index in sorted(parts)
+        ]
+        return {"candidates": candidates, "usageMetadata": writer.usage(), **writer.head}
+
+    def write_error(self, error: RequestError, *, id: str = "") -> dict[str, Any]:
+        """The error object. Its only member comes first: that is how a client knows it inside a stream."""
+        status = STATUSES.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
+        return {"error": {"code": error.status, "message": error.message, "status": status}}
+
+    def write_error_event(self, error: RequestError, *, number: int = 0) -> ServerSentEvent:
+        """The error object as an event without a name."""
+        return ServerSentEvent(to_json(self.write_error(error)))
+
+    def write_models(self, names: Sequence[str]) -> dict[str, Any]:
+        """The list of models, all on one page."""
+        return {"models": [self.write_model(name) for name in names]}
+
+    def write_model(self, name: str) -> dict[str, Any]:
+        """One model."""
+        limits = {"inputTokenLimit": 2**20, "outputTokenLimit": 2**16}
+        names = {"name": f"models/{name}", "baseModelId": name, "version": "1", "displayName": name}
+        return {**names, **limits, "supportedGenerationMethods": METHODS}
+
+    # ---- On a client -------------------------------------------------------------------------------------------------
+
+    def address(self, base: str, request: Request) -> str:
+        """The model and the method below the base URL, with or without its version. Raises ``ValueError`` for a model's
+        name that cannot stand in a path."""
+        url, _, query = base.partition("?")
+        url = url.rstrip("/")
+        model = request.prompt.model.removeprefix("models/")
+        if not re.fullmatch(r"[A-Za-z0-9._@/-]+", model):
+            raise ValueError(f"the name of a model cannot stand in a path: {fit(model)}")
+        version = "" if url.endswith(("/v1", "/v1beta")) else "/v1beta"
+        method, alt = ("streamGenerateContent", "alt=sse") if request.stream else ("generateContent", "")
+        query = "&".join(filter(None, (query, alt)))
+        return f"{url}{version}/models/{model}:{method}" + (f"?{query}" if query else "")
+
+    def write_key(self, key: str) -> dict[str, str]:
+        """``x-goog-api-key``."""
+        return {"x-goog-api-key": key}
+
+    def write_request(self, request: Request) -> dict[str, Any]:
+        """The body of a request; limits and options that have their default value are left out."""
+        prompt = request.prompt
+        roles = {"assistant": "model"}  # all others are the user's: without the name of its call a result is text
+        turns = [message for message in prompt.messages if message.role != "system"]
+        body: dict[str, Any] = {
+            "contents": [{"role": roles.get(turn.role, "user"), "parts": [{"text": turn.text}]} for turn in turns]
+        }
+        if system := "\n\n".join(message.text for message in prompt.messages if message.role == "system"):
+            body["systemInstruction"] = {"parts": [{"text": system}]}
+        if prompt.tools:
+            functions = [{"name": tool.name, "parametersJsonSchema": tool.parameters} for tool in prompt.tools]
+            body["tools"] = [{"functionDeclarations": functions}]
+            modes = {"required": "ANY", "none": "NONE"}
+            body["toolConfig"] = {"functionCallingConfig": {"mode": modes.get(prompt.tool_choice, "AUTO")}}
+        if config := self.write_config(prompt):
+            body["generationConfig"] = config
+        return body
+
+    def write_config(self, prompt: Prompt) -> dict[str, Any]:
+        """The ``generationConfig`` of a request."""
+        config: dict[str, Any] = {}
+        default = Prompt(prompt.model, ())
+        names = {"max_tokens": "maxOutputTokens", "n": "candidateCount", "seed": "seed", "temperature": "temperature"}
+        for name, member in names.items():
+            if getattr(prompt, name) != getattr(default, name):
+                config[member] = getattr(prompt, name)
+        if prompt.stop:
+            config["stopSequences"] = list(prompt.stop)
+        if prompt.schema is not None:
+            config |= {"responseMimeType": "application/json", "responseJsonSchema": prompt.schema}
+        if not prompt.reasoning:
+            config["thinkingConfig"] = {"thinkingBudget": 0}
+        return config
+
+    def count_choices(self, body: Mapping[str, Any]) -> int:
+        """``candidateCount``, or 1."""
+        config = body.get("generationConfig")
+        count = ProtoFields(config).get("candidateCount") if isinstance(config, dict) else None
+        return count if isinstance(count, int) and count else 1
+
+    def reader(self) -> ChunkReader:
+        """A reader for one stream."""
+        return ChunkReader()
+
+    def read_error(self, body: bytes) -> str:
+        """The message of an error, in whichever shape; the body itself if it is no JSON."""
+        return lenient.message_in_body(body)

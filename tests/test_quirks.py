@@ -1,0 +1,1 @@
+"""Quirks: each changes what it says it does, and nothing that it does not say."""
