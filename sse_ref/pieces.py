@@ -178,7 +178,7 @@ class Silence:
     tokens: int = 0
 
 
-Said = Words | Call | Fragment | End
+Said = Text | Reasoning | Refusal | Call | Fragment | End
 """The pieces of a choice."""
 
 Piece = Said | Usage | Silence

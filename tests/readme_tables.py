@@ -14,6 +14,7 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import wires  # noqa: E402
 
 from sse_ref.conformance.corpus import LEVELS, TARGETS, load  # noqa: E402
+from sse_ref.dialects.quirks import QUIRKS, SERVICES  # noqa: E402
 from sse_ref.server import Settings  # noqa: E402
 
 README = ROOT / "README.md"
@@ -195,6 +196,18 @@ def settings() -> str:
     return "\n".join(["| setting | default | |", "|---|---|---|", *rows])
 
 
+def quirks() -> str:
+    """The quirks, what each changes, where it was seen, and the source."""
+    rows = [f"| `{q.name}` | {q.sentence} | {q.seen_in} | {q.source} |" for q in QUIRKS.values()]
+    return "\n".join(["| quirk | | seen in | source |", "|---|---|---|---|", *rows])
+
+
+def services() -> str:
+    """The services, each a list of quirks."""
+    rows = [f"| `{name}` | {', '.join(f'`{quirk}`' for quirk in names.split())} |" for name, names in SERVICES.items()]
+    return "\n".join(["| service | its quirks |", "|---|---|", *rows])
+
+
 def speed() -> str:
     results = json.loads((ROOT / "tests" / "bench" / "results.json").read_text())
     rows = [
@@ -211,6 +224,8 @@ def speed() -> str:
 TABLES = {
     "reading list": reading_list,
     "settings": settings,
+    "services": services,
+    "quirks": quirks,
     "speed": speed,
     "judge": judge_list,
     "corpus": corpus_table,

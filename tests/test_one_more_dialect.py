@@ -66,7 +66,7 @@ def test_errors_are_in_its_words_before_the_stream(server: Server) -> None:
     sorry(ask(server, "POST", "/toy/nobody/speak", BODY, JSON), 404, "no_model")
     sorry(ask(server, "POST", f"/fault=refuse{SPEAK}", BODY, JSON), 429, "too_many")
     sorry(ask(server, "POST", f"{SPEAK}?colour=blue", BODY, JSON), 400, "bad_request")
-    with pytest.raises(HTTPStatusError, match="404: the model does not exist"):
+    with pytest.raises(HTTPStatusError, match="404: the model 'nobody' does not exist"):
         list(ChatStream("hi", url=server.url, model="nobody", dialect="toy"))
 
 
