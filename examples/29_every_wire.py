@@ -18,7 +18,11 @@ PROMPT = Prompt("toy-echo", (Message("user", "One prompt, many wires."),), max_t
 LINE = "{:19}{:>7}{:>7}{:>12}{:>11}  {:27}{:20}{:14}{}"
 answers = set()
 
-print(LINE.format("wire", "events", "types", "bytes/char", "first text", "of the type", "last event", "finish reason", "outcome"))
+print(
+    LINE.format(
+        "wire", "events", "types", "bytes/char", "first text", "of the type", "last event", "finish reason", "outcome"
+    )
+)
 with lesson.server() as url:
     for name, dialect in DIALECTS.items():
         events = []
@@ -30,7 +34,19 @@ with lesson.server() as url:
         cost = sum(len(event.data.encode()) for event in events) / len(stream.text)
         last = dialect.last_event or "none"
         kinds = len(set(types))
-        print(LINE.format(name, len(events), kinds, round(cost), first, types[first - 1], last, stream.finish_reason, stream.outcome))
+        print(
+            LINE.format(
+                name,
+                len(events),
+                kinds,
+                round(cost),
+                first,
+                types[first - 1],
+                last,
+                stream.finish_reason,
+                stream.outcome,
+            )
+        )
         answers.add((stream.text, stream.usage.prompt_tokens, stream.usage.completion_tokens))
 
 [(text, tokens_in, tokens_out)] = answers
