@@ -613,7 +613,7 @@ def test_tokens_are_counted(server: Server) -> None:
 
 
 def test_silence_is_ended_by_pings(server: Server) -> None:
-    answer = post(server, "/heartbeat=0.01/v1/messages", model="toy-slow", stream=True)
+    answer = post(server, "/heartbeat=0.2/v1/messages", model="toy-slow", stream=True)
     names = [name for name, _ in events_of(answer)]
     assert names[0] == "message_start" and names[1] == "ping"
     assert ("ping", {"type": "ping"}) in events_of(answer)

@@ -431,7 +431,7 @@ def test_array_ends_with_the_error(server: Server) -> None:
 
 
 def test_silence_is_filled_with_empty_lines() -> None:
-    with running(heartbeat=0.05) as server:
+    with running(heartbeat=0.2) as server:
         for method in ("streamGenerateContent?alt=sse", "streamGenerateContent"):
             body = post(server, method, "toy-slow").chunks
             assert body[0] == b"\n" and all(part in (b"\n", b"]") or b"candidates" in part for part in body)

@@ -286,7 +286,7 @@ def test_body_may_stay_open(server: Server) -> None:
 
 
 def test_heartbeat_is_the_comment_of_the_service() -> None:
-    with running(heartbeat=0.1) as server:
+    with running(heartbeat=0.2) as server:
         slow = Prompt("toy-slow", (Message("user", "Hi"),), max_tokens=2)
         for name, comment in (
             ("deepseek", b": keep-alive\n\n"),

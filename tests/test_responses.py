@@ -757,7 +757,7 @@ def test_streamed_and_whole_are_the_same(server: Server, model: str) -> None:
 
 
 def test_silence_is_ended_by_comments_and_by_no_event(server: Server) -> None:
-    answer = post(server, "/heartbeat=0.01/v1/responses", model="toy-slow", stream=True)
+    answer = post(server, "/heartbeat=0.2/v1/responses", model="toy-slow", stream=True)
     assert b"\n: heartbeat\n" in answer.body
     assert {event["type"].split(".")[0] for event in events_of(answer)} == {"response"}
 

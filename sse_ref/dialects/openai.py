@@ -324,6 +324,7 @@ def read_tools(fields: Fields) -> tuple[tuple[Tool, ...], str]:
     if choice is None:
         return tools, "auto"
     if isinstance(choice, str):
+        choice = "required" if choice == "any" else choice  # Mistral's word
         if choice not in ("none", "auto", "required"):
             raise fields.error("tool_choice", 'must be "none", "auto", "required" or an object that names a function')
         if choice == "required" and not tools:
@@ -458,6 +459,7 @@ class OpenAIChat:
         max_tokens = fields.number("max_completion_tokens", None, 1, 2**31, whole=True)
         if max_tokens is None:
             max_tokens = fields.number("max_tokens", None, 1, 2**31, whole=True)
+        seed = "seed" if fields.get("random_seed") is None else "random_seed"  # Mistral's name
         for name, low, high in (("top_p", 0, 1), ("presence_penalty", -2, 2), ("frequency_penalty", -2, 2)):
             fields.number(name, None, low, high)  # validated, without effect on the toy model
         return Prompt(
@@ -468,7 +470,7 @@ class OpenAIChat:
             stop=read_stop(fields),
             max_tokens=max_tokens,
             n=fields.number("n", 1, 1, 128, whole=True),
-            seed=fields.number("seed", 0, -(2**63), 2**63 - 1, whole=True),
+            seed=fields.number(seed, 0, -(2**63), 2**63 - 1, whole=True),
             temperature=fields.number("temperature", 1.0, 0, 2),
             reasoning=fields.get("reasoning_effort") != "none",
         )

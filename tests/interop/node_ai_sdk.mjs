@@ -1,6 +1,9 @@
 // The checks of the Vercel AI SDK: the same for every provider, only the wire differs.
 import assert from "node:assert/strict"
 import { createAnthropic } from "@ai-sdk/anthropic"
+import { createCohere } from "@ai-sdk/cohere"
+import { createGoogleGenerativeAI } from "@ai-sdk/google"
+import { createMistral } from "@ai-sdk/mistral"
 import { createOpenAI } from "@ai-sdk/openai"
 import { createOpenAICompatible } from "@ai-sdk/openai-compatible"
 import { generateText, stepCountIs, streamObject, streamText } from "ai"
@@ -9,7 +12,13 @@ import { AWKWARD, BOTH, lastRecord, run, sleep, tools, version, withFault } from
 
 globalThis.AI_SDK_LOG_WARNINGS = false
 
+// Settings in a base URL stand in one segment.
+const withQuirk = url => url.replace(/(?:(\/[^/]*=[^/]*))?\/v1$/, (_, settings) => `${settings ? settings + "&" : "/"}quirk=mistral/v1`)
+
 const providers = {
+  "ai-sdk google": url => model => createGoogleGenerativeAI({ baseURL: url.replace(/\/v1$/, "/v1beta"), apiKey: "none" })(model),
+  "ai-sdk cohere": url => model => createCohere({ baseURL: url.replace(/\/v1$/, "/v2"), apiKey: "none" })(model),
+  "ai-sdk mistral": url => model => createMistral({ baseURL: withQuirk(url), apiKey: "none" })(model),
   "ai-sdk openai responses": url => model => createOpenAI({ baseURL: url, apiKey: "none" })(model),
   "ai-sdk openai": url => model => createOpenAI({ baseURL: url, apiKey: "none" }).chat(model),
   "ai-sdk anthropic": url => model => createAnthropic({ baseURL: url, apiKey: "none" })(model),
@@ -89,12 +98,14 @@ for (const [name, provider] of Object.entries(providers)) {
       const errors = []
       const result = streamText({ model: provider(url)("toy-flaky"), prompt: "hi", maxRetries: 0, onError: ({ error }) => errors.push(error) })
       await result.consumeStream()
+      if (name === "ai-sdk cohere") return assert.equal(await result.finishReason, "error") // it passes over the message
       assert.match(JSON.stringify(errors, Object.getOwnPropertyNames(errors[0] ?? {})) + String(errors[0]?.message ?? errors[0]), /failed/)
     },
     async [`${name} fault in the base URL`](url) {
       const errors = []
       const result = streamText({ model: provider(withFault(url))("toy-echo"), prompt: "one two three", maxRetries: 0, onError: ({ error }) => errors.push(error) })
       await result.consumeStream()
+      if (name === "ai-sdk cohere") return assert.equal(await result.finishReason, "error")
       assert.match(String(errors[0]?.message ?? errors[0]), /as the request asked for/)
     },
     async [`${name} cancel`](url) {
@@ -118,4 +129,7 @@ await run(checks, {
   "ai-sdk openai-compatible": `ai-sdk openai-compatible ${of("openai-compatible")}`,
   "ai-sdk openai": `ai-sdk openai ${of("openai")}`,
   "ai-sdk anthropic": `ai-sdk anthropic ${of("anthropic")}`,
+  "ai-sdk google": `ai-sdk google ${of("google")}`,
+  "ai-sdk cohere": `ai-sdk cohere ${of("cohere")}`,
+  "ai-sdk mistral": `ai-sdk mistral ${of("mistral")}`,
 })

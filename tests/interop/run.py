@@ -22,10 +22,13 @@ ROOT = HERE.parents[1]
 PYTHON_SCRIPTS = {
     "openai": ["openai", "responses"],
     "anthropic": ["anthropic"],
+    "google": ["google"],
+    "cohere": ["cohere"],
+    "mistral": ["mistral"],
     "langchain": ["langchain"],
     "litellm": ["litellm"],
 }
-NODE_SCRIPTS = ["openai", "anthropic", "ai_sdk"]
+NODE_SCRIPTS = ["openai", "anthropic", "google", "cohere", "mistral", "ai_sdk"]
 STORY = '{"model":"toy","messages":[{"role":"user","content":"Tell me a story"}],"stream":true,"max_tokens":20}'
 
 
