@@ -76,6 +76,8 @@ JUDGE_ORDER = (
     ("servers/typed.py", "streams of typed events"),
     ("servers/messages.py", "the profile `anthropic`"),
     ("servers/responses.py", "the profile `openai-responses`"),
+    ("servers/gemini.py", "the profile `gemini`"),
+    ("servers/cohere.py", "the profile `cohere`"),
     ("servers/event_source.py", "the profile `sse`"),
     ("servers/judging.py", "runs the checks, and shows failures"),
     ("servers/__init__.py", "judges servers: the checks together"),

@@ -12,6 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from broken import typed
+from broken.cohere import COHERE_FAULTS
+from broken.gemini import GEMINI_FAULTS
 from broken.messages import MESSAGES_FAULTS
 from broken.responses import RESPONSES_FAULTS
 from broken.server import FAULTS, KEY, SOURCE_FAULTS, UNUSUAL, Broken, serving
@@ -28,6 +30,8 @@ MODELS = {"": "m", **{role: role for role in ROLES}}
 BROKEN = {
     "openai-chat": FAULTS,
     "anthropic": MESSAGES_FAULTS,
+    "cohere": COHERE_FAULTS,
+    "gemini": GEMINI_FAULTS,
     "openai-responses": RESPONSES_FAULTS,
     "sse": SOURCE_FAULTS,
 }

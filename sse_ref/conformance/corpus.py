@@ -34,7 +34,7 @@ def profiles_of(target: str) -> tuple[str | None, ...]:
     (None,) for a target without profiles.
 
     >>> profiles_of("decoder"), profiles_of("server")
-    ((None,), ('openai-chat', 'anthropic', 'openai-responses', 'sse'))
+    ((None,), ('openai-chat', 'anthropic', 'cohere', 'gemini', 'openai-responses', 'sse'))
     """
     folder = FILES / target
     if not folder.is_dir():

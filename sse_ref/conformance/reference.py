@@ -15,6 +15,7 @@ from typing import Any
 
 from sse_ref.client import ChatStream, EventSource
 from sse_ref.codec import SSEDecoder, encode_comment, encode_event
+from sse_ref.conformance.corpus import document
 from sse_ref.dialects import DEFAULT, DIALECTS
 from sse_ref.errors import StreamError
 from sse_ref.model import MODELS
@@ -137,7 +138,8 @@ def our_own(profile: str) -> Iterator[list[str]]:
         arguments = ["--model", "toy", "--api-key-env", "SSE_REF_SELF_KEY", "--journal", f"{server.url}/journal"]
         for role, model in models.items():
             arguments += ["--model-for", f"{role}={model}"]
-        yield [f"{server.url}/v1", *arguments, "--pid", str(os.getpid())]
+        base = document("server", profile).get("base", "/v1")
+        yield [f"{server.url}{base}", *arguments, "--pid", str(os.getpid())]
 
 
 if __name__ == "__main__":

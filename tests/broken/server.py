@@ -17,6 +17,8 @@ import urllib.parse
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from sse_ref.conformance.corpus import document
+
 WORDS = [
     "Once",
     "there",
@@ -49,7 +51,7 @@ class Broken:
         self.profile = profile
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=256)
         self.address = self.listener.getsockname()
-        self.url = f"http://127.0.0.1:{self.address[1]}/v1"
+        self.url = f"http://127.0.0.1:{self.address[1]}{document('server', profile).get('base', '/v1')}"
         self.journal: list[dict[str, Any]] = []
         self.count = 0
         self.lock = threading.Lock()
@@ -98,7 +100,7 @@ def serving(fault: str = "", profile: str = "openai-chat") -> Iterator[Broken]:
         thread.join()
 
 
-LAST = re.compile(rb"\[DONE\]|message_stop|response\.completed")  # in the data of a last event
+LAST = re.compile(rb"\[DONE\]|message_stop|response\.completed|finishReason")  # in the data of a last event
 ODDITIES = {
     "bom": b"\xef\xbb\xbf",
     "retry-block": b"retry: 100\n\n",
@@ -117,6 +119,7 @@ class Conversation:
     """The requests of one connection."""
 
     heartbeat = b": still thinking\n\n"
+    kind = "text/event-stream"
     request_id = "X-Request-Id"
     allowed = "authorization, content-type"
 
@@ -407,7 +410,7 @@ class Conversation:
             "type-ndjson": "application/x-ndjson",
             "charset-latin1": "text/event-stream; charset=latin-1",
             "type-parameter": 'Text/Event-Stream; charset="UTF-8"',
-        }.get(fault, "text/event-stream")
+        }.get(fault, self.kind)
         lines = [f"HTTP/1.1 {status} OK", f"Content-Type: {kind}"]
         if fault == "two-types":
             lines.append("Content-Type: text/event-stream")

@@ -19,6 +19,14 @@ UNUSUAL = {
         *FRAMINGS,
         *("pings-anywhere", "extra-members", "future-events", "from-cache", "no-tools", "model-alias"),
     ),
+    "cohere": (
+        *("comments", "close-delimited", "crlf", "unnamed", "no-done-mark"),
+        *("extra-members", "not-billed", "tokens-with-fractions", "names-with-models", "no-tools"),
+    ),
+    "gemini": (
+        *("close-delimited", "crlf", "blank-lines-anywhere"),
+        *("extra-members", "index-absent", "final-without-content", "no-tools"),
+    ),
     "openai-responses": (
         *FRAMINGS,
         *("unnamed", "extra-members", "optional-events", "done-mark", "error-flat"),

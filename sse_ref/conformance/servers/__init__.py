@@ -13,15 +13,17 @@ The requests are data, in the profile's file of the corpus. The checks are funct
     typed           streams of typed events
     messages        the profile ``anthropic``
     responses       the profile ``openai-responses``
+    gemini          the profile ``gemini``
+    cohere          the profile ``cohere``
     event_source    the profile ``sse``
     judging         runs the checks, and shows failures
 
 A new profile is a file of checks here and a file of data in ``corpus/server/``.
 """
 
-from sse_ref.conformance.servers import event_source, life, messages, openai_chat, responses, streams
+from sse_ref.conformance.servers import cohere, event_source, gemini, life, messages, openai_chat, responses, streams
 from sse_ref.conformance.servers.judging import curl, judge, judge_patiently, requests_needed
 from sse_ref.conformance.servers.target import CHECKS, ROLES, Target
 
 __all__ = ["CHECKS", "ROLES", "Target", "curl", "judge", "judge_patiently", "requests_needed"]
-__all__ += ["event_source", "life", "messages", "openai_chat", "responses", "streams"]
+__all__ += ["cohere", "event_source", "gemini", "life", "messages", "openai_chat", "responses", "streams"]

@@ -250,7 +250,7 @@ def head_preflight(target: Target) -> None:
     allowed = {name.strip().lower() for name in (exchange.header("access-control-allow-headers") or "").split(",")}
     asked = target.file["exchanges"]["preflight"]["headers"]["Access-Control-Request-Headers"].split(",")
     missing = [name for name in asked if name not in allowed and (name == "authorization" or "*" not in allowed)]
-    keys = {"authorization", "x-api-key"}.intersection(asked)  # one that carries the key will do
+    keys = {"authorization", "x-api-key", "x-goog-api-key"}.intersection(asked)  # one that carries the key will do
     if len(keys.intersection(missing)) < len(keys):
         missing = [name for name in missing if name not in keys]
     expect(not missing, f"it does not allow the header {missing and missing[0]}")

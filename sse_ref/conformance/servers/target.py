@@ -4,8 +4,8 @@ In:   a base URL, the models to ask for, and the file of a profile, which holds 
 Out:  ``Exchange`` objects, each request sent once however many checks look at it; and the two ways to end a check.
 
 What differs between providers stands in the profile's file: how a request is asked (``ask``), how a key is sent (``key``),
-which event is the last (``last_data``, ``last_types``), whether a stream goes on for ever (``endless``). So this file names
-none.
+which event is the last (``last_data``, ``last_types``, ``last_words``), whether a stream goes on for ever (``endless``). So
+this file names none.
 
 How long to wait follows from how long the server was seen to take. A limit that passes is an error of the run
 (``Expired``), not a fact about the server.
@@ -104,7 +104,7 @@ class Target:
         model = self.model_for(role)
         if not model and "{model}" in json.dumps(spec):
             raise Skipped(f"no model for it was named (--model-for {role}=NAME)")
-        spec = filled(spec, {"model": model, **values})
+        spec = filled(spec, {"model": model, "key": self.key or "", **values})
         headers = dict(spec.get("headers", {}))
         body = b""
         if "body" in spec:
@@ -169,7 +169,9 @@ class Target:
 
     def is_last(self, event: ServerSentEvent) -> bool:
         """Whether an event ends a stream of this profile."""
-        if event.data == self.file.get("last_data"):
+        if event.data == self.file.get("last_data") or any(
+            words in event.data for words in self.file.get("last_words", ())
+        ):
             return True
         types = self.file.get("last_types", ())
         with contextlib.suppress(ValueError, RecursionError):
