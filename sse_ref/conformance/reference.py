@@ -61,7 +61,10 @@ def chat(profile: str, url: str) -> None:
     request = json.loads(os.environ["SSE_CONFORMANCE_BODY"])
     cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
     dialect = DIALECTS.get(profile, DIALECTS[DEFAULT])
-    stream = ChatStream(request, url=url, dialect=dialect, timeout=float(os.environ["SSE_CONFORMANCE_IDLE_S"]))
+    model = request.get("model", "toy")  # which some wires have in the path
+    stream = ChatStream(
+        request, url=url, model=model, dialect=dialect, timeout=float(os.environ["SSE_CONFORMANCE_IDLE_S"])
+    )
     end: dict[str, Any] = {}
     deltas = 0
     try:
