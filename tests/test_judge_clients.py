@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from broken.clients import CHAT, MESSAGES, RESPONSES, SOURCE
+from broken.clients import CHAT, COHERE, GEMINI, MESSAGES, RESPONSES, SOURCE
 from raw import wait_for
 
 from sse_ref.conformance import clients, corpus, hostile
@@ -26,7 +26,14 @@ VECTORS = {vector.id: vector for vector in load("client")}
 BROKEN = Path(__file__).parent / "broken"
 CLIENT = str(BROKEN / "client.py")
 TYPED_CLIENT = str(BROKEN / "typed_client.py")
-FAULTS = {"openai-chat": CHAT, "anthropic": MESSAGES, "openai-responses": RESPONSES, "sse": SOURCE}
+FAULTS = {
+    "openai-chat": CHAT,
+    "anthropic": MESSAGES,
+    "cohere": COHERE,
+    "gemini": GEMINI,
+    "openai-responses": RESPONSES,
+    "sse": SOURCE,
+}
 AT_ONCE = 10
 
 
@@ -37,7 +44,7 @@ def server() -> Iterator[HostileServer]:
 
 
 def judge(vector: Vector, fault: str, server: HostileServer) -> Result:
-    program = TYPED_CLIENT if vector.profile in ("anthropic", "openai-responses") else CLIENT
+    program = CLIENT if vector.profile in ("openai-chat", "sse") else TYPED_CLIENT
     command = [sys.executable, "-I", "-S", program, str(vector.profile), fault]
     return clients.judge(vector, server, command, timeout=20.0)
 

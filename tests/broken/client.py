@@ -521,6 +521,8 @@ def connect():
     body = BODY.encode()
     if FAULT == "no-stream":
         body = json.dumps({**json.loads(BODY), "stream": False}).encode()
+    if FAULT == "body-lost":
+        body = b"{}"
     headers = ["Content-Type: application/json", "Accept: text/event-stream"]
     if FAULT == "asks-for-gzip":
         headers.append("Accept-Encoding: gzip")
