@@ -41,7 +41,8 @@ format: $(CHECK_ENV) ## Format the code
 	$(CHECK_ENV)/bin/ruff check --fix
 	$(CHECK_ENV)/bin/ruff format
 
-readme: ## Write the generated tables of the README
+readme: ## Write the generated tables, and the client cases of the quirks
+	$(PYTHON) tests/quirk_cases.py --write
 	$(PYTHON) tests/readme_tables.py --write
 
 lessons: ## Run the examples and write what they print into examples/README.md

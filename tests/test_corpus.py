@@ -137,7 +137,9 @@ def test_every_request_can_be_made() -> None:
         target = servers.Target("http://h/v1", dict.fromkeys(["", *servers.ROLES], "m"), key="k", profile=profile)
         for spec in corpus.document("server", profile)["exchanges"].values():
             data = target.request(spec)
-            name = {"anthropic": "x-api-key: ", "gemini": "x-goog-api-key: "}.get(str(profile), "Authorization: Bearer ")
+            name = {"anthropic": "x-api-key: ", "gemini": "x-goog-api-key: "}.get(
+                str(profile), "Authorization: Bearer "
+            )
             assert b"{model}" not in data and (f"{name}k\r\n".encode() in data) == ("key" not in spec)
     for vector in load("client"):
         environment = clients._environment(vector, "http://h")

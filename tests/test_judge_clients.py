@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from broken.clients import CHAT, COHERE, GEMINI, MESSAGES, RESPONSES, SOURCE
+from broken.clients import CHAT, COHERE, GEMINI, MESSAGES, QUIRKS, RESPONSES, SOURCE
 from raw import wait_for
 
 from sse_ref.conformance import clients, corpus, hostile
@@ -32,6 +32,7 @@ FAULTS = {
     "cohere": COHERE,
     "gemini": GEMINI,
     "openai-responses": RESPONSES,
+    "quirks": QUIRKS,
     "sse": SOURCE,
 }
 AT_ONCE = 10
@@ -44,7 +45,7 @@ def server() -> Iterator[HostileServer]:
 
 
 def judge(vector: Vector, fault: str, server: HostileServer) -> Result:
-    program = CLIENT if vector.profile in ("openai-chat", "sse") else TYPED_CLIENT
+    program = CLIENT if vector.profile in ("openai-chat", "quirks", "sse") else TYPED_CLIENT
     command = [sys.executable, "-I", "-S", program, str(vector.profile), fault]
     return clients.judge(vector, server, command, timeout=20.0)
 
@@ -59,7 +60,7 @@ def test_correct_client_of_another_make_passes_everything(server: HostileServer)
 @pytest.mark.once
 def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile, "HOLD_SECONDS", 3.0)  # what fails by holding out does so for less long
-    assert set(FAULTS) == set(corpus.PROFILES)
+    assert set(FAULTS) == set(corpus.profiles_of("client"))
     runs = [(fault, id) for faults in FAULTS.values() for fault, ids in faults.items() for id in ids.split()]
     assert {id for _, id in runs} == {vector.id for vector in VECTORS.values() if vector.level != "may"}
 

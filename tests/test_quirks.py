@@ -9,6 +9,7 @@ import re
 from typing import Any
 
 import pytest
+import quirk_cases
 from raw import JSON, Answer, Wire, ask, request
 
 from sse_ref.client import ChatStream, StreamError
@@ -368,6 +369,10 @@ def test_whole_answer_has_the_quirks_too(server: Server) -> None:
             id=".",
             created=1,
         )
+
+
+def test_client_cases_of_the_judge_are_those_of_the_quirks() -> None:
+    assert quirk_cases.FILE.read_text(encoding="utf-8") == quirk_cases.written(), "make readme writes them"
 
 
 # ---- What the client makes of it -------------------------------------------------------------------------------------

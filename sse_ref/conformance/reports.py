@@ -112,13 +112,23 @@ def summary(run: Run) -> str:
                 + ", ".join(f"{of_level[v]} {v}" for v in VERDICTS if of_level[v] or v in ("pass", "fail"))
             )
     lines.append("  all    " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS))
-    lines += _skips(run.results)
+    lines += _skips(run.results) + _services(run.results)
     new = sum(not result.scored for result in run.results)
     if new:
         lines.append(f"  new, not scored: {new}, later than {run.as_of}")
     why = f" ({run.left_out} must vectors left out)" if run.left_out and run.conformant == "incomplete" else ""
     lines.append(f"  conformant: {run.conformant}{why}")
     return "\n".join(lines)
+
+
+def _services(results: Sequence[Result]) -> list[str]:
+    """For each service that vectors are about, those of them that were failed."""
+    failed: dict[str, list[str]] = {}
+    for result in results:
+        for service in result.vector.body.get("services", ()):
+            names = failed.setdefault(service, [])
+            names += [result.vector.id] if result.verdict in ("fail", "error") else []
+    return [f"  {service:<11} {', '.join(failed[service]) or 'nothing failed'}" for service in sorted(failed)]
 
 
 def _skips(results: Sequence[Result]) -> list[str]:

@@ -215,7 +215,11 @@ class Lines:
             raise ValueError(line)
         if FAULT == "comment-is-data" and line[0] == ":" and len(line) > 1:
             line = "data" + line
+        if line[0] == "{" or line[:7] == "error: ":
+            bare.append(line)
         name, colon, value = line.partition(":")
+        if FAULT == "data-only" and name != "data":
+            raise ValueError(name)
         if FAULT == "space-required" and colon and value[:1] != " ":
             return
         value = value.strip() if FAULT == "strips" else value[1:] if value[:1] == " " else value
@@ -277,6 +281,11 @@ class Answer:
 
     def take(self, kind, data):
         mark = "[DONE]" in data if FAULT == "done-anywhere" else data == "[DONE]"
+        mark = mark or (
+            data.strip() == "[DONE]" and bool(self.finish) and FAULT not in ("done-exact", "done-needs-space")
+        )
+        if self.done and FAULT == "done-must-be-last":
+            raise Wrong("something came after [DONE]")
         if FAULT == "done-needs-message" and kind != "message":
             mark = False  # so that it is taken for a chunk
         if mark:
@@ -313,6 +322,10 @@ class Answer:
             error = None
         if FAULT == "error-with-choices-ignored" and chunk.get("choices"):
             error = None
+        if chunk.get("object") == "error" and FAULT != "old-errors-ignored":
+            error = error or chunk["message"]
+        if chunk.get("base_resp") and FAULT != "status-errors-lost":
+            error = error or chunk["base_resp"]["status_msg"]
         if error:
             if FAULT == "error-loses-text":
                 self.texts = {}
@@ -331,6 +344,10 @@ class Answer:
             if chunk.get("id") != self.id:
                 raise Wrong("another id")
         usage = chunk.get("usage")
+        if FAULT != "groq-usage-lost":
+            usage = usage or (chunk.get("x_groq") or {}).get("usage")
+        if FAULT == "usage-with-choices-ignored" and chunk.get("choices"):
+            usage = None
         if usage and FAULT != "usage-ignored":
             if FAULT == "usage-summed" and self.usage:
                 usage = {name: self.usage[name] + usage[name] for name in self.usage}
@@ -339,6 +356,15 @@ class Answer:
             len(usage)
         if FAULT == "escapes-lost":
             chunk = json.loads(re.sub(r"\\u00[01].", "", data))
+        if FAULT == "empty-choices-end" and chunk.get("choices") == []:
+            self.done = True
+        if FAULT == "choices-required":
+            chunk["choices"]
+        id, created = chunk.get("id"), chunk.get("created")
+        if (FAULT == "chunk-id-required" and not id) or (FAULT == "ids-checked" and len(id) < 14):
+            raise Wrong("no good id")
+        if FAULT == "created-checked" and not isinstance(created, int):
+            raise Wrong("no good time")
         if FAULT == "first-choice-assumed":
             chunk["choices"][0]  # raises IndexError for the usage chunk
         if FAULT == "known-members-only" and set(chunk) - {"id", "object", "created", "model", "choices", "usage"}:
@@ -348,6 +374,12 @@ class Answer:
 
     def choice(self, choice):
         index = choice["index"]
+        if FAULT == "known-choice-members-only" and "content_filter_results" in choice:
+            raise Wrong("unknown member")
+        if FAULT == "finish-required":
+            choice["finish_reason"]
+        if FAULT == "empty-finish-ends" and choice.get("finish_reason") is not None:
+            self.done = True
         delta = choice["delta"] if FAULT == "delta-required" else choice.get("delta") or {}
         if FAULT == "role-required" and not self.texts and not delta.get("role"):
             raise Wrong("no role")
@@ -356,6 +388,13 @@ class Answer:
         content = (
             delta.get("content") if FAULT != "content-required" or choice.get("finish_reason") else delta["content"]
         )
+        if FAULT == "roles-checked" and delta.get("role", "assistant") != "assistant":
+            raise Wrong("unknown role")
+        if FAULT == "reasoning-is-text":
+            content = content or delta.get("reasoning") or delta.get("reasoning_content")
+        if isinstance(content, list) and FAULT != "lists-printed":
+            content = "".join(part["text"] for part in content if part["type"] == "text")
+        content = str(content) if isinstance(content, list) else content
         if FAULT == "none-printed":
             content = str(content) if "content" in delta else None
         if FAULT == "empty-content-ends" and content == "" and self.deltas:
@@ -374,6 +413,8 @@ class Answer:
                     content.encode()
                 say(delta=content)
         reason = choice.get("finish_reason")
+        if reason == "error" and FAULT != "finish-error-is-an-end":
+            raise Failure("the finish reason is error")
         if reason:
             if FAULT == "finish-reasons-joined":
                 reason = self.finish.get(index, "") + reason
@@ -382,7 +423,10 @@ class Answer:
             self.finish[index] = "stop" if FAULT == "finish-always-stop" else reason
             if FAULT == "ends-at-finish":
                 self.done = True
-        for fragment in delta.get("tool_calls") or []:
+        fragments = delta.get("tool_calls") or []
+        if delta.get("function_call") and FAULT != "function-call-lost":
+            fragments = [{"index": 0, "function": delta["function_call"]}]
+        for fragment in fragments:
             if FAULT == "text-or-calls":
                 self.texts = {}
             self.call(fragment)
@@ -392,6 +436,16 @@ class Answer:
             return
         function = fragment.get("function") or {}
         index = fragment.get("index")
+        if isinstance(function.get("arguments"), dict):
+            if FAULT == "argument-objects-dropped":
+                function["arguments"] = ""
+            function["arguments"] = json.dumps(function["arguments"])
+        if FAULT == "names-required" and function.get("name", "") is None:
+            raise Wrong("a name is null")
+        if FAULT == "short-ids-refused" and fragment.get("id") and len(fragment["id"]) < 10:
+            raise Wrong("a short id")
+        if FAULT == "ids-are-keys":
+            index = fragment.get("id", index)
         if index is None:
             index = len(self.calls) if fragment.get("id") else len(self.calls) - 1
             if FAULT == "no-index-dropped":
@@ -453,6 +507,14 @@ def chat():
 
 
 def end(outcome, answer, **more):
+    for call in answer.calls if FAULT != "empty-arguments" else []:
+        call["arguments"] = call["arguments"] or "{}"
+    if FAULT == "calls-need-the-reason" and answer.finish.get(0) != "tool_calls":
+        answer.calls = []
+    if FAULT == "refusals-lost":
+        more["refusal"] = ""
+    if outcome == "truncated" and FAULT != "bare-errors-lost" and bare:
+        outcome, more["error"] = "api_error", bare[-1]
     calls = [{"id": c["id"], "name": c["name"], "arguments": c["arguments"]} for c in answer.calls]
     text = answer.text
     if FAULT == "prints-at-the-end" and text:
@@ -482,7 +544,7 @@ def stream(answer, lines):
     for data in body_of(wire, headers) if FAULT != "reads-to-the-end" else [b"".join(body_of(wire, headers))]:
         for event in lines.feed(data):
             answer.take(*event[:2])
-            if answer.done and FAULT not in ("waits-for-the-end", "reads-on", "done-mark-crash"):
+            if answer.done and FAULT not in ("waits-for-the-end", "reads-on", "done-mark-crash", "done-must-be-last"):
                 if FAULT == "finish-invented" or answer.whole():
                     return "complete"
                 raise Cut("no finish reason")
@@ -654,10 +716,11 @@ def source():
 
 
 held: list = []
+bare: list = []  # lines that are no fields, and may tell of an error
 BEGAN = time.monotonic()
 
 if __name__ == "__main__":
     if FAULT == "crashes-at-the-end":
         say(delta="x")
         sys.exit(3)
-    {"openai-chat": chat, "sse": source}[PROFILE]()
+    (source if PROFILE == "sse" else chat)()
