@@ -36,12 +36,17 @@ CLIENTS = {
     "openai-chat": ["openai", "openai_node", "ai_sdk", "langchain", "litellm", "curl", "urllib"],
     "anthropic": ["anthropic", "anthropic_node"],
     "openai-responses": ["openai_responses", "openai_responses_node"],
+    "gemini": ["google", "google_node"],
+    "cohere": ["cohere", "cohere_node"],
+    "quirks": ["openai", "openai_node", "ai_sdk", "langchain", "litellm"],
 }
 # What a client is called, and the package whose version it has.
 PACKAGES = {
     "openai": ("openai-python", "openai"),
     "openai_responses": ("openai-python", "openai"),
     "anthropic": ("anthropic-python", "anthropic"),
+    "google": ("google-genai", "google-genai"),
+    "cohere": ("cohere-python", "cohere"),
     "langchain": ("langchain-openai", "langchain-openai"),
     "litellm": ("litellm", "litellm"),
 }
@@ -49,6 +54,8 @@ NODE_PACKAGES = {
     "openai_node": ("openai-node", "openai"),
     "openai_responses_node": ("openai-node", "openai"),
     "anthropic_node": ("anthropic-typescript", "@anthropic-ai/sdk"),
+    "google_node": ("@google/genai", "@google/genai"),
+    "cohere_node": ("cohere-ai", "cohere-ai"),
     "ai_sdk": ("Vercel AI SDK", "ai"),
 }
 
