@@ -111,7 +111,8 @@ def expected_of(quirk: Quirk) -> Any:
 
 def vector_of(quirk: Quirk) -> dict[str, Any]:
     """The case of a quirk."""
-    vector: dict[str, Any] = {"id": f"quirk/{quirk.name}", "title": f"{quirk.sentence}.", "level": "should"}
+    fact = "and the error is told" if quirk.what in ("failure", "refusal") else "and the answer is read"
+    vector: dict[str, Any] = {"id": f"quirk/{quirk.name}", "title": f"{quirk.sentence}, {fact}.", "level": "should"}
     issues = re.findall(r"[\w.-]+/[\w.-]+#[0-9]+", quirk.source)
     others = re.sub(r"[\w.-]+/[\w.-]+#[0-9]+(, |; )?", "", quirk.source).strip("; ")
     where = f"Seen in {quirk.seen_in}" + (f" ({others})." if others else ".")

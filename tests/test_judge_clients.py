@@ -60,7 +60,7 @@ def test_correct_client_of_another_make_passes_everything(server: HostileServer)
 @pytest.mark.once
 def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile, "HOLD_SECONDS", 3.0)  # what fails by holding out does so for less long
-    assert set(FAULTS) == set(corpus.profiles_of("client"))
+    assert set(FAULTS) == set(corpus.CLIENT_PROFILES)
     runs = [(fault, id) for faults in FAULTS.values() for fault, ids in faults.items() for id in ids.split()]
     assert {id for _, id in runs} == {vector.id for vector in VECTORS.values() if vector.level != "may"}
 

@@ -15,7 +15,10 @@ def stream(url, body, idle, answer):
     for chunk in client.models.generate_content_stream(model=body["model"], contents=body["contents"], config=config):
         if chunk.usage_metadata:
             usage = chunk.usage_metadata
-            answer.usage = {"prompt_tokens": usage.prompt_token_count, "completion_tokens": usage.candidates_token_count}
+            answer.usage = {
+                "prompt_tokens": usage.prompt_token_count,
+                "completion_tokens": usage.candidates_token_count,
+            }
         for candidate in chunk.candidates or []:
             if not candidate.index and candidate.finish_reason:
                 answer.finish_reason = candidate.finish_reason.value

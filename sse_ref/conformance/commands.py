@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sse_ref.conformance import looking, programs, runs, servers
-from sse_ref.conformance.corpus import DEFAULT_PROFILE, LEVELS, PROFILES, TARGETS, profiles_of
+from sse_ref.conformance.corpus import CLIENT_PROFILES, DEFAULT_PROFILE, LEVELS, PROFILES, TARGETS
 from sse_ref.conformance.reports import COMMAND
 from sse_ref.conformance.verdicts import UsageError
 from sse_ref.options import between
@@ -103,7 +103,7 @@ def judge_ourselves(options: argparse.Namespace) -> int:
         main(["decoder", "--persistent", *common, "--", *me, "decoder"]),
         main(["encoder", "--persistent", *common, "--", *me, "encoder"]),
     ]
-    for profile in profiles_of("client"):
+    for profile in CLIENT_PROFILES:
         jobs = str(options.jobs or runs.cores())
         statuses.append(main(["client", "--profile", profile, "--jobs", jobs, *common, "--", *me, "client", profile]))
     for profile in PROFILES:
@@ -133,7 +133,7 @@ def _parser() -> argparse.ArgumentParser:
 
     listing = command("list", looking.list_vectors, "list vectors: id, level, and the fact in one sentence")
     listing.add_argument("globs", nargs="*", metavar="TARGET or GLOB", help=f"{', '.join(TARGETS)}, or globs of ids")
-    listing.add_argument("--profile", choices=profiles_of("client"))
+    listing.add_argument("--profile", choices=CLIENT_PROFILES)
     listing.add_argument("--level", choices=LEVELS)
     listing.add_argument("--tag")
     listing.add_argument("--json", action="store_true", help="the vectors themselves, as JSON")
@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
         "client", runs.judge_client, "judge a client: started once for each case, with our URL", "-- CMD ..."
     )
     _common(client, timeout=20.0)
-    client.add_argument("--profile", choices=profiles_of("client"), default=DEFAULT_PROFILE)
+    client.add_argument("--profile", choices=CLIENT_PROFILES, default=DEFAULT_PROFILE)
     quirks = "how services deviate from chat completions: a case for each, short for --profile quirks"
     client.add_argument("--quirks", action="store_const", dest="profile", const="quirks", help=quirks)
 

@@ -17,7 +17,18 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
-__all__ = ["DEFAULT_PROFILE", "LEVELS", "PROFILES", "TARGETS", "Vector", "bytes_of", "document", "load", "matching"]
+__all__ = [
+    "CLIENT_PROFILES",
+    "DEFAULT_PROFILE",
+    "LEVELS",
+    "PROFILES",
+    "TARGETS",
+    "Vector",
+    "bytes_of",
+    "document",
+    "load",
+    "matching",
+]
 __all__ += ["profiles_of", "text_of", "versions"]
 
 TARGETS = ("decoder", "encoder", "client", "server")
@@ -45,6 +56,9 @@ def profiles_of(target: str) -> tuple[str | None, ...]:
 
 PROFILES = tuple(filter(None, profiles_of("server")))
 """What clients and servers may be: of a provider's API, or of plain event streams (``sse``)."""
+
+CLIENT_PROFILES = tuple(filter(None, profiles_of("client")))
+"""What clients may be judged by: as above, or by what services do with a provider's API (``quirks``)."""
 
 
 @dataclass(frozen=True)

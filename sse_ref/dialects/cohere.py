@@ -79,7 +79,7 @@ class ChatWriter:
         self.open = ""  # the type of the open content, or "call"
         self.parts: list[str] = []  # of its text, or of its arguments
         self.reason = "COMPLETE"
-        self.usage = usage_object(Usage(0, 0))
+        self.counts = Usage(0, 0)
 
     def write(self, pieces: Iterable[Piece]) -> Iterator[dict[str, Any]]:
         """Yield the data of the events of the pieces, also those of a ``ModelFailure``, which is then passed on."""
@@ -95,6 +95,8 @@ class ChatWriter:
 
     def piece(self, piece: Piece) -> Iterator[dict[str, Any]]:
         """The events of one piece."""
+        if not isinstance(piece, Usage):
+            self.counts = Usage(self.counts.prompt_tokens, (self.counts.completion_tokens or 0) + piece.tokens)
         match piece:
             case Words():
                 kind = "thinking" if isinstance(piece, Reasoning) else "text"
@@ -119,7 +121,12 @@ class ChatWriter:
                 yield from self.close()
                 self.reason = "STOP_SEQUENCE" if piece.stop else FINISH_REASONS.get(piece.reason, "COMPLETE")
             case Usage():
-                self.usage = usage_object(piece)
+                self.counts = piece
+
+    @property
+    def usage(self) -> dict[str, Any]:
+        """The ``usage`` so far."""
+        return usage_object(self.counts)
 
     def close(self) -> Iterator[dict[str, Any]]:
         """The end of the open content or call, if there is one."""
