@@ -52,6 +52,7 @@ EXPECTED: dict[str, Any] = {
     "finish-eos": {**OK, "finish_reason": "eos"},
     "function-call": [{**CALLING, "tool_calls": CALLED[:1]}, ERROR],
     "tools-args-object": [CALLING, ERROR],
+    "tools-args-missing": [CALLING, {**CALLING, "tool_calls": [CALLED[0], {"name": "get_time", "arguments": ""}]}],
     "refusal": [
         {"end": ["complete"], "refusal": "Hello"},
         OK,
@@ -100,6 +101,8 @@ def script_of(quirk: Quirk) -> dict[str, Any]:
 
 def expected_of(quirk: Quirk) -> Any:
     """What a client must make of it."""
+    if quirk.name in ("error-field", "error-swallowed"):  # to a decoder it is an unknown field, and ignored
+        return {**ERROR, "text": "Hello"}
     if quirk.name in EXPECTED:
         return EXPECTED[quirk.name]
     if quirk.what == "failure":
@@ -111,8 +114,10 @@ def expected_of(quirk: Quirk) -> Any:
 
 def vector_of(quirk: Quirk) -> dict[str, Any]:
     """The case of a quirk."""
-    fact = "and the error is told" if quirk.what in ("failure", "refusal") else "and the answer is read"
-    vector: dict[str, Any] = {"id": f"quirk/{quirk.name}", "title": f"{quirk.sentence}, {fact}.", "level": "should"}
+    fact = "The error is told" if quirk.what in ("failure", "refusal") else "The answer is read"
+    fact = "The answer is not complete" if quirk.name in ("error-field", "error-swallowed") else fact
+    title = f"{fact}: {quirk.sentence[0].lower()}{quirk.sentence[1:]}."
+    vector: dict[str, Any] = {"id": f"quirk/{quirk.name}", "title": title, "level": "should"}
     issues = re.findall(r"[\w.-]+/[\w.-]+#[0-9]+", quirk.source)
     others = re.sub(r"[\w.-]+/[\w.-]+#[0-9]+(, |; )?", "", quirk.source).strip("; ")
     where = f"Seen in {quirk.seen_in}" + (f" ({others})." if others else ".")
@@ -121,8 +126,11 @@ def vector_of(quirk: Quirk) -> dict[str, Any]:
     expected = expected_of(quirk)
     if "tool_calls" in str(expected):
         vector |= {"needs": ["tool_calls"], "request": {"tools": FUNCTIONS}}
-    if quirk.what == "refusal":
+    if "error_contains" in str(expected) and "tool_calls" not in str(expected):
         vector["needs"] = ["error"]
+    for member in ("usage", "finish_reason", "refusal"):
+        if f"'{member}':" in str(expected):
+            vector["needs"] = [member]
     return {**vector, "connections": [script_of(quirk)], "expect": expected}
 
 

@@ -102,14 +102,14 @@ def test_text_never_holds_the_end_mark_on_the_wire(text: str) -> None:
 
 def test_failure_closes_what_is_open_and_ends_the_message_with_usage() -> None:
     def failing() -> Any:
-        yield from (Usage(5, 0), Text("a"))
+        yield from (Usage(5, 0), Text("a"), Text("b", tokens=2))
         raise ModelFailure("broken")
 
     *_, end, last, done = WIRE.write_stream(Request(Prompt("toy", ())), failing(), id=ID, created=1)
     assert end.event == "content-end" and done.data == "[DONE]"
     delta = json.loads(last.data)["delta"]
     assert (delta["finish_reason"], delta["error"]) == ("ERROR", "broken")
-    assert delta["usage"]["tokens"] == {"input_tokens": 5, "output_tokens": 1}
+    assert delta["usage"]["tokens"] == {"input_tokens": 5, "output_tokens": 3}
 
 
 def whole(*pieces: Piece) -> dict[str, Any]:
@@ -359,6 +359,8 @@ def test_options_are_read() -> None:
     assert prompt.tools[0].name == "f" and prompt.tool_choice == "required" and not prompt.reasoning
     assert prompt_of(tools=[TOOL], tool_choice="NONE").tool_choice == "none"
     assert prompt_of(model="models/toy").model == "toy"
+    edges = {"p": 0.01, "k": 0, "frequency_penalty": 1, "presence_penalty": 0, "stop_sequences": list("abcde")}
+    assert prompt_of(**edges).stop == tuple("abcde") and prompt_of(p=0.99, k=500, seed=2**64 - 1).seed == 2**64 - 1
     for name in ("json_schema", "schema"):
         assert prompt_of(response_format={"type": "json_object", name: {"type": "array"}}).schema == {"type": "array"}
     assert prompt_of(response_format={"type": "json_object"}).schema and prompt_of().schema is None
@@ -380,7 +382,13 @@ def test_options_are_read() -> None:
         ({"max_tokens": -1}, "max_tokens"),
         ({"temperature": -0.1}, "temperature"),
         ({"p": 1}, "p"),
+        ({"p": 0}, "p"),
         ({"k": 501}, "k"),
+        ({"k": -1}, "k"),
+        ({"frequency_penalty": -0.1}, "frequency_penalty"),
+        ({"frequency_penalty": 1.1}, "frequency_penalty"),
+        ({"presence_penalty": -0.1}, "presence_penalty"),
+        ({"presence_penalty": 1.1}, "presence_penalty"),
         ({"seed": -1}, "seed"),
         ({"stop_sequences": ["a"] * 6}, "stop_sequences"),
         ({"stop_sequences": "a"}, "stop_sequences"),

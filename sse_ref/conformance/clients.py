@@ -421,6 +421,8 @@ def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at:
 def _request_differs(request: SeenRequest, want: Mapping[str, Any]) -> str:
     if "method" in want and request.method != want["method"]:
         return f"the method is {request.method}, not {want['method']}"
+    if want.get("path", "") not in request.path:
+        return f"the path is {request.path!r}, and does not hold {want['path']!r}"
     for name, value in want.get("headers", {}).items():
         got = request.header(name)
         if got is None or value.lower() not in got.lower():

@@ -272,6 +272,7 @@ class Lines:
 class Answer:
     def __init__(self):
         self.texts, self.finish, self.usage, self.calls, self.deltas = {}, {}, None, [], 0
+        self.refusal = ""
         self.done = False
         self.chunks = 0
 
@@ -403,6 +404,7 @@ class Answer:
             content = None
         if FAULT == "content-after-finish-crash" and self.finish.get(index) and content:
             raise RuntimeError("content after finish")
+        self.refusal += delta.get("refusal") or ""
         if content:
             self.texts[index] = self.texts.get(index, "") + content
             if FAULT == "merges-choices":
@@ -436,6 +438,8 @@ class Answer:
             return
         function = fragment.get("function") or {}
         index = fragment.get("index")
+        if FAULT == "arguments-required":
+            function["arguments"]  # raises KeyError for a call without arguments
         if isinstance(function.get("arguments"), dict):
             if FAULT == "argument-objects-dropped":
                 function["arguments"] = ""
@@ -507,13 +511,12 @@ def chat():
 
 
 def end(outcome, answer, **more):
-    for call in answer.calls if FAULT != "empty-arguments" else []:
+    for call in answer.calls:
         call["arguments"] = call["arguments"] or "{}"
     if FAULT == "calls-need-the-reason" and answer.finish.get(0) != "tool_calls":
         answer.calls = []
-    if FAULT == "refusals-lost":
-        more["refusal"] = ""
-    if outcome == "truncated" and FAULT != "bare-errors-lost" and bare:
+    more["refusal"] = "" if FAULT == "refusals-lost" else answer.refusal
+    if outcome == "truncated" and bare:
         outcome, more["error"] = "api_error", bare[-1]
     calls = [{"id": c["id"], "name": c["name"], "arguments": c["arguments"]} for c in answer.calls]
     text = answer.text
@@ -579,7 +582,8 @@ def stream(answer, lines):
 
 
 def connect():
-    url, method, tries = URL + "/chat/completions", "POST", 0
+    path = "/models/judge:streamGenerateContent?alt=sse" if PROFILE == "gemini" else "/chat/completions"
+    url, method, tries = URL + ("" if FAULT == "path-of-another" else path), "POST", 0
     body = BODY.encode()
     if FAULT == "no-stream":
         body = json.dumps({**json.loads(BODY), "stream": False}).encode()

@@ -308,6 +308,7 @@ GEMINI: dict[str, str] = {
     **EVERYWHERE,
     "keeps-bom": "byte-order-mark",
     "body-lost": "request",
+    "path-of-another": "request",
     "cut-is-complete": "cut-chunked cut-chunked-connection-close reset cut-after-finish",
     "held-is-a-timeout": "held",
     "type-silent": "status-200-html status-200-json status-200-whole array",
@@ -352,6 +353,7 @@ GEMINI: dict[str, str] = {
 
 COHERE: dict[str, str] = {
     **EVERYWHERE,
+    "single-data-line": "multi-line",
     "bom-and-names": "byte-order-mark",
     "no-stream": "request",
     "waits-for-the-end": "held held-no-done cut-after-end",
@@ -382,7 +384,7 @@ COHERE: dict[str, str] = {
     "reads-on": "after-end after-done",
     "reasons-lost": "reason-max-tokens reason-stop-sequence reason-timeout",
     "line-limit-silent": "long-line",
-    "status-ignored": "http-400 http-401 http-404 http-422 http-429 http-500 http-503",
+    "status-ignored": "http-400 http-401 http-403 http-404 http-422 http-429 http-498 http-500 http-501 http-503 http-504",
     "error-objects-only-http": "http-503-text http-400-detail",
 }
 """Faults of clients of Cohere's Chat."""
@@ -398,7 +400,7 @@ QUIRKS: dict[str, str] = {
     "choices-required": "usage-without-choices",
     "first-arguments-dropped": "tools-whole",
     "argument-objects-dropped": "tools-args-object",
-    "empty-arguments": "tools-args-missing",
+    "arguments-required": "tools-args-missing",
     "function-call-lost": "function-call",
     "names-required": "tools-repeat",
     "no-index-dropped": "tools-no-index",
@@ -432,7 +434,7 @@ QUIRKS: dict[str, str] = {
     "errors-ignored": "error-vllm error-tgi",
     "old-errors-ignored": "error-vllm-old",
     "error-objects-only": "error-string",
-    "bare-errors-lost": "error-field error-swallowed",
+    "eof-is-complete": "error-field error-swallowed",
     "named-errors-ignored": "error-lmstudio",
     "bad-json-skipped": "error-event-text",
     "status-errors-lost": "error-base-resp",

@@ -52,7 +52,9 @@ class CohereServer(Typed):
 
     def prompt(self, request: Any) -> str:
         content = request["messages"][-1].get("content") or ""
-        return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+        if isinstance(content, str):
+            return content
+        return "".join(part.get("text", "") for part in (content[:1] if self.is_("parts-dropped") else content))
 
     def tokens(self, request: Any, messages: Any) -> list[str]:
         if "response_format" in request:
@@ -164,6 +166,9 @@ class CohereServer(Typed):
         for _ in range({"start-twice": 2, "no-start": 0}.get(fault, 1)):
             self.typed("message-start", id=id, delta={"message": message})
         contents = calls = 0
+        if fault == "all-contents-first":
+            for index in range(len(blocks)):
+                self.typed("content-start", index, delta={"message": {"content": {"type": "text", "text": ""}}})
         for kind, parts in blocks:
             if kind in ("text", "thinking"):
                 good = self.content(contents, kind, parts)
@@ -228,7 +233,7 @@ class CohereServer(Typed):
 
     def error_inside(self, contents: int) -> bool:
         fault = self.server.fault
-        if contents:
+        if contents and fault != "error-while-open":
             self.typed("content-end", contents - 1)
         end: Any = {"finish_reason": "ERROR", "error": "failed", "usage": self.usage(self.asked, 3)}
         end |= {
@@ -236,10 +241,9 @@ class CohereServer(Typed):
             "error-without-words": {"error": None},
             "error-without-usage": {"usage": None},
         }.get(fault, {})
-        if fault == "error-of-its-own":
+        self.typed("message-end", delta=end)
+        if fault == "text-after-error":
             self.event({"message": "failed"}, "error")
-        else:
-            self.typed("message-end", delta=end)
         if fault == "content-after-error":
             self.typed("content-delta", 0, delta={"message": {"content": {"text": "more"}}})
         self.done()
@@ -264,6 +268,7 @@ COHERE_FAULTS: dict[str, str] = {
     "no-content-start": "content-order",
     "no-content-end": "content-order",
     "one-index": "content-order",
+    "all-contents-first": "content-order",
     "no-index": "content-order",
     "text-in-start": "content-start",
     "text-null": "delta-shape",
@@ -288,7 +293,7 @@ COHERE_FAULTS: dict[str, str] = {
     "held-back-text-lost": "stop-unmatched",
     "always-stop-sequence": "stop-unmatched",
     "seed-ignored": "seed",
-    "no-usage": "usage",
+    "no-usage": "usage whole-usage",
     "usage-without-tokens": "usage",
     "usage-differs": "usage-whole",
     "billed-in-part": "billed-units",
@@ -308,12 +313,13 @@ COHERE_FAULTS: dict[str, str] = {
     "choice-required-ignored": "tool-choice",
     "no-documents": "tool-result",
     "content-must-be-text": "turns",
+    "parts-dropped": "turns",
     "known-fields-only": "unknown-field",
     "format-ignored": "json-mode",
     "always-streams": "whole",
     "whole-without-id": "whole",
     "whole-is-text": "whole",
-    "openai-error": "error-shape overload",
+    "openai-error": "error-shape",
     "error-is-an-object": "error-shape",
     "messages-unchecked": "error-request",
     "numbers-unchecked": "error-request",
@@ -321,8 +327,9 @@ COHERE_FAULTS: dict[str, str] = {
     "any-key": "key",
     "error-told-as-complete": "error-in-stream",
     "error-without-words": "error-in-stream",
-    "error-without-usage": "error-in-stream",
-    "error-of-its-own": "error-in-stream",
+    "error-without-usage": "error-usage",
+    "error-while-open": "error-in-stream",
+    "text-after-error": "nothing-after-error",
     "content-after-error": "nothing-after-error",
     "error-then-cut": "nothing-after-error",
     "error-whole-200": "error-whole",

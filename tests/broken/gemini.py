@@ -9,10 +9,20 @@ from typing import Any
 from broken.server import CONVERSATIONS, KEY, Refused
 from broken.typed import MODELS, Block, Typed, shared_faults
 
+LIST = re.compile(r"/(v1|v1beta)/models(?:/([^/:]+))?")
 METHOD = re.compile(r"/(v1|v1beta)/models/([^/:]+)(?::|%3A)(\w+)")
 STATUSES = {400: "INVALID_ARGUMENT", 401: "UNAUTHENTICATED", 404: "NOT_FOUND", 413: "INVALID_ARGUMENT"}
 STATUSES |= {429: "RESOURCE_EXHAUSTED", 500: "INTERNAL"}
 REASONS = {"end": "STOP", "length": "MAX_TOKENS", "stop": "STOP", "call": "STOP"}
+
+
+def camel(value: Any) -> Any:
+    """The names of members in lowerCamelCase."""
+    if isinstance(value, list):
+        return [camel(one) for one in value]
+    if not isinstance(value, dict):
+        return value
+    return {re.sub(r"_(\w)", lambda match: match[1].upper(), name): camel(one) for name, one in value.items()}
 
 
 class GeminiServer(Typed):
@@ -20,9 +30,10 @@ class GeminiServer(Typed):
     allowed = "x-goog-api-key, content-type"
 
     def route(self, body: bytes) -> bool:
-        listed = self.path.removeprefix("/v1beta/models")
-        if self.method == "GET" and listed != self.path and ":" not in listed:
-            return self.models(listed.strip("/"))
+        if self.method == "GET" and (listed := LIST.fullmatch(self.path)):
+            if listed[1] == "v1" and self.is_("beta-only"):
+                raise Refused(404, "no such path")
+            return self.models(listed[2] or "")
         if self.method == "OPTIONS" or self.method != "POST" or self.path.endswith("/journal"):
             return super().route(body)
         self.check_key()
@@ -39,6 +50,12 @@ class GeminiServer(Typed):
         config = request.setdefault("generationConfig", {})
         if not self.is_("camel-case-only"):
             config.setdefault("maxOutputTokens", config.get("max_output_tokens"))
+        if self.is_("empty-config-refused") and config == {"maxOutputTokens": None}:
+            raise Refused(400, "generationConfig is empty")
+        if self.is_("no-snake-tools") and "tool_config" in request:
+            raise Refused(400, "unknown field tool_config")
+        request.setdefault("toolConfig", camel(request.get("tool_config")))
+        request["tools"] = camel(request.get("tools"))
         if self.is_("no-tools") and request.get("tools"):
             raise Refused(400, "this model does not take tools")
         self.array = "alt=sse" not in self.query and match[3].startswith("stream")
@@ -53,10 +70,11 @@ class GeminiServer(Typed):
         )
 
     def check_key(self) -> None:
-        given = [
+        in_the_query = "" if self.is_("header-only") else self.query.rpartition("key=")[2]
+        given = (
             self.headers.get("x-goog-api-key"),
-            "" if self.is_("header-only") else self.query.rpartition("key=")[2],
-        ]
+            KEY if in_the_query and self.is_("any-query-key") else in_the_query,
+        )
         if KEY not in given and not self.is_("any-key"):
             raise Refused(401, "no key, or a wrong one")
 
@@ -72,7 +90,7 @@ class GeminiServer(Typed):
         return self.answer(error.status, {"error": value}, *more)
 
     def models(self, name: str) -> bool:
-        methods = ["generateContent"] if self.is_("methods-missing") else ["generateContent", "streamGenerateContent"]
+        methods = ["countTokens"] if self.is_("methods-missing") else ["generateContent", "streamGenerateContent"]
         prefix = "" if self.is_("names-bare") else "models/"
         models = [{"name": prefix + model, "supportedGenerationMethods": methods} for model in MODELS]
         if not name:
@@ -95,6 +113,8 @@ class GeminiServer(Typed):
             raise Refused(400, "topK")
         if "role" not in request.get("systemInstruction", {"role": ""}) and self.is_("system-needs-a-role"):
             raise Refused(400, "role")
+        if self.is_("role-required") and any("role" not in turn for turn in request["contents"]):
+            raise Refused(400, "role")
         results = any("functionResponse" in part for turn in request["contents"] for part in turn["parts"])
         if results and self.is_("no-tool-results"):
             raise Refused(400, "role must be function")
@@ -102,7 +122,8 @@ class GeminiServer(Typed):
             raise Refused(404, f"the model {request['model']} does not exist")
 
     def prompt(self, request: Any) -> str:
-        return "".join(part.get("text", "") for part in request["contents"][-1]["parts"])
+        parts = request["contents"][-1]["parts"]
+        return "".join(part.get("text", "") for part in (parts[:1] if self.is_("first-part-only") else parts))
 
     def read_tokens(self, request: Any) -> int:
         return len(self.prompt(request).split()) + 5
@@ -196,7 +217,7 @@ class GeminiServer(Typed):
                     early = {"finishReason": "STOP"} if fault == "finish-on-each" and number else {}
                     self.chunk(index, self.part(kind, text), **early)
         told = {"finish-odd": "eos", "finish-lower": "stop"}.get(fault, REASONS[reason])
-        told = "TOOL_CALLS" if fault == "calls-end-otherwise" and reason == "call" else told
+        told = "OTHER" if fault == "calls-end-otherwise" and reason == "call" else told
         told = "STOP" if fault == "length-not-told" else told
         for index in range(1 if fault == "second-does-not-end" else count):
             self.chunk(index, {"text": ""}, **({} if fault == "no-finish" else {"finishReason": told}))
@@ -250,8 +271,12 @@ class GeminiServer(Typed):
         value = {"error": "failed" if fault == "error-text-in-stream" else error}
         if fault == "error-second":
             value = {"responseId": "r", **value}
+        if fault == "error-in-a-comment":
+            self.send(b": failed\n\n")
         if fault != "error-swallowed":
             self.send_value(value)
+        if fault == "text-after-error":
+            self.send(b"data: oops\n\n")
         if fault == "content-after-error":
             self.chunk(0, {"text": "more"})
         return False if fault == "error-then-cut" else self.finish()
@@ -260,20 +285,22 @@ class GeminiServer(Typed):
 CONVERSATIONS["gemini"] = GeminiServer
 
 GEMINI_FAULTS: dict[str, str] = {
-    "no-space": "frame-space-after-colon",
+    "no-space": "space-after-colon",
     "comments": "no-other-fields",
     "ids": "no-other-fields",
     "named-events": "no-other-fields",
+    "error-in-a-comment": "no-other-fields",
     "two-data-lines": "one-line",
     "done-mark": "no-done",
     "cr-alone": "no-cr",
     "repr": "json",
     "silent": "silence",
     "stays-open": "ends",
-    "no-finish": "ends finish-last",
+    "no-finish": "one-finish",
     "beta-only": "v1",
     "colon-only": "colon",
     "no-array": "array",
+    "buffers": "array-incremental",
     "always-streams": "whole",
     "whole-without-finish": "whole",
     "odd-chunk": "chunk-members",
@@ -302,7 +329,11 @@ GEMINI_FAULTS: dict[str, str] = {
     "held-back-text-lost": "stop-unmatched",
     "system-needs-a-role": "system",
     "camel-case-only": "snake-case",
-    "whole-numbers-only": "config",
+    "no-snake-tools": "snake-case-tools",
+    "first-part-only": "content-parts",
+    "empty-config-refused": "empty-config",
+    "whole-numbers-only": "float-top-k",
+    "role-required": "no-role",
     "known-fields-only": "unknown-field",
     "format-ignored": "json-mode",
     "no-usage": "usage",
@@ -327,11 +358,13 @@ GEMINI_FAULTS: dict[str, str] = {
     "model-not-named": "error-model",
     "any-key": "key",
     "header-only": "key-query",
+    "any-query-key": "key-query",
     "error-text-in-stream": "error-in-stream",
     "inner-code-a-string": "error-in-stream",
     "inner-no-status": "error-in-stream",
     "error-second": "error-in-stream",
-    "error-swallowed": "error-in-stream nothing-after-error",
+    "error-swallowed": "error-in-stream",
+    "text-after-error": "nothing-after-error",
     "content-after-error": "nothing-after-error",
     "finish-before-error": "nothing-after-error",
     "error-then-cut": "nothing-after-error",

@@ -226,10 +226,6 @@ def end(outcome, answer, **more):
         outcome = "complete"
     if outcome == "timeout" and PROFILE == "gemini" and answer.whole() and FAULT != "held-is-a-timeout":
         outcome = "complete"  # only the end of the body is missing
-    if answer.refusal:
-        more["refusal"] = answer.refusal
-    elif FAULT == "refusals-ignored":
-        more["refusal"] = ""
     client_end(outcome, answer, **more)
 
 

@@ -4,8 +4,8 @@ In:   a base URL, the models to ask for, and the file of a profile, which holds 
 Out:  ``Exchange`` objects, each request sent once however many checks look at it; and the two ways to end a check.
 
 What differs between providers stands in the profile's file: how a request is asked (``ask``), how a key is sent (``key``),
-which event is the last (``last_data``, ``last_types``, ``last_words``), whether a stream goes on for ever (``endless``). So
-this file names none.
+which event is the last (``last_data``, ``last_types``, ``last_members``), whether a stream goes on for ever (``endless``).
+So this file names none.
 
 How long to wait follows from how long the server was seen to take. A limit that passes is an error of the run
 (``Expired``), not a fact about the server.
@@ -169,20 +169,29 @@ class Target:
 
     def is_last(self, event: ServerSentEvent) -> bool:
         """Whether an event ends a stream of this profile."""
-        if event.data == self.file.get("last_data") or any(
-            words in event.data for words in self.file.get("last_words", ())
-        ):
+        if event.data == self.file.get("last_data"):
             return True
-        types = self.file.get("last_types", ())
+        types, members = self.file.get("last_types", ()), self.file.get("last_members", ())
         with contextlib.suppress(ValueError, RecursionError):
-            value = json.loads(event.data) if types else None
-            return isinstance(value, dict) and value.get("type") in types
+            value = json.loads(event.data) if types or members else None
+            if isinstance(value, dict):
+                return value.get("type") in types or any(holds(value, name) for name in members)
         return False
 
     def connect(self, *, before: int = 0, receive_buffer: int = 0) -> RawConnection:
         """Open a connection of its own, behind so many others that a server may answer first."""
         silence = self.silence + self.patience * 1.5 * before * self.takes
         return RawConnection(self.address, silence, receive_buffer=receive_buffer)
+
+
+def holds(value: Mapping[str, Any], name: str) -> bool:
+    """Whether an object, or one in a list of it, has a member that is not null or empty.
+
+    >>> holds({"candidates": [{"finishReason": "STOP"}]}, "finishReason")
+    True
+    """
+    inner = (one for member in value.values() if isinstance(member, list) for one in member if isinstance(one, dict))
+    return any(one.get(name) for one in (value, *inner))
 
 
 def filled(value: Any, values: Mapping[str, Any]) -> Any:

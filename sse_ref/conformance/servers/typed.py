@@ -82,10 +82,10 @@ def typed(target: Target, name: str) -> Typed:
 
 
 def streams(target: Target, *names: str) -> Iterator[Typed]:
-    """Those of the named exchanges that are streams: the first, and the others unless what they ask for is not done here."""
+    """Those of the named exchanges that are streams: the first, and the others that were answered."""
     for name in names:
         exchange = target.get(name)
-        if name == names[0] or exchange.status not in UNSUPPORTED:
+        if name == names[0] or exchange.status == 200:
             yield Typed(exchange)
 
 
