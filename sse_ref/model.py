@@ -432,11 +432,14 @@ def _fragments(prompt: Prompt, choice: int, tools: list[Tool], texts: list[str])
 
 
 def _arguments(prompt: Prompt, tool: Tool, seed: str, calls: int) -> str:
-    """The JSON text of a call's arguments."""
+    """The JSON text of a call's arguments, which are an object."""
     try:
-        return write_example(tool.parameters, seed, of=prompt.n * calls)
+        arguments = write_example(tool.parameters, seed, of=prompt.n * calls)
     except SchemaError as error:
         raise SchemaError(f"the parameters of {tool.name[:64]}: {error.problem}", error.path) from None
+    if not arguments.startswith("{"):
+        raise SchemaError(f"the parameters of {tool.name[:64]}: what fits them is no object")
+    return arguments
 
 
 def _seed(prompt: Prompt, choice: int) -> str:

@@ -28,11 +28,11 @@ from sse_ref.dialects.interface import Dialect
 GOOD = HELLO + STOP + DONE
 
 
-def ask(script: list[Step] | list[list[Step]], **options: Any) -> ChatStream:
+def ask(script: list[Step] | list[list[Step]], request: Any = "hi", **options: Any) -> ChatStream:
     """Stream from a script to the end; the outcome of a failed stream is in the stream as well."""
     scripts = script if script and isinstance(script[0], list) else [script]
     with playing(*scripts) as server:  # type: ignore[arg-type]
-        chat = ChatStream("hi", url=server.url, **{"timeout": 30, "retries": 0, **options})
+        chat = ChatStream(request, url=server.url, **{"timeout": 30, "retries": 0, **options})
         chat.server = server  # type: ignore[attr-defined]
         chat.error = None  # type: ignore[attr-defined]
         try:

@@ -275,6 +275,56 @@ def test_events_that_say_nothing_of_the_answer_are_passed_over() -> None:
     assert pieces[0] == Text("Hello") and reader.warnings == ["an event of the type new was ignored"]
 
 
+def test_delta_without_a_type_is_an_error_and_other_objects_are_told() -> None:
+    with pytest.raises(ProtocolError, match="has no type"):
+        read(START, {key: value for key, value in HELLO.items() if key != "type"})
+    for odd in ({"odd": 1}, {"error": None}, {"index": "x"}):
+        assert read(odd)[1].warnings == [f"an event without a type was ignored: {json.dumps(odd)}"]
+    assert read({"type": "debug", "index": "x"})[1].warnings == []
+
+
+def test_message_may_begin_with_content_calls_and_a_plan() -> None:
+    content = [{"type": "text", "text": "Hel"}]
+    calls = [{"id": "1", "function": {"name": "f", "arguments": '{"a":'}}]
+    begun = message("message-start", None, content=content, tool_plan="I will", tool_calls=calls)
+    pieces, _ = read(begun, HELLO, call("delta", 0, arguments="1}"), CALLED)
+    assert pieces[:5] == [Reasoning("I will"), Text("Hel"), Call(0, "f", "1"), Fragment(0, '{"a":'), Text("Hello")]
+    assert pieces[5:] == [Fragment(0, "1}"), End("TOOL_CALL")]
+
+
+@pytest.mark.parametrize("kind", ["content-end", "tool-call-end", "message-end"])
+def test_what_comes_with_an_end_is_told(kind: str) -> None:
+    late = message(kind, content={"text": "!"})
+    late["delta"]["finish_reason"] = "COMPLETE"
+    pieces, reader = read(START, HELLO, late)
+    assert pieces[0] == Text("Hello") and "!" in reader.warnings[0] and len(reader.warnings) == 1
+
+
+def test_text_beside_an_error_comes_before_it() -> None:
+    reader = WIRE.reader()
+    pieces = []
+    with pytest.raises(ApiError, match="boom"):
+        for piece in reader.read(ServerSentEvent(json.dumps({**HELLO, "error": "boom"}))):
+            pieces.append(piece)
+    assert pieces == [Text("Hello")]
+
+
+def test_content_may_begin_with_nothing() -> None:
+    pieces, reader = read({"type": "content-start", "index": 0}, HELLO, END)
+    assert pieces[0] == Text("Hello") and reader.warnings == []
+
+
+def test_half_a_character_in_a_name_is_replaced() -> None:
+    end = {"type": "message-end", "delta": {"finish_reason": "S\ud83e"}}
+    pieces, _ = read(call("start", name="f\ud83e", id="\udd8a"), end)
+    assert pieces == [Call(0, "f\ufffd", "\ufffd"), Fragment(0, "{}"), End("S\ufffd")]
+
+
+def test_time_that_is_over_may_cut_arguments() -> None:
+    over = {"type": "message-end", "delta": {"finish_reason": "TIMEOUT"}}
+    assert read(call("start", name="f", arguments='{"a"'), over)[0][-1] == End("TIMEOUT")
+
+
 def test_timeout_of_the_service_is_told() -> None:
     pieces, reader = read(START, HELLO, {"type": "message-end", "delta": {"finish_reason": "TIMEOUT"}})
     assert pieces[-1] == End("TIMEOUT") and reader.finished and len(reader.warnings) == 1

@@ -19,6 +19,7 @@ from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import STATUSES, ApiError, ProtocolError, RequestError
 from sse_ref.model import generate
 from sse_ref.pieces import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Silence, Text, Tool, Usage
+from sse_ref.schema import SchemaError
 
 CHAT = DIALECTS["openai"]
 PROMPT = Prompt("toy", (Message("system", "Be brief."), Message("user", "Use get_x, get_y \U0001f98a\u2028")))
@@ -193,6 +194,17 @@ def test_reader_ignores_what_it_does_not_know(chunk: dict) -> None:
     assert list(reader.read(ServerSentEvent(json.dumps(extended)))) == list(
         reader.read(ServerSentEvent(json.dumps(chunk)))
     )
+
+
+@pytest.mark.parametrize("name", DIALECTS)
+def test_request_that_no_answer_fits_has_no_first_event(name: str) -> None:
+    def refused() -> Any:
+        raise SchemaError("nothing fits")
+        yield
+
+    request = Request(Prompt("toy", (Message("user", "hi"),)))
+    with pytest.raises(SchemaError):
+        next(iter(DIALECTS[name].write_stream(request, refused(), id="0123456789abcdef", created=1)))
 
 
 def test_done_counts_whatever_its_event_type_but_only_exactly() -> None:

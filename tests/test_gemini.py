@@ -208,11 +208,66 @@ def test_blocked_prompt_ends_with_its_reason() -> None:
     assert pieces == [End("blocked: SAFETY"), Usage(5, None)] and reader.finished
 
 
+def test_block_ends_what_is_open_and_one_that_comes_too_late_is_told() -> None:
+    block = {"promptFeedback": {"blockReason": "OTHER"}}
+    pieces, reader = read(candidate("a"), candidate("b", index=1), candidate("c", "STOP", index=2), block)
+    assert pieces[-2:] == [End("blocked: OTHER", 0), End("blocked: OTHER", 1)] and reader.finished
+    pieces, reader = read(candidate("a", "STOP"), block)
+    assert pieces == [Text("a"), End("STOP")]
+    assert reader.warnings == ["the prompt was blocked after the answer: OTHER"]
+    two = Prompt("toy", (Message("user", "hi"),), n=2)
+    stream = stream_of([head(), chunk(b"data: %b\n\n" % json.dumps(block).encode()), Hold()], two, dialect="gemini")
+    assert complete(stream, "").finish_reason == "blocked: OTHER"
+
+
+def test_second_finish_reason_is_told_if_it_is_another() -> None:
+    pieces, reader = read(candidate("a", "STOP"), candidate("b", "STOP"), candidate("c", "MAX_TOKENS"))
+    assert [piece for piece in pieces if isinstance(piece, End)] == [End("STOP")]
+    assert reader.warnings[-1] == "another finish reason came after STOP: MAX_TOKENS"
+
+
+def test_part_may_be_text_and_a_call_at_once() -> None:
+    part = {"text": "I call.", "functionCall": {"name": "f"}}
+    assert read({"candidates": [{"content": {"parts": [part]}}]})[0] == [
+        Text("I call."),
+        Call(0, "f"),
+        Fragment(0, "{}"),
+    ]
+
+
+def test_text_beside_an_error_comes_before_it() -> None:
+    reader = WIRE.reader()
+    pieces = []
+    with pytest.raises(ApiError, match="boom"):
+        for piece in reader.read(ServerSentEvent(json.dumps({**candidate("Hel"), "error": {"message": "boom"}}))):
+            pieces.append(piece)
+    assert pieces == [Text("Hel")]
+
+
+def test_half_a_character_is_no_text_of_another_candidate() -> None:
+    halves = [candidate("\ud83e", index=index) for index in range(3)]
+    ends = [candidate("", "STOP", index=1), candidate("\udd8a", "STOP", index=0), candidate("", "STOP", index=2)]
+    texts = [piece for piece in read(*halves, *ends)[0] if isinstance(piece, Text)]
+    assert texts == [Text("\ufffd", 1), Text("\U0001f98a", 0), Text("\ufffd", 2)]
+
+
+def test_half_a_character_in_a_name_is_replaced() -> None:
+    call = {"name": "f\ud83e", "id": "\udd8a", "args": {"\ud83e": "\udd8a"}}
+    part = {"candidates": [{"content": {"parts": [{"functionCall": call}]}, "finishReason": "S\ud83e"}]}
+    assert read(part)[0] == [Call(0, "f\ufffd", "\ufffd"), Fragment(0, '{"\ufffd": "\ufffd"}'), End("S\ufffd")]
+
+
+def test_answer_that_ends_inside_an_event_says_so() -> None:
+    whole = b"data: %b\n\n" % json.dumps(candidate("Hi", "STOP")).encode()
+    stream = complete(stream_of([head(), chunk(whole + b"data: {"), b"0\r\n\r\n"], dialect="gemini"), "Hi")
+    assert stream.warnings == ["the stream ended inside an event, although the answer is whole"]
+
+
 def test_parts_that_nobody_knows_are_told() -> None:
     parts = [{"executableCode": {}}, {"inlineData": {}}, {"thought": True}, {"text": "x", "new": 1}]
     pieces, reader = read({"candidates": [{"content": {"parts": parts}}]}, {"odd": 1}, {})
     assert pieces == [Text("x")]
-    assert [warning.rpartition(": ")[2] for warning in reader.warnings] == ["executableCode", "inlineData", "1}"]
+    assert [warning.rpartition(": ")[2] for warning in reader.warnings] == ["executableCode", "inlineData", "new", "1}"]
 
 
 def test_character_that_is_cut_in_two_chunks_is_joined() -> None:
@@ -321,6 +376,9 @@ def test_functions_are_read_with_schemas_of_both_kinds() -> None:
     forced = prompt_of(tools=tools, toolConfig=config)
     assert [tool.name for tool in forced.tools] == ["g"] and forced.tool_choice == "required"
     assert prompt_of(tools=tools, toolConfig={"functionCallingConfig": {"mode": "none"}}).tool_choice == "none"
+    with pytest.raises(RequestError) as error:
+        prompt_of(tools=tools, toolConfig={"functionCallingConfig": {"allowedFunctionNames": ["x" * 10**6]}})
+    assert len(error.value.message) < 400
 
 
 def test_schema_of_the_answer_may_be_of_both_kinds() -> None:
@@ -329,6 +387,15 @@ def test_schema_of_the_answer_may_be_of_both_kinds() -> None:
         "responseSchema": {"type": "ARRAY", "minItems": "2", "items": {"type": "STRING"}},
     }
     assert prompt_of(generationConfig=config).schema == {"type": "array", "minItems": 2, "items": {"type": "string"}}
+    schema = {
+        "type": "OBJECT",
+        "properties": {"a_b": {"min_length": "3", "format": "date", "any_of": [{"max_items": 1}]}},
+    }
+    config["responseSchema"] = schema
+    assert prompt_of(generationConfig=config).schema == {
+        "type": "object",
+        "properties": {"a_b": {"minLength": 3, "format": "date", "anyOf": [{"maxItems": 1}]}},
+    }
     assert prompt_of(generationConfig={"responseJsonSchema": {"type": "string"}}).schema == {"type": "string"}
     assert prompt_of(generationConfig={"responseMimeType": "application/json"}).schema
     assert prompt_of(generationConfig={}).schema is None
@@ -474,6 +541,16 @@ def test_key_comes_in_a_header_or_in_the_query(how: Any, status: int) -> None:
         assert answer.status == status and "key=" not in str(server.journal)
     if status == 401:
         assert answer.json()["error"]["status"] == "UNAUTHENTICATED"
+
+
+def test_key_may_have_any_character() -> None:
+    with running(api_key="k\u00e4\u65e5") as server:
+        for key, status in (("k%C3%A4%E6%97%A5", 200), ("k%E4", 401), ("k%C3%A4?", 401)):
+            assert post(server, f"generateContent?key={key}").status == status
+
+
+def test_stream_may_be_asked_for_with_a_dollar(server: Server) -> None:
+    assert post(server, "streamGenerateContent?$alt=sse").body.startswith(b"data: ")
 
 
 @pytest.mark.parametrize(

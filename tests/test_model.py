@@ -205,7 +205,12 @@ def test_no_choice_is_the_usage_alone() -> None:
 @pytest.mark.parametrize("name", MODELS)
 @pytest.mark.parametrize(
     "asked",
-    [{"schema": False}, {"tools": (Tool("f", {"type": "object", "required": ["a"], "properties": {"a": False}}),)}],
+    [
+        {"schema": False},
+        {"tools": (Tool("f", {"type": "object", "required": ["a"], "properties": {"a": False}}),)},
+        {"tools": (Tool("f", {"type": "object", "enum": ["a"]}),)},
+        {"tools": (Tool("f", {"type": "object", "anyOf": [{"type": "array"}, {"type": "string"}]}),)},
+    ],
 )
 def test_schema_that_nothing_fits_is_refused_before_the_first_piece(name: str, asked: dict) -> None:
     if name == "toy-echo" and "schema" in asked:

@@ -329,10 +329,28 @@ def test_quirk_may_stand_in_the_query(server: Server) -> None:
     assert answer.body.endswith(b"data: [DONE]\r\n\r\n")
 
 
-@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/v1/completions"])
+@pytest.mark.parametrize("path", ["/v1/messages", "/v1/responses", "/v1/completions", "/v2/chat"])
 def test_quirks_of_other_wires_are_refused(server: Server, path: str) -> None:
     answer = ask(server, "POST", f"/quirk=crlf{path}", b"{}", JSON)
     assert answer.status == 400 and "chat completions" in str(answer.json())
+
+
+@pytest.mark.parametrize("path", ["/events", "/journal", "/v1beta/models", "/"])
+def test_quirk_where_there_is_none_is_refused(server: Server, path: str) -> None:
+    answer = ask(server, "GET", f"/quirk=crlf{path}")
+    assert answer.status == 400 and "chat completions" in str(answer.json())
+
+
+def test_models_have_the_quirks_of_their_query(server: Server) -> None:
+    assert ask(server, "GET", "/v1/models?quirk=mistral").json()["data"][0]["type"] == "base"
+    assert ask(server, "GET", "/v1/models?quirk=bogus").status == 400
+
+
+@pytest.mark.parametrize("name", QUIRKS)
+def test_request_that_no_answer_fits_is_refused_with_any_quirk(server: Server, name: str) -> None:
+    nothing = {"type": "object", "properties": {"a": False}, "required": ["a"]}
+    schema = {"type": "json_schema", "json_schema": {"name": "x", "schema": nothing}}
+    assert post(server, name, Prompt("toy", ECHO.messages), response_format=schema).status == 400
 
 
 def test_any_quirks_together_make_a_stream() -> None:
@@ -353,6 +371,35 @@ def test_any_quirks_together_make_a_stream() -> None:
     assert written
 
 
+def body(server: Server, quirks: str, prompt: Prompt = ECHO) -> str:
+    return post(server, quirks, prompt).body.decode()
+
+
+def test_quirks_of_the_stream_hold_together(server: Server) -> None:
+    assert "[DONE]" not in body(server, "id-then-comment,no-done")
+    assert body(server, "id-then-comment,data-after-done").partition("[DONE]")[2].count("EXTRA") == 1
+    assert "event: message\ndata" in body(server, "id-then-comment,event-names")
+    for quirk in ("error-vllm", "error-openrouter", "finish-error"):
+        assert body(server, f"{quirk},event-names", FAIL).endswith("event: message\ndata: [DONE]\n\n")
+        assert "[DONE]" not in body(server, f"{quirk},no-done", FAIL)
+    filtered = body(server, "azure,usage-after-done")
+    assert filtered.index("prompt_filter") < filtered.index("[DONE]") < filtered.index('"usage":{')
+
+
+def test_line_ends_of_heartbeats_are_those_of_the_stream() -> None:
+    slow = Prompt("toy-slow", (Message("user", "Hi"),), max_tokens=2)
+    with running(heartbeat=0.2) as server:
+        sent = post(server, "crlf,comment-colon", slow).body
+    assert sent.count(b":\r\n\r\n") > 2 and not re.search(rb"(?<!\r)\n", sent)
+
+
+def test_reasoning_in_a_list_stands_beside_a_refusal(server: Server) -> None:
+    seen = chunks(post(server, "content-list,refusal", THINK))
+    refused = [text for text in deltas(seen, "refusal") if text not in ("-", None)]
+    assert refused and all(isinstance(text, str) for text in refused)
+    assert any(isinstance(content, list) for content in deltas(seen, "content"))
+
+
 def test_whole_answer_has_the_quirks_too(server: Server) -> None:
     def message(name: str, prompt: Prompt) -> Any:
         return post(server, name, prompt, stream=False, stream_options=None).json()["choices"][0]
@@ -362,6 +409,13 @@ def test_whole_answer_has_the_quirks_too(server: Server) -> None:
     thought, said = message("content-list", THINK)["message"]["content"]
     assert thought["type"] == "thinking" and said["type"] == "text"
     assert [call["id"] for call in message("tools-same-id", CALL)["message"]["tool_calls"]] == ["0", "0"]
+    first, second = message("tools-args-object,tools-args-missing", CALL)["message"]["tool_calls"]
+    assert isinstance(first["function"]["arguments"]["x"], int) and "arguments" not in second["function"]
+    called = message("function-call", CALL)
+    assert called["message"]["function_call"]["name"] == "get_a" and "tool_calls" not in called["message"]
+    assert called["finish_reason"] == "function_call"
+    refused = message("refusal", ECHO)["message"]
+    assert (refused["content"], refused["refusal"]) == (None, "Hi you")
     with pytest.raises(ModelFailure):
         Quirky(quirks_named("groq")).write_answer(
             Quirky([]).read_request(HTTPRequest("POST", PATH, {}, {}, json.dumps(body_of(FAIL)).encode())),

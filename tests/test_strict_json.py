@@ -95,6 +95,13 @@ def test_good_members_are_read() -> None:
     assert FIELDS.object("object").object("in").number("n", None, 0, 1) == 1
 
 
+@pytest.mark.parametrize("number", ["1e999", "9" * 4001])
+def test_number_that_is_infinite_may_stand_beside_characters_outside_the_first_plane(number: str) -> None:
+    assert Fields(b'{"a": [%b, "\\ud83e\\udd8a"]}' % number.encode()).get("a") == [float("inf"), "\U0001f98a"]
+    with pytest.raises(RequestError, match="half of a surrogate pair"):
+        Fields(b'{"a": [%b, "\\ud83e"]}' % number.encode())
+
+
 def test_number_of_any_length_is_read() -> None:
     assert read_json("9" * 4000) == int("9" * 4000) and read_json("9" * 4001) == float("inf")
 

@@ -311,11 +311,11 @@ class MessageReader:
         opened = self.blocks[index] = Block(str(kind), len(self.calls), block.get("input"))
         self.open_blocks.append(opened)
         if kind == "tool_use":
-            name = lenient.string(block.get("name") or "", "the name of a tool call")
+            name = lenient.label(block.get("name"), "the name of a tool call")
             if not name:
                 raise ProtocolError("a tool call came without a name")
             self.calls.append(opened)
-            yield Call(opened.position, name, lenient.string(block.get("id") or "", "the id of a tool call"))
+            yield Call(opened.position, name, lenient.label(block.get("id"), "the id of a tool call"))
         elif kind in ("text", "thinking"):
             yield from self.text(str(kind), block.get(str(kind)))
         elif kind != "redacted_thinking":
@@ -366,7 +366,7 @@ class MessageReader:
             except (ValueError, RecursionError):
                 raise ProtocolError(f"the input of a tool call is {fit(lenient.as_json(block.input))}") from None
             block.arguments += arguments.encode("utf-8", "surrogatepass")
-            yield Fragment(block.position, arguments)
+            yield Fragment(block.position, lenient.whole_characters(arguments))
 
     def end(self, value: Mapping[str, Any]) -> Iterator[Piece]:
         """The usage, and the stop reason if there is one: then all blocks have ended."""
@@ -375,7 +375,7 @@ class MessageReader:
         reason = delta.get("stop_reason") if isinstance(delta, dict) else None
         if reason is None:
             return
-        self.stop_reason = str(reason)
+        self.stop_reason = lenient.whole_characters(str(reason))
         yield from self.settle()
         stop = delta.get("stop_sequence") if isinstance(delta, dict) else None
         yield End(self.stop_reason, stop=stop if isinstance(stop, str) else "")

@@ -84,9 +84,10 @@ class ChatWriter:
     def write(self, pieces: Iterable[Piece]) -> Iterator[dict[str, Any]]:
         """Yield the data of the events of the pieces, also those of a ``ModelFailure``, which is then passed on."""
         message = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
-        yield {"type": "message-start", "id": self.id, "delta": {"message": message}}
         try:
-            for piece in pieces:
+            for number, piece in enumerate(pieces):  # a request that is refused has no first piece
+                if number == 0:
+                    yield {"type": "message-start", "id": self.id, "delta": {"message": message}}
                 yield from self.piece(piece)
         except ModelFailure:
             yield from self.close()
@@ -170,7 +171,7 @@ def failed(message: str, usage: Mapping[str, Any]) -> ServerSentEvent:
 
 # ---- A stream, read --------------------------------------------------------------------------------------------------
 
-IGNORED = ("", "ping", "debug", "citation-start", "citation-end")  # types of events
+IGNORED = ("ping", "debug", "citation-start", "citation-end")  # types of events
 
 
 class ReadCall:
@@ -180,6 +181,14 @@ class ReadCall:
         self.position = position
         self.name = ""
         self.arguments = bytearray()  # as UTF-8: there may be many small fragments
+
+
+def index_of(value: Mapping[str, Any]) -> int | None:
+    """The index of a content or a call. Raises ``ProtocolError`` if it is none."""
+    index = value.get("index")
+    if not isinstance(index, int | None):
+        raise ProtocolError(f"the index of an event is {fit(lenient.as_json(index))}")
+    return index
 
 
 class ChatReader:
@@ -203,33 +212,44 @@ class ChatReader:
         if event.data.strip() == DONE:
             self.done = True
             return
-        value = lenient.read_event(event, self.warnings)
-        kind = value.get("type") or ("" if event.event == "message" else event.event)
+        value, error = lenient.read_value(event, self.warnings)
+        if value and (error is None or "delta" in value):
+            yield from self.read_value(event, value)
+        if error:
+            raise error
+
+    def read_value(self, event: ServerSentEvent, value: Mapping[str, Any]) -> Iterator[Piece]:
+        """Yield the pieces in the object of an event. What comes with an end may be new, or what came before."""
+        kind = str(value.get("type") or ("" if event.event == "message" else event.event))
         delta = self.object_in(value, "delta")
         message = self.object_in(delta, "message")
-        index = value.get("index")
-        if not isinstance(index, int | None):
-            raise ProtocolError(f"the index of an event is {fit(lenient.as_json(index))}")
+        if kind.endswith("-end") and any(message.values()):
+            self.warnings.append(f"what came with a {kind} was ignored: {fit(lenient.as_json(message))}")
         match kind:
             case "message-start":
-                pass
+                yield from self.message(message)
             case "content-start" | "content-delta":
-                yield from self.content(index, message.get("content"), begins=kind == "content-start")
+                yield from self.content(index_of(value), message.get("content"), begins=kind == "content-start")
             case "tool-plan-delta":
                 yield from self.text("thinking", message.get("tool_plan"))
             case "tool-call-start" | "tool-call-delta":
                 for call in self.calls_in(message):
-                    yield from self.call(index, call, begins=kind == "tool-call-start")
+                    yield from self.call(index_of(value), call, begins=kind == "tool-call-start")
             case "content-end" | "tool-call-end":
                 pass  # some services leave them out: all is settled when the message ends
             case "message-end":
                 yield from self.end(delta)
-            case "" if value and "finish_reason" in value:
-                yield from self.whole(value)
-            case "" if "error" in value or isinstance(value.get("message"), str):
+            case "" if "finish_reason" in value:
+                yield from self.message(self.object_in(value, "message"))
+                yield from self.end(value)
+            case "" if value.get("error") is not None or isinstance(value.get("message"), str):
                 raise ApiError(lenient.message_in(value) or fit(event.data))
+            case "" if delta:
+                raise ProtocolError(f"an event with a delta has no type: {fit(event.data)}")
+            case "":
+                self.warnings.append(f"an event without a type was ignored: {fit(event.data)}")
             case _ if kind not in IGNORED:
-                self.warnings.append(f"an event of the type {fit(str(kind))} was ignored")
+                self.warnings.append(f"an event of the type {fit(kind)} was ignored")
 
     def object_in(self, owner: Mapping[str, Any], name: str) -> dict[str, Any]:
         """A member that is an object; {} if it is missing or null."""
@@ -244,6 +264,7 @@ class ChatReader:
 
     def content(self, index: int | None, content: Any, *, begins: bool) -> Iterator[Piece]:
         """A content begins, or its next piece comes. Text that stands in its beginning is given as if it were a delta."""
+        content = {} if content is None else content
         if not isinstance(content, dict):
             raise ProtocolError(f"a content is no object: {fit(lenient.as_json(content))}")
         if index is None or (not begins and index not in self.begun):
@@ -278,13 +299,13 @@ class ChatReader:
         if not isinstance(function, dict):
             raise ProtocolError("the function of a tool call is no object")
         if begins:
-            name = lenient.string(function.get("name") or "", "the name of a tool call")
+            name = lenient.label(function.get("name"), "the name of a tool call")
             if not name:
                 raise ProtocolError("a tool call came without a name")
             known = ReadCall(len(self.calls))
             self.calls.append(known)
             self.by_index[index] = known
-            yield Call(known.position, name, lenient.string(call.get("id") or "", "the id of a tool call"))
+            yield Call(known.position, name, lenient.label(call.get("id"), "the id of a tool call"))
         elif index is None and self.calls:
             known = self.calls[-1]
         elif index in self.by_index:
@@ -314,12 +335,12 @@ class ChatReader:
         for call in self.calls:
             if not call.arguments:  # some services leave them out where a tool has no parameters
                 yield Fragment(call.position, "{}")
-            elif reason != "MAX_TOKENS":
+            elif reason not in ("MAX_TOKENS", "TIMEOUT"):
                 lenient.check_arguments(call.arguments)
         if reason == "TIMEOUT":
             self.warnings.append("the service ended the answer when its time was over")
         self.finished = True
-        yield End(str(reason))
+        yield End(lenient.whole_characters(str(reason)))
 
     def usage_of(self, usage: Any) -> Usage | None:
         """The tokens of a usage, else those that are billed; None if it tells neither."""
@@ -329,14 +350,14 @@ class ChatReader:
                 return found
         return None
 
-    def whole(self, answer: Mapping[str, Any]) -> Iterator[Piece]:
-        """A whole answer, from a server that does not stream."""
-        message = self.object_in(answer, "message")
+    def message(self, message: Mapping[str, Any]) -> Iterator[Piece]:
+        """What is in a message: the whole answer of a server that does not stream, or what an answer begins with."""
+        if message.get("tool_plan"):
+            yield from self.text("thinking", message["tool_plan"])
         for index, content in enumerate(lenient.objects(message, "content")):
             yield from self.content(index, content, begins=True)
         for index, call in enumerate(lenient.objects(message, "tool_calls")):
             yield from self.call(index, call, begins=True)
-        yield from self.end(answer)
 
 
 # ---- Requests --------------------------------------------------------------------------------------------------------
@@ -454,7 +475,7 @@ class CohereChat:
             stop=read_stop(fields),
             max_tokens=fields.number("max_tokens", None, 0, 2**31, whole=True),
             seed=fields.number("seed", 0, 0, 2**64 - 1, whole=True),
-            temperature=fields.number("temperature", 1.0, 0, 2),
+            temperature=fields.number("temperature", 1.0, 0, 2**31),
             reasoning=thinking.get("type") != "disabled",
         )
         return Request(prompt, fields.flag("stream"), include_usage=True)

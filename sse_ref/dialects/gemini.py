@@ -46,7 +46,7 @@ The stream comes first below, written and read; then the whole answer, requests,
 
 from __future__ import annotations
 
-import itertools
+import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -134,12 +134,9 @@ class ChunkWriter:
             return
         call, arguments = self.calls.pop(choice)
         id = call.id or f"call_{self.head.get('responseId', '')[:16]}_{choice}_{call.index}"
-        try:
-            yield self.chunk(
-                choice, {"functionCall": {"id": id, "name": call.name, "args": read_json("".join(arguments))}}
-            )
-        except ValueError:
-            return
+        with contextlib.suppress(ValueError):
+            args = read_json("".join(arguments))
+            yield self.chunk(choice, {"functionCall": {"id": id, "name": call.name, "args": args}})
 
     def chunk(self, choice: int, part: dict[str, Any], **named: Any) -> dict[str, Any]:
         """A chunk with one part. The first part that is no thought carries the signature of those before it."""
@@ -168,26 +165,29 @@ def json_array(events: Iterable[ServerSentEvent], number: int) -> Iterator[bytes
     yield b"]"
 
 
-def joined(parts: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The parts of a stream as those of a whole answer: text is added to text, and thought to thought.
+def add(parts: list[dict[str, Any]], part: dict[str, Any]) -> None:
+    """Add a part of a stream to those of the whole answer: text to text, and thought to thought, each a list of pieces.
 
-    >>> joined([{"text": "Hel"}, {"text": "lo"}, {"text": ""}])
-    [{'text': 'Hello'}]
+    >>> parts = []
+    >>> for text in ("Hel", "lo", ""):
+    ...     add(parts, {"text": text})
+    >>> parts
+    [{'text': ['Hel', 'lo']}]
     """
-    whole: list[dict[str, Any]] = []
-    for (is_text, _), group in itertools.groupby(parts, lambda part: ("text" in part, part.get("thought"))):
-        if not is_text:
-            whole += group
-            continue
-        same = list(group)
-        members = {name: value for part in same for name, value in part.items()}
-        members["text"] = "".join(part["text"] for part in same)
-        if members != {"text": ""} or not whole:  # a call needs no empty text behind it
-            whole.append(members)
-    return whole
+    last = parts[-1] if parts else {}
+    if "text" not in part:
+        parts.append(part)
+    elif "text" in last and last.get("thought") == part.get("thought"):
+        last["text"] += [part["text"]] if part["text"] else []
+        last.update({name: value for name, value in part.items() if name != "text"})
+    elif part != {"text": ""} or not parts:  # a call needs no empty text behind it
+        parts.append({**part, "text": [part["text"]]})
 
 
 # ---- A stream, read --------------------------------------------------------------------------------------------------
+
+
+PART = ("text", "thought", "thoughtSignature", "functionCall")  # the members of a part that are read
 
 
 class ChunkReader:
@@ -200,7 +200,7 @@ class ChunkReader:
     def __init__(self) -> None:
         self.done = False
         self.warnings: list[str] = lenient.Warnings()
-        self.ended: dict[int, bool] = {}  # for each candidate that began: its finish reason has come
+        self.ended: dict[int, str] = {}  # for each candidate that began: its finish reason, "" until it has come
         self.calls: dict[int, int] = {}  # for each candidate, how many calls it has
         self.halves = lenient.Halves()  # of a text, by its candidate and kind
 
@@ -212,29 +212,38 @@ class ChunkReader:
     def read(self, event: ServerSentEvent) -> Iterator[Piece]:
         """Yield the pieces in this event. Raises ``ApiError`` or ``ProtocolError`` after those before the fault."""
         events = [event]
-        if event.data.lstrip().startswith(
-            "[{"
-        ):  # from a server that was not asked for events, or that does not know them
+        if event.data.lstrip().startswith("[{"):  # from a server that was not asked for events, or knows none
             try:
                 events = [ServerSentEvent(lenient.as_json(element)) for element in read_json(event.data)]
             except (ValueError, RecursionError):
                 raise ProtocolError(f"an event is not JSON: {fit(event.data)}") from None
         for one in events:
-            yield from self.read_chunk(lenient.read_event(one, self.warnings))
+            chunk, error = lenient.read_value(one, self.warnings)
+            if chunk and (error is None or "candidates" in chunk):
+                yield from self.read_chunk(chunk)
+            if error:
+                raise error
 
     def read_chunk(self, chunk: Mapping[str, Any]) -> Iterator[Piece]:
         """Yield the pieces in a chunk."""
         for candidate in lenient.objects(chunk, "candidates"):
             yield from self.read_candidate(candidate)
         feedback = chunk.get("promptFeedback")
-        reason = feedback.get("blockReason") if isinstance(feedback, dict) else None
-        if reason and not self.ended:
-            self.ended[0] = True
-            yield End(f"blocked: {reason}")
+        if isinstance(feedback, dict) and feedback.get("blockReason"):
+            yield from self.blocked(lenient.whole_characters(str(feedback["blockReason"])))
         if usage := self.usage_of(chunk.get("usageMetadata")):
             yield usage
-        if chunk and not {"candidates", "promptFeedback", "usageMetadata"} & set(chunk):
+        if not {"candidates", "promptFeedback", "usageMetadata"} & set(chunk):
             self.warnings.append(f"an event without candidates was ignored: {fit(lenient.as_json(chunk))}")
+
+    def blocked(self, reason: str) -> Iterator[Piece]:
+        """The prompt is blocked, and there is no candidate; or the candidates that have begun end here."""
+        still_open = [index for index, ended in self.ended.items() if not ended]
+        if self.ended and not still_open:
+            self.warnings.append(f"the prompt was blocked after the answer: {fit(reason)}")
+        self.done = self.done or not self.ended
+        for index in still_open or ([] if self.ended else [0]):
+            yield from self.end(index, f"blocked: {reason}")
 
     def usage_of(self, usage: Any) -> Usage | None:
         """The usage in a chunk; None if it tells neither the tokens of the prompt nor those of the answer."""
@@ -256,44 +265,49 @@ class ChunkReader:
         content = candidate.get("content") or {}
         if not isinstance(content, dict):
             raise ProtocolError(f"a content is no object: {fit(lenient.as_json(content))}")
-        ended = self.ended.setdefault(index, False)
+        ended = self.ended.setdefault(index, "")
         for part in lenient.objects(content, "parts"):
             for piece in self.read_part(part, index):
                 if ended:
                     self.warnings.append("content came after the finish reason")
                 yield piece
-        reason = candidate.get("finishReason")
-        if not reason or ended:
-            return
-        for (choice, kind), half in [*self.halves.rest()]:
-            yield kind(half, choice)
-        self.ended[index] = True
-        yield End(str(reason), index)
+        reason = lenient.whole_characters(str(candidate.get("finishReason") or ""))
+        if reason and not ended:
+            yield from self.end(index, reason)
+        elif reason and reason != ended:
+            self.warnings.append(f"another finish reason came after {fit(ended)}: {fit(reason)}")
+
+    def end(self, index: int, reason: str) -> Iterator[Piece]:
+        """A candidate ends."""
+        self.ended[index] = reason
+        for kind in (Reasoning, Text):
+            if half := self.halves.last((index, kind)):
+                yield kind(half, index)
+        yield End(reason, index)
 
     def read_part(self, part: Mapping[str, Any], index: int) -> Iterator[Piece]:
         """Yield the pieces in a part: text, thought or call."""
         if part.get("text") is not None:
-            kind = Reasoning if part.get("thought") else Text
+            kind: type[Reasoning | Text] = Reasoning if part.get("thought") else Text
             if text := self.halves.whole((index, kind), lenient.string(part["text"], "a text")):
                 yield kind(text, index)
-        elif part.get("functionCall") is not None:
+        if part.get("functionCall") is not None:
             yield from self.read_call(part["functionCall"], index)
-        elif other := ", ".join(name for name in part if name not in ("thought", "thoughtSignature")):
+        if other := ", ".join(name for name in part if name not in PART):
             self.warnings.append(f"a part of a content was ignored: {fit(other)}")
 
     def read_call(self, call: Any, index: int) -> Iterator[Piece]:
         """Yield the pieces of a call, which comes whole."""
-        if not isinstance(call, dict) or not isinstance(call.get("name"), str) or not call["name"]:
+        if not isinstance(call, dict) or not call.get("name"):
             raise ProtocolError(f"a function call has no name: {fit(lenient.as_json(call))}")
+        name, id = (lenient.label(call.get(key), f"the {key} of a function call") for key in ("name", "id"))
         if call.get("partialArgs") or call.get("willContinue"):
             raise ProtocolError("the arguments of a function call come in pieces, which this reader does not know")
-        arguments = call.get("args")
-        if arguments is None:
-            arguments = {}
-        text = arguments if isinstance(arguments, str) else lenient.as_json(arguments)
-        lenient.check_arguments(text.encode("utf-8", "surrogatepass"))
+        arguments = {} if call.get("args") is None else call["args"]
+        text = lenient.whole_characters(arguments if isinstance(arguments, str) else lenient.as_json(arguments))
+        lenient.check_arguments(text.encode())
         position = self.calls[index] = self.calls.get(index, -1) + 1
-        yield Call(position, call["name"], lenient.string(call.get("id") or "", "the id of a function call"), index)
+        yield Call(position, name, id, index)
         yield Fragment(position, text, index)
 
 
@@ -301,6 +315,7 @@ class ChunkReader:
 
 ROLES = {None: "user", "user": "user", "model": "assistant", "function": "user", "tool": "user"}
 MODES = {"MODE_UNSPECIFIED": "auto", "AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE": "none"}
+RESULT = "functionResponse"  # the part that is the result of a function
 MAX_STOPS, MAX_CANDIDATES, MAX_SCHEMA_DEPTH = 5, 8, 32
 LIMITS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")  # 64 bits: may be strings
 NUMBERS = (("topP", 0, 1), ("topK", 0, 2**31), ("presencePenalty", -2, 2), ("frequencyPenalty", -2, 2))
@@ -325,6 +340,11 @@ class ProtoFields(Fields):
         return int(value) if whole and value is not None else value
 
 
+def camel_case(name: str) -> str:
+    """The name of a member, which may be written in either case."""
+    return re.sub("(?<=[a-z])_([a-z])", lambda letter: letter[1].upper(), name)
+
+
 def read_contents(fields: Fields) -> Iterator[Message]:
     """Yield the system instruction and the turns. The results of functions come before the text of their turn."""
     if fields.get("systemInstruction") is not None:
@@ -333,18 +353,13 @@ def read_contents(fields: Fields) -> Iterator[Message]:
         role = content.get("role")
         if not isinstance(role, str | None) or role not in ROLES:
             raise content.error("role", 'must be "user" or "model"')
-        results = [part.object("functionResponse") for part in content.objects("parts") if is_result(part)]
+        results = [part.object(RESULT) for part in content.objects("parts") if part.get(RESULT) is not None]
         for result in results:
             result.text("name")
             yield Message("tool", lenient.as_json(result.object("response").values))
         text = "".join(read_texts(content))
         if text or not results:
             yield Message(ROLES[role], text)
-
-
-def is_result(part: Fields) -> bool:
-    """Whether a part is the result of a function."""
-    return part.get("functionResponse") is not None
 
 
 def read_texts(content: Fields) -> Iterator[str]:
@@ -377,7 +392,7 @@ def read_tools(fields: Fields) -> dict[str, Any]:
     if allowed and (not isinstance(allowed, list) or not all(isinstance(name, str) for name in allowed)):
         raise config.error("allowedFunctionNames", "must be an array of names")
     if unknown := set(allowed) - {tool.name for tool in tools}:
-        raise config.error("allowedFunctionNames", f"names {min(unknown)!r}, which is not among the functions")
+        raise config.error("allowedFunctionNames", f"names {fit(min(unknown))!r}, which is not among the functions")
     if mode == "ANY" and not tools:
         raise config.error("mode", "requires a call, but there are no functions")
     if allowed:
@@ -397,19 +412,17 @@ def as_json_schema(owner: Fields, name: str) -> dict[str, Any]:
             raise owner.error(name, "holds a schema that is no object")
         if depth > MAX_SCHEMA_DEPTH:
             raise owner.error(name, f"must not be deeper than {MAX_SCHEMA_DEPTH} schemas")
-        value = {
-            key: member for key, member in schema.items() if key not in ("nullable", "example", "format", "default")
-        }
+        value = {camel_case(key): member for key, member in schema.items()}
+        nullable = value.pop("nullable", False) is True
         if isinstance(kind := value.get("type"), str):
-            value["type"] = [kind.lower(), "null"] if schema.get("nullable") is True else kind.lower()
+            value["type"] = [kind.lower(), "null"] if nullable else kind.lower()
         for key in LIMITS:
             if isinstance(value.get(key), str) and re.fullmatch("[0-9]{1,9}", value[key]):
                 value[key] = int(value[key])
         if "items" in value:
             value["items"] = converted(value["items"], depth + 1)
-        for key in ("anyOf", "any_of"):
-            if isinstance(options := value.pop(key, None), list):
-                value["anyOf"] = [converted(option, depth + 1) for option in options]
+        if isinstance(options := value.get("anyOf"), list):
+            value["anyOf"] = [converted(option, depth + 1) for option in options]
         if isinstance(properties := value.get("properties"), dict):
             value["properties"] = {key: converted(inner, depth + 1) for key, inner in properties.items()}
         return value
@@ -483,8 +496,9 @@ class Gemini:
         return None if self.answers(path) else model_below(path.replace("/v1beta/", "/v1/", 1))
 
     def read_key(self, request: HTTPRequest) -> str | None:
-        """The key of ``x-goog-api-key``, else that of ``?key=KEY``."""
-        return request.headers.get("x-goog-api-key", request.query.get("key"))
+        """The key of ``x-goog-api-key``, else that of ``?key=KEY``, with its bytes as characters, as in a header."""
+        in_query = request.query.get("key")
+        return request.headers.get("x-goog-api-key", in_query and in_query.encode().decode("latin-1"))
 
     def read_request(self, request: HTTPRequest) -> Request:
         """Understand a request. Unknown members are ignored, although the vendor refuses them."""
@@ -510,7 +524,7 @@ class Gemini:
             # Thoughts are shown unless they are declined, although the vendor wants to be asked for them.
             reasoning=thinking.flag("includeThoughts", True) and thinking.get("thinkingBudget") != 0,
         )
-        if method == "streamGenerateContent" and request.query.get("alt") != "sse":
+        if method == "streamGenerateContent" and "sse" not in (request.query.get("alt"), request.query.get("$alt")):
             return Request(prompt, media_type="application/json", write=json_array)
         return Request(prompt, stream=method == "streamGenerateContent")
 
@@ -535,18 +549,16 @@ class Gemini:
         reasons: dict[int, str] = {}
         for chunk in writer.write(pieces):
             for candidate in chunk["candidates"]:
-                parts.setdefault(candidate["index"], []).extend(candidate["content"]["parts"])
                 reasons[candidate["index"]] = candidate.get("finishReason", "OTHER")
+                for part in candidate["content"]["parts"]:
+                    add(parts.setdefault(candidate["index"], []), part)
         if not request.prompt.n:
             return {"totalTokens": writer.prompt_tokens}
-        candidates = [
-            {
-                "content": {"parts": joined(parts[index]), "role": "model"},
-                "finishReason": reasons[index],
-                "index": index,
-            }
-            for index in sorted(parts)
-        ]
+        candidates = []
+        for index in sorted(parts):
+            whole = [{**part, "text": "".join(part["text"])} if "text" in part else part for part in parts[index]]
+            content = {"parts": whole, "role": "model"}
+            candidates.append({"content": content, "finishReason": reasons[index], "index": index})
         return {"candidates": candidates, "usageMetadata": writer.usage(), **writer.head}
 
     def write_error(self, error: RequestError, *, id: str = "") -> dict[str, Any]:

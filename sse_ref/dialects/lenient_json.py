@@ -28,11 +28,12 @@ __all__ = [
     "as_json",
     "check_arguments",
     "is_one_value",
+    "label",
     "message_in",
     "message_in_body",
     "objects",
 ]
-__all__ += ["read_event", "string", "token_count", "usage_in"]
+__all__ += ["read_event", "read_value", "string", "token_count", "usage_in", "whole_characters"]
 
 MAX_WARNINGS = 100  # of one stream: the rest would say little more
 
@@ -54,17 +55,31 @@ class Warnings(list[str]):
 def read_event(event: ServerSentEvent, warnings: list[str]) -> dict[str, Any]:
     """The JSON object of an event that tells its own ``type``; {} for one that is ignored.
 
-    Raises ``ApiError`` for an error in any shape: by its event type or ``type``, by an ``error``, or a ``detail`` alone.
-    ``ProtocolError`` for any other event whose data is no JSON object.
+    Raises what ``read_value`` returns or raises.
 
     >>> read_event(ServerSentEvent('{"type": "ping"}'), Warnings())
     {'type': 'ping'}
+    """
+    value, error = read_value(event, warnings)
+    if error:
+        raise error
+    return value
+
+
+def read_value(event: ServerSentEvent, warnings: list[str]) -> tuple[dict[str, Any], ApiError | None]:
+    """The JSON object of an event, and the error that it tells of: pieces of the answer may stand beside it.
+
+    An error may have any shape: it is known by its event type or ``type``, by an ``error``, or a ``detail`` alone. Raises
+    ``ProtocolError`` for any other event whose data is no JSON object.
+
+    >>> read_value(ServerSentEvent('{"text": "Hel", "error": "no"}'), Warnings())
+    ({'text': 'Hel', 'error': 'no'}, ApiError('no'))
     """
     is_error = event.event == "error"
     if not is_error and (not event.data or event.data.strip() == "[DONE]"):
         if event.event != "ping":
             warnings.append("an event without JSON was ignored")
-        return {}
+        return {}, None
     try:
         value = read_json(event.data)
     except (ValueError, RecursionError):
@@ -74,10 +89,11 @@ def read_event(event: ServerSentEvent, warnings: list[str]) -> dict[str, Any]:
         is_error = kind == "error" or kind.endswith("_error") or bool(value.get("error"))
         is_error = is_error or ("type" not in value and bool(value.get("detail")))
     if is_error:
-        raise ApiError(message_in(value) or fit(event.data) or "the server sent an error without a message")
+        message = message_in(value) or fit(event.data) or "the server sent an error without a message"
+        return value if isinstance(value, dict) else {}, ApiError(message)
     if not isinstance(value, dict):
         raise ProtocolError(f"an event is no JSON object: {fit(event.data)}")
-    return value
+    return value, None
 
 
 # ---- Values that may have any type -----------------------------------------------------------------------------------
@@ -118,6 +134,20 @@ def string(value: Any, what: str) -> str:
     if not isinstance(value, str):
         raise ProtocolError(f"{what} is no string: {fit(as_json(value))}")
     return value
+
+
+def label(value: Any, what: str) -> str:
+    """A name, an id or a reason; "" if it is missing.
+
+    >>> label("a\\ud83e", "a name"), label(None, "a name")
+    ('a\ufffd', '')
+    """
+    return whole_characters(string(value or "", what))
+
+
+def whole_characters(text: str) -> str:
+    """A text in which half a surrogate pair, which is no character, has become U+FFFD."""
+    return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
 
 
 def objects(owner: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
@@ -190,10 +220,14 @@ class Halves:
                 decoder = self.decoders[key] = codecs.getincrementaldecoder("utf-16-le")("replace")
         return decoder.decode(text.encode("utf-16-le", "surrogatepass"))
 
+    def last(self, key: Any) -> str:
+        """What there is of a text at its end: U+FFFD if its last half never came."""
+        return self.decoders.pop(key).decode(b"", True) if key in self.decoders else ""
+
     def rest(self) -> Iterator[tuple[Any, str]]:
         """U+FFFD for each text whose last half never came."""
-        for key, decoder in self.decoders.items():
-            if half := decoder.decode(b"", True):
+        for key in [*self.decoders]:
+            if half := self.last(key):
                 yield key, half
 
 

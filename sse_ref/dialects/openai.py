@@ -333,7 +333,7 @@ def read_tools(fields: Fields) -> tuple[tuple[Tool, ...], str]:
     name = fields.object("tool_choice").object("function", required=True).text("name")
     chosen = tuple(tool for tool in tools if tool.name == name)
     if not chosen:
-        raise fields.error("tool_choice", f"names the function {name!r}, which is not among the tools")
+        raise fields.error("tool_choice", f"names the function {fit(name)!r}, which is not among the tools")
     return chosen[:1], "required"
 
 

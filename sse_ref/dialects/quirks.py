@@ -12,6 +12,7 @@ documents, or a file of its at a commit. A function changes one of these, and it
     call       each tool call of a delta or message, or a fragment   changed in place
     chunks     all chunks of a stream, with the usage so far         an iterator in, an iterator out
     payloads   the bytes of all events of a stream, each as sent     an iterator in, an iterator out
+    bytes      the bytes of an event or a heartbeat                  returned
     silence    the bytes of a heartbeat; they come first, too        returned
     failure    the message of an error inside the stream             returned as bytes: an event, or what is in its place
     refusal    an error before the stream                            returned as the JSON object of the response
@@ -25,7 +26,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import itertools
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -36,35 +36,37 @@ from sse_ref.dialects.interface import Request
 from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import RequestError
 
-__all__ = ["QUIRKS", "SERVICES", "Quirk"]
+__all__ = ["DONE_EVENT", "QUIRKS", "SERVICES", "Quirk"]
 
 Chunks = Iterator[dict[str, Any]]
 Payloads = Iterator[bytes]
 UsageSoFar = Callable[[], dict[str, Any]]
+Function = Callable[..., Any]
 
 
 class Quirk(NamedTuple):
-    """A deviation: its name and sentence, where it was seen, the source, and the ``function`` that changes ``what``."""
+    """A deviation: where it was seen, its source, the ``function`` that changes ``what``; it may need another one."""
 
     name: str
     sentence: str
     seen_in: str
     source: str
     what: str
-    function: Callable[..., Any]
+    function: Function
+    needs: str
 
 
 QUIRKS: dict[str, Quirk] = {}
 """The quirks by name."""
 
 
-def changes(what: str, seen_in: str, source: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def changes(what: str, seen_in: str, source: str, needs: str = "") -> Callable[[Function], Function]:
     """Enter a function into the table: its name with hyphens, and the first line of its docstring."""
 
-    def enter(function: Callable[..., Any]) -> Callable[..., Any]:
+    def enter(function: Function) -> Function:
         name = function.__name__.replace("_", "-")
         sentence = (function.__doc__ or "").partition("\n")[0].rstrip(".")
-        QUIRKS[name] = Quirk(name, sentence, seen_in, source, what, function)
+        QUIRKS[name] = Quirk(name, sentence, seen_in, source, what, function, needs)
         return function
 
     return enter
@@ -75,7 +77,7 @@ def event(value: Any, name: str = "") -> bytes:
     return (f"event: {name}\n" if name else "").encode() + b"data: " + to_json(value).encode() + b"\n\n"
 
 
-DONE = b"data: [DONE]\n\n"
+DONE_EVENT = b"data: [DONE]\n\n"
 
 # ---- Comments --------------------------------------------------------------------------------------------------------
 
@@ -96,13 +98,6 @@ def comment_keep_alive() -> bytes:
 def comment_colon() -> bytes:
     """Comments are a colon and nothing else, at the beginning and in silences."""
     return b":\n\n"
-
-
-@changes("payloads", "proxies that number events", "openai/openai-python#2722")
-def id_then_comment(payloads: Payloads) -> Payloads:
-    """Events have an id, and blocks of nothing but a comment stand between them."""
-    for number, payload in enumerate(payloads, 1):
-        yield b"id: %d\n%b: c\n\n" % (number, payload)
 
 
 # ---- Usage -----------------------------------------------------------------------------------------------------------
@@ -156,7 +151,7 @@ def usage_after_done(payloads: Payloads) -> Payloads:
     """The chunk with the usage comes after [DONE]."""
     held = b""
     for payload in payloads:
-        if b'"choices":[],' in payload:
+        if b'"choices":[],' in payload and b'"usage":{' in payload:
             held = payload
         else:
             yield payload
@@ -190,37 +185,29 @@ def tools_whole(chunks: Chunks, usage: UsageSoFar) -> Chunks:
             yield chunk
 
 
-@changes("chunks", "TGI, old Ollama", "TGI, router/src/chat.rs @03fe626")
-def tools_args_object(chunks: Chunks, usage: UsageSoFar) -> Chunks:
+@changes("call", "TGI, old Ollama", "TGI, router/src/chat.rs @03fe626", needs="tools-whole")
+def tools_args_object(call: dict[str, Any]) -> None:
     """The arguments of tool calls are an object, not its text."""
-    for chunk in tools_whole(chunks, usage):
-        for call in itertools.chain.from_iterable(map(calls_in, chunk["choices"])):
-            with contextlib.suppress(ValueError):  # a limit may have cut them
-                call["function"]["arguments"] = json.loads(call["function"]["arguments"])
-        yield chunk
+    with contextlib.suppress(ValueError):  # a limit may have cut them
+        call["function"]["arguments"] = json.loads(call["function"]["arguments"])
 
 
-@changes("chunks", "Ollama", "measured with the SDKs, November 2026")
-def tools_args_missing(chunks: Chunks, usage: UsageSoFar) -> Chunks:
+@changes("call", "Ollama", "measured with the SDKs, November 2026", needs="tools-whole")
+def tools_args_missing(call: dict[str, Any]) -> None:
     """A tool call without parameters has no arguments."""
-    for chunk in tools_whole(chunks, usage):
-        for call in itertools.chain.from_iterable(map(calls_in, chunk["choices"])):
-            if call["function"]["arguments"] == "{}":
-                del call["function"]["arguments"]
-        yield chunk
+    if call["function"]["arguments"] in ("{}", {}):
+        del call["function"]["arguments"]
 
 
-@changes("chunks", "old OpenAI, Spark", "OpenAI, API reference, function_call (deprecated)")
-def function_call(chunks: Chunks, usage: UsageSoFar) -> Chunks:
+@changes("choice", "old OpenAI, Spark", "OpenAI, API reference, function_call (deprecated)")
+def function_call(choice: dict[str, Any]) -> None:
     """The only tool call is a function_call, as it was until November 2023."""
-    for chunk in chunks:
-        for choice in chunk["choices"]:
-            calls = choice["delta"].pop("tool_calls", None)
-            if calls and calls[0]["index"] == 0:
-                choice["delta"]["function_call"] = calls[0]["function"]
-            if choice.get("finish_reason") == "tool_calls":
-                choice["finish_reason"] = "function_call"
-        yield chunk
+    said = choice.get("delta", choice.get("message", {}))
+    calls = said.pop("tool_calls", None)
+    if calls and calls[0].get("index", 0) == 0:
+        said["function_call"] = calls[0]["function"]
+    if choice.get("finish_reason") == "tool_calls":
+        choice["finish_reason"] = "function_call"
 
 
 @changes("chunks", "TGI", "TGI, router/src/chat.rs @03fe626")
@@ -307,19 +294,19 @@ def reasoning(delta: dict[str, Any]) -> None:
         delta["reasoning"] = delta.pop("reasoning_content")
 
 
+@changes("delta", "OpenAI, Azure", "OpenAI, API reference, the chunk object")
+def refusal(delta: dict[str, Any]) -> None:
+    """The model declines: its text is a refusal."""
+    if delta.get("content"):
+        delta |= {"refusal": delta["content"], "content": None}
+
+
 @changes("delta", "Mistral's reasoning models", "BerriAI/litellm#16272")
 def content_list(delta: dict[str, Any]) -> None:
     """A content with reasoning is a list of parts."""
     if thought := delta.pop("reasoning_content", None) or delta.pop("reasoning", None):
         said = [{"type": "text", "text": delta["content"]}] if delta.get("content") else []
         delta["content"] = [{"type": "thinking", "thinking": [{"type": "text", "text": thought}]}, *said]
-
-
-@changes("delta", "OpenAI, Azure", "OpenAI, API reference, the chunk object")
-def refusal(delta: dict[str, Any]) -> None:
-    """The model declines: its text is a refusal."""
-    if delta.get("content"):
-        delta["refusal"] = delta.pop("content")
 
 
 @changes("call", "old Ollama, gateways to Gemini", "ollama/ollama#7881, openai/openai-python#2806")
@@ -433,8 +420,11 @@ def azure_choice_filter(choice: dict[str, Any]) -> None:
 @changes("chunks", "Azure", "openai/openai-python#1266")
 def azure_prompt_filter(chunks: Chunks, usage: UsageSoFar) -> Chunks:
     """The first chunk has no choice, an empty id, and what a filter says of the prompt."""
-    yield {"choices": [], **NOBODY, "prompt_filter_results": [{"prompt_index": 0, "content_filter_results": SAFE}]}
-    yield from chunks
+    said = [{"prompt_index": 0, "content_filter_results": SAFE}]
+    for number, chunk in enumerate(chunks):  # a request that is refused has no first chunk
+        if number == 0:
+            yield {"choices": [], **NOBODY, "prompt_filter_results": said}
+        yield chunk
 
 
 @changes("chunks", "Azure with the asynchronous filter", "microsoft/autogen#6465, langchain-ai/langchain#18977")
@@ -460,26 +450,28 @@ def usage_without_choices(chunk: dict[str, Any]) -> None:
 @changes("failure", "Groq, Mistral, gateways", "UKGovernmentBEIS/inspect_ai#5218")
 def finish_error(message: str) -> bytes:
     """An error is a finish reason, and has no message."""
-    return event({"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]}) + DONE
+    return event({"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]}) + DONE_EVENT
 
 
 @changes("failure", "OpenRouter", "openrouter.ai/docs, errors")
 def error_openrouter(message: str) -> bytes:
     """An error stands beside a choice with the finish reason error; [DONE] follows."""
     choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
-    return event({"id": "gen-1", "error": {"code": 502, "message": message}, "choices": [choice]}) + DONE
+    return event({"id": "gen-1", "error": {"code": 502, "message": message}, "choices": [choice]}) + DONE_EVENT
 
 
 @changes("failure", "vLLM, SGLang", "vLLM, chat_completion/serving.py @006c49d")
 def error_vllm(message: str) -> bytes:
     """The code of an error is a number; [DONE] follows."""
-    return event({"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}) + DONE
+    return (
+        event({"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}) + DONE_EVENT
+    )
 
 
 @changes("failure", "vLLM before 0.9.2, FastChat", "lm-sys/FastChat#3366")
 def error_vllm_old(message: str) -> bytes:
     """An error is an object that says so, with its message on top; [DONE] follows."""
-    return event({"object": "error", "message": message, "type": "InternalServerError", "code": 500}) + DONE
+    return event({"object": "error", "message": message, "type": "InternalServerError", "code": 500}) + DONE_EVENT
 
 
 @changes("failure", "TGI, LM Studio, mlx", "TGI, router/src/server.rs @db931fc; Blaizzy/nativ#195")
@@ -491,7 +483,7 @@ def error_string(message: str) -> bytes:
 @changes("failure", "TGI", "TGI, router/src/server.rs @db931fc")
 def error_tgi(message: str) -> bytes:
     """An error has an http_status_code; [DONE] follows."""
-    return event({"error": {"message": message, "http_status_code": 422}}) + DONE
+    return event({"error": {"message": message, "http_status_code": 422}}) + DONE_EVENT
 
 
 @changes("failure", "llama.cpp before September 2025", "ggml-org/llama.cpp#16104")
@@ -585,7 +577,7 @@ def held_after_done(request: Request) -> Request:
 @changes("payloads", "TGI before #2221, textgen", "huggingface/text-generation-inference#1896")
 def no_done(payloads: Payloads) -> Payloads:
     """There is no [DONE]."""
-    return (payload.removesuffix(DONE) for payload in payloads if payload != DONE)
+    return (payload for payload in payloads if payload != DONE_EVENT)
 
 
 @changes("payloads", "hand-written servers", "measured with the SDKs, November 2026")
@@ -599,7 +591,7 @@ def data_after_done(payloads: Payloads) -> Payloads:
     """An event follows [DONE]."""
     for payload in payloads:
         yield payload
-        if payload.endswith(DONE):
+        if payload == DONE_EVENT:
             yield event({"choices": [{"index": 0, "delta": {"content": "EXTRA"}, "finish_reason": None}]})
 
 
@@ -618,16 +610,23 @@ def event_ping(payloads: Payloads) -> Payloads:
             yield b"event: ping\ndata: {}\n\n" if number else b"event: ping\n\n"
 
 
-@changes("payloads", "TGI 1, Dify", "sgl-project/genai-bench#159")
-def no_space(payloads: Payloads) -> Payloads:
+@changes("payloads", "proxies that number events", "openai/openai-python#2722")
+def id_then_comment(payloads: Payloads) -> Payloads:
+    """Events have an id, and blocks of nothing but a comment stand between them."""
+    for number, payload in enumerate(payloads, 1):
+        yield b"id: %d\n%b: c\n\n" % (number, payload)
+
+
+@changes("bytes", "TGI 1, Dify", "sgl-project/genai-bench#159")
+def no_space(written: bytes) -> bytes:
     """No space follows the colon of a field."""
-    return (re.sub(rb"(?m)^(\w+): ", rb"\1:", payload) for payload in payloads)
+    return re.sub(rb"(?m)^(\w+): ", rb"\1:", written)
 
 
-@changes("payloads", "IIS, .NET", "kubernetes-sigs/inference-perf#781")
-def crlf(payloads: Payloads) -> Payloads:
+@changes("bytes", "IIS, .NET", "kubernetes-sigs/inference-perf#781")
+def crlf(written: bytes) -> bytes:
     """Lines end with CR and LF."""
-    return (payload.replace(b"\n", b"\r\n") for payload in payloads)
+    return written.replace(b"\n", b"\r\n")
 
 
 # ---- Services --------------------------------------------------------------------------------------------------------

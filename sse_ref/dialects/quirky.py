@@ -20,7 +20,7 @@ from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects.compatible import OpenAICompatible
 from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
 from sse_ref.dialects.openai import DONE, usage_object
-from sse_ref.dialects.quirks import QUIRKS, SERVICES, Chunks, Payloads, Quirk, UsageSoFar
+from sse_ref.dialects.quirks import DONE_EVENT, QUIRKS, SERVICES, Chunks, Payloads, Quirk, UsageSoFar
 from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import RequestError
 from sse_ref.pieces import Piece, Usage
@@ -30,16 +30,15 @@ __all__ = ["Quirky", "quirks_named", "with_quirks"]
 ERROR = b'data: {"error":'  # how the event of an error begins, before a quirk changes it
 
 
-def with_quirks(dialects: Sequence[Dialect], path: str, names: str) -> list[Dialect]:
-    """The dialects of a path, with quirks. Raises ``RequestError`` for an unknown name, or if no answer there has quirks.
+def with_quirks(dialects: Sequence[Dialect], names: str) -> list[Dialect]:
+    """The dialects of a path, with quirks. Raises ``RequestError`` for an unknown name, or if none of them has quirks.
 
     >>> from sse_ref.dialects import dialects_at
-    >>> path = "/v1/chat/completions"
-    >>> [dialect.heartbeat for dialect in with_quirks(dialects_at(path), path, "deepseek")]
+    >>> [dialect.heartbeat for dialect in with_quirks(dialects_at("/v1/chat/completions"), "deepseek")]
     [b': keep-alive\\n\\n']
     """
     quirks = quirks_named(names)
-    if any(dialect.answers(path) and type(dialect) is not OpenAICompatible for dialect in dialects):
+    if not any(type(dialect) is OpenAICompatible for dialect in dialects):
         raise RequestError("bad_request", "quirks are deviations from chat completions, not from this", param="quirk")
     return [Quirky(quirks) if type(dialect) is OpenAICompatible else dialect for dialect in dialects]
 
@@ -58,6 +57,7 @@ def quirks_named(names: str) -> list[Quirk]:
             problem = f"quirk must be some of {', '.join((*SERVICES, *QUIRKS))}; with commas between them"
             raise RequestError("bad_request", problem, param="quirk")
     wanted = {quirk for name in asked for quirk in SERVICES.get(name, name).split()}
+    wanted |= {QUIRKS[name].needs for name in wanted}
     return [quirk for name, quirk in QUIRKS.items() if name in wanted]
 
 
@@ -68,6 +68,8 @@ class Quirky(OpenAICompatible):
         self.quirks = quirks
         for quirk in self.of("silence"):
             self.heartbeat = quirk.function()
+        for quirk in self.of("bytes"):
+            self.heartbeat = quirk.function(self.heartbeat)
 
     def of(self, *kinds: str) -> Iterator[Quirk]:
         """The quirks that change one of these."""
@@ -120,8 +122,8 @@ class Quirky(OpenAICompatible):
             payloads = failing(payloads, quirk)
         for quirk in self.of("silence"):
             payloads = first(quirk.function(), payloads)
-        for quirk in self.of("payloads"):
-            payloads = quirk.function(payloads)
+        for quirk in self.of("payloads", "bytes"):
+            payloads = quirk.function(payloads) if quirk.what == "payloads" else map(quirk.function, payloads)
         return payloads
 
     # ---- All else ----------------------------------------------------------------------------------------------------
@@ -201,10 +203,12 @@ def first(comment: bytes, payloads: Payloads) -> Payloads:
 
 
 def failing(payloads: Payloads, quirk: Quirk) -> Payloads:
-    """The bytes of the events, where a quirk says what an error is."""
+    """The bytes of the events, where a quirk says what an error is; what follows it is an event of its own."""
     for payload in payloads:
-        yield (
-            quirk.function(json.loads(payload[len(b"data: ") :])["error"]["message"])
-            if payload.startswith(ERROR)
-            else payload
-        )
+        if not payload.startswith(ERROR):
+            yield payload
+            continue
+        told = quirk.function(json.loads(payload[len(b"data: ") :])["error"]["message"])
+        yield told.removesuffix(DONE_EVENT)
+        if told.endswith(DONE_EVENT):
+            yield DONE_EVENT

@@ -398,13 +398,13 @@ class ResponseReader:
     def call(self, item: Item, value: Mapping[str, Any]) -> Iterator[Piece]:
         """A call begins, unless it is known."""
         if item.position is None:
-            name, id = (lenient.string(value.get(key) or "", "a part of a tool call") for key in ("name", "call_id"))
+            name, id = (lenient.label(value.get(key), "a part of a tool call") for key in ("name", "call_id"))
             if not name:
                 raise ProtocolError("a tool call came without a name")
             item.position, item.names = len(self.calls), (name, id)
             self.items |= {("call", id): item} if id else {}
             self.calls.append(item)
-            yield Call(item.position, name, id or str(value.get("id") or ""))
+            yield Call(item.position, name, id or lenient.whole_characters(str(value.get("id") or "")))
 
     def arguments(self, item: Item, value: Any, *, whole: bool = False) -> Iterator[Piece]:
         """The next fragment of a call's arguments; or the ``whole`` of them, which come now if they came in no fragment."""
@@ -447,7 +447,7 @@ class ResponseReader:
             yield usage
         why = str(details.get("reason") or "incomplete") if isinstance(details, dict) else "incomplete"
         reasons = {name: reason for reason, name in INCOMPLETE.items()}
-        yield End(reasons.get(why, why) if cut else "tool_calls" if self.calls else "stop")
+        yield End(lenient.whole_characters(reasons.get(why, why)) if cut else "tool_calls" if self.calls else "stop")
         self.done = self.finished = True
 
 

@@ -139,7 +139,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
     if _SURROGATE_ESCAPE.search(body):
         for name, value in values.items():
             try:
-                to_json({name: value}).encode()
+                json.dumps({name: value}, ensure_ascii=False).encode()  # numbers may be infinite
             except UnicodeEncodeError:
                 half = "a string holds half of a surrogate pair"
                 raise RequestError("bad_request", half, param=ascii(name)[1:-1]) from None

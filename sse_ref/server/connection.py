@@ -279,7 +279,7 @@ class Connection(BaseHTTPRequestHandler):
     def use_quirks(self, fields: Mapping[str, str]) -> None:
         """Speak with the quirks that an address asks for."""
         if "quirk" in fields:
-            self.serving = with_quirks(dialects_at(self.path), self.path, fields["quirk"])
+            self.serving = with_quirks(dialects_at(self.path), fields["quirk"])
             self.dialect = next(iter(self.serving), self.dialect)
 
     @property
@@ -515,6 +515,7 @@ class Connection(BaseHTTPRequestHandler):
 
     def answer_models(self) -> None:
         """The list of models, or the one that the path names."""
+        self.use_quirks(self.as_http_request().query)
         self.check_key()
         self.send(self.json_response(HTTPStatus.OK, write_models(self.serving, self.path, list(MODELS))))
 
