@@ -471,7 +471,7 @@ class ChatStream:
         if self._is_whole():
             if not self._reader.done and self.dialect.last_event:
                 self._notes.append(f"{self.dialect.last_event} did not come")
-            if not self._reader.done and decoder.pending:
+            elif not self._reader.done and decoder.pending:
                 self._notes.append("the stream ended inside an event, although the answer is whole")
             if message := self._error_outside_events():
                 self._notes.append(f"an error came outside of events, although the answer is whole: {message}")
