@@ -13,12 +13,13 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
-WORKERS = 7  # most tests wait, for sockets and for programs, so that many fit on two cores
+WORKERS = 10  # most tests wait, for sockets and for programs, so that many fit on two cores
 PARTS = (
     ("judge_servers",),
     ("judge_clients",),
@@ -57,10 +58,16 @@ def interpreters() -> dict[str, str]:
     return chosen
 
 
+def environment_with(folder: str, compiled: str) -> dict[str, str]:
+    """The environment of a test: pytest from one folder and no plugin; what Python compiles goes to another."""
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
+    own = {"PYTHONPATH": os.path.abspath(folder), "PYTHONPYCACHEPREFIX": compiled}
+    return {**environment, **own, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+
+
 def main() -> int:
     folder, *arguments = sys.argv[1:]
     found = interpreters()
-    environment = {**os.environ, "PYTHONPATH": os.path.abspath(folder), "PYTHONDONTWRITEBYTECODE": "1"}
     # What depends on no interpreter, and takes long, is run once, by the first: in several parts, side by side.
     first = next(iter(found))
     parts = [[f"tests/test_{name}.py" for name in part] for part in PARTS]
@@ -93,7 +100,8 @@ def main() -> int:
                 say("still running: " + "; ".join(running))
         return done.returncode
 
-    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
+    with tempfile.TemporaryDirectory() as compiled, ThreadPoolExecutor(max_workers=WORKERS) as pool:
+        environment = environment_with(folder, compiled)
         ended = list(pool.map(test, jobs))
     # A choice of tests on the command line may leave none in a part, but not in all of them.
     return next((status for status in ended if status not in (0, NO_TESTS)), 0 if 0 in ended else NO_TESTS)

@@ -32,8 +32,8 @@ def test_server_ends_open_streams_and_exits_0(number: signal.Signals) -> None:
         with socket.create_connection((host, int(port)), timeout=30) as client:
             client.sendall(chat_request("tick " * 100))
             received = b""
-            while b"tick" not in received:
-                received += client.recv(65536)
+            while b"tick" not in received and (more := client.recv(65536)):
+                received += more
             server.send_signal(number)
             while more := client.recv(65536):
                 received += more
