@@ -19,13 +19,14 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
-WORKERS = 10  # most tests wait, for sockets and for programs, so that many fit on two cores
+WORKERS = 11  # most tests wait, for sockets and for programs, so that many fit on two cores
 PARTS = (
     ("judge_servers",),
     ("judge_clients",),
     ("page",),
     ("examples", "exercises"),
     ("judge_decoders", "judge_reports"),
+    ("client_memory", "codec", "house"),
 )
 NO_TESTS = 5  # what pytest ends with when there were none
 ASK = (

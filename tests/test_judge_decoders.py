@@ -203,6 +203,7 @@ class Timed(Reference):
 LINEAR = [vector for vector in VECTORS.values() if "linear" in vector.body]
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("vector", LINEAR, ids=lambda v: v.id)
 @pytest.mark.parametrize(
     ("cost", "verdict"),
@@ -223,6 +224,7 @@ def test_growth_decides_and_not_slowness(
     assert result.verdict == verdict, result.reason
 
 
+@pytest.mark.once
 def test_one_slow_moment_is_not_growth(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(decoders, "time", clock)

@@ -27,7 +27,7 @@ from sse_ref.server import running
 
 VECTORS = {vector.id: vector for vector in load("server")}
 MODELS = {"": "m", **{role: role for role in ROLES}}
-AT_ONCE = 16
+AT_ONCE = 10
 BROKEN = {
     "openai-chat": FAULTS,
     "anthropic": MESSAGES_FAULTS,
@@ -45,7 +45,9 @@ def target(server: Broken, **more: object) -> Target:
 def run(fault: str, ids: list[str], profile: str = "openai-chat", **more: object) -> list[Result]:
     with serving(fault, profile) as server:
         asked = target(server, profile=profile, **more)
-        return [judge(VECTORS[id], asked) for id in ids]
+        results = [judge(VECTORS[id], asked) for id in ids]
+        # On a machine that is busy a limit may pass.
+        return [judge_patiently(one.vector, asked, 30.0) if one.verdict == "error" else one for one in results]
 
 
 def of(profile: str) -> list[str]:

@@ -511,6 +511,7 @@ for prompt in ("echo", "think", "call"):
     DIFFERENT["choice-index-counts", prompt].update(over)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", QUIRKS)
 def test_client_reads_the_same_from_every_quirk(server: Server, name: str) -> None:
     for kind, prompt in PROMPTS.items():
@@ -523,12 +524,14 @@ def test_client_reads_the_same_from_every_quirk(server: Server, name: str) -> No
         assert read == expected, kind
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", REFUSALS)
 def test_client_finds_the_message_of_every_refusal(server: Server, name: str) -> None:
     read = outcome(f"{server.url}/quirk={name}&fault=refuse/v1", ECHO)
     assert (read["outcome"], read["error"]) == ("http_error", f"429: {REFUSED}")
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("name", SERVICES)
 def test_client_loses_nothing_of_any_service(server: Server, name: str) -> None:
     for kind, prompt in PROMPTS.items():

@@ -166,6 +166,7 @@ def test_bind_beyond_loopback_warns() -> None:
         assert ended(server)[0] == 0
 
 
+@pytest.mark.once
 @pytest.mark.parametrize(
     "arguments",
     [
