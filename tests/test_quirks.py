@@ -315,6 +315,10 @@ def test_quirks_are_applied_in_the_order_of_their_table() -> None:
     ]
 
 
+def test_quirk_may_have_another_name() -> None:
+    assert quirks_named("usage-in-every-chunk,crlf") == quirks_named("usage-every-chunk,crlf")
+
+
 @pytest.mark.parametrize("names", ["nope", "", "crlf,", "crlf,nope", "CRLF", "crlf vllm"])
 def test_unknown_quirk_is_refused_with_the_names_there_are(server: Server, names: str) -> None:
     with pytest.raises(RequestError, match="quirk must be some of azure"):

@@ -27,6 +27,7 @@ from sse_ref.pieces import Piece, Usage
 
 __all__ = ["Quirky", "quirks_named", "with_quirks"]
 
+OTHER_NAMES = {"usage-in-every-chunk": "usage-every-chunk"}  # of quirks, as they are called elsewhere
 ERROR = b'data: {"error":'  # how the event of an error begins, before a quirk changes it
 
 
@@ -51,7 +52,7 @@ def quirks_named(names: str) -> list[Quirk]:
     >>> [quirk.name for quirk in quirks_named("lmstudio,crlf")]
     ['role-every-chunk', 'error-lmstudio', 'crlf']
     """
-    asked = names.split(",")
+    asked = [OTHER_NAMES.get(name, name) for name in names.split(",")]
     for name in asked:
         if name not in QUIRKS and name not in SERVICES:
             problem = f"quirk must be some of {', '.join((*SERVICES, *QUIRKS))}; with commas between them"
