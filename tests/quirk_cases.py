@@ -16,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 sys.path[:0] = [str(ROOT)]
 
 from sse_ref.dialects.interface import HTTPRequest  # noqa: E402
-from sse_ref.dialects.quirks import QUIRKS, SERVICES, Quirk  # noqa: E402
-from sse_ref.dialects.quirky import Quirky  # noqa: E402
+from sse_ref.dialects.quirks import QUIRKS, Quirk  # noqa: E402
+from sse_ref.dialects.quirky import SERVICES, Quirky  # noqa: E402
 from sse_ref.dialects.strict_json import to_json  # noqa: E402
 from sse_ref.errors import RequestError  # noqa: E402
 from sse_ref.pieces import Call, End, Fragment, ModelFailure, Piece, Reasoning, Text, Usage  # noqa: E402
@@ -69,11 +69,11 @@ EXPECTED: dict[str, Any] = {
 def pieces_of(quirk: Quirk) -> Iterator[Piece]:
     """An answer that shows the quirk."""
     yield Usage(25, 0)
-    if quirk.name in ("reasoning", "reasoning-content", "content-list"):
+    if quirk.name in ("reasoning", "reasoning-content", "reasoning-details", "content-list"):
         yield Reasoning("Hmm.")
     called = quirk.name.startswith("tools-") or quirk.name in ("function-call", "finish-stop-with-tools")
     yield from CALLS if called else HELLO
-    if quirk.what == "failure":
+    if quirk.kind == "error":
         raise ModelFailure("boom")
     yield End("tool_calls" if called else "stop")
     yield Usage(25, 12)
@@ -82,7 +82,7 @@ def pieces_of(quirk: Quirk) -> Iterator[Piece]:
 def script_of(quirk: Quirk) -> dict[str, Any]:
     """The connection that shows the quirk."""
     dialect = Quirky([quirk])
-    if quirk.what == "refusal":
+    if quirk.kind == "http-error":
         body = to_json(dialect.write_error(RequestError("bad_request", "no such thing")))
         whole = {"type": "application/json", "framing": "length", "end": ["close"]}
         return {"body": [{"text": body}], "status": "400 Bad Request", **whole}
@@ -105,16 +105,16 @@ def expected_of(quirk: Quirk) -> Any:
         return {**ERROR, "text": "Hello"}
     if quirk.name in EXPECTED:
         return EXPECTED[quirk.name]
-    if quirk.what == "failure":
+    if quirk.kind == "error":
         return {**ERROR, "text": "Hello", "error_contains": "boom"}
-    if quirk.what == "refusal":
+    if quirk.kind == "http-error":
         return {**REFUSED, "error_contains": "no such thing"}
     return CALLING if quirk.name.startswith("tools-") or quirk.name == "finish-stop-with-tools" else OK
 
 
 def vector_of(quirk: Quirk) -> dict[str, Any]:
     """The case of a quirk."""
-    fact = "The error is told" if quirk.what in ("failure", "refusal") else "The answer is read"
+    fact = "The error is told" if quirk.kind in ("error", "http-error") else "The answer is read"
     fact = "The answer is not complete" if quirk.name in ("error-field", "error-swallowed") else fact
     title = f"{fact}: {quirk.sentence[0].lower()}{quirk.sentence[1:]}."
     vector: dict[str, Any] = {"id": f"quirk/{quirk.name}", "title": title, "level": "should"}
@@ -122,7 +122,7 @@ def vector_of(quirk: Quirk) -> dict[str, Any]:
     others = re.sub(r"[\w.-]+/[\w.-]+#[0-9]+(, |; )?", "", quirk.source).strip("; ")
     where = f"Seen in {quirk.seen_in}" + (f" ({others})." if others else ".")
     vector |= {"basis": {"decision": where, **({"seen": issues} if issues else {})}, "since": "2026.11"}
-    vector["services"] = [name for name, quirks in SERVICES.items() if quirk.name in quirks.split()]
+    vector["services"] = [name for name, quirks in SERVICES.items() if quirk.name in quirks] or ["others"]
     expected = expected_of(quirk)
     if "tool_calls" in str(expected):
         vector |= {"needs": ["tool_calls"], "request": {"tools": FUNCTIONS}}

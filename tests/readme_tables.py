@@ -14,7 +14,8 @@ sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
 import wires  # noqa: E402
 
 from sse_ref.conformance.corpus import LEVELS, TARGETS, load  # noqa: E402
-from sse_ref.dialects.quirks import QUIRKS, SERVICES  # noqa: E402
+from sse_ref.dialects.quirks import QUIRKS  # noqa: E402
+from sse_ref.dialects.quirky import SERVICES  # noqa: E402
 from sse_ref.server import Settings  # noqa: E402
 
 README = ROOT / "README.md"
@@ -206,7 +207,7 @@ def quirks() -> str:
 
 def services() -> str:
     """The services, each a list of quirks."""
-    rows = [f"| `{name}` | {', '.join(f'`{quirk}`' for quirk in names.split())} |" for name, names in SERVICES.items()]
+    rows = [f"| `{name}` | {', '.join(f'`{quirk}`' for quirk in names)} |" for name, names in SERVICES.items()]
     return "\n".join(["| service | its quirks |", "|---|---|", *rows])
 
 

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Iterator
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 from sse_ref.codec import encode_event
 from sse_ref.dialects import DIALECTS
@@ -39,7 +40,8 @@ def failing() -> Iterator[Piece]:
 def events_of(dialect: Dialect, pieces: Any, *, tools: bool = False) -> list[Any]:
     """The stream that answers the request which the dialect writes and reads."""
     body = to_json(dialect.write_request(request_of(tools))).encode()
-    request = dialect.read_request(HTTPRequest("POST", dialect.address("/v1", request_of(tools)), {}, {}, body))
+    url = urlsplit(dialect.address("/v1", request_of(tools)))
+    request = dialect.read_request(HTTPRequest("POST", url.path, dict(parse_qsl(url.query)), {}, body))
     return list(dialect.write_stream(request, pieces, id=ID, created=1790000000))
 
 
@@ -103,6 +105,7 @@ def place(events: list[Any], *wanted: Any) -> str:
     for value in wanted:
         for event in events:
             parsed = json.loads(event.data) if event.data.startswith("{") else {}
+            parsed.get("response", {}).pop("tools", None)  # those of the request, repeated
             if path := path_to(parsed, value):
                 return f"`{path}`" if event.event == "message" else f"`{path}` of `{event.event}`"
     return "none"

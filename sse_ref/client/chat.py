@@ -63,6 +63,7 @@ import array
 import contextlib
 import email.utils
 import http.client
+import itertools
 import random
 import re
 import threading
@@ -98,6 +99,9 @@ DEFAULT_URL = "http://127.0.0.1:8000/v1"
 RETRIED_STATUSES = {408, 409, 429, *range(500, 600)}  # statuses, as the provider's own SDKs do
 MAX_RETRY_AFTER = 60.0  # seconds; a server that asks for more is not waited for
 ENDING_SIZE = 4096  # bytes of the end of a body that are searched for an error outside events
+ERROR_OUTSIDE_EVENTS = (
+    rb"[\r\n](?:error: ?)?(\{[^\r\n]*\}|\[?\{[\r\n]+(?:[ \t][^\r\n]*[\r\n]+)*\}(?:[\r\n]*\])?)(?=[\r\n]|$)"
+)
 
 
 class _Growing:
@@ -387,11 +391,13 @@ class ChatStream:
                 dispatched = decoder.feed(data)
             except EventTooLarge as error:
                 dispatched, too_large = error.events, error
-            for event in dispatched:
+            events = iter(dispatched)
+            for event in events:
                 yield from self._take(event)
                 if self._reader.done:
                     self._check_end(decoder)
-                    self._watch_rest(body)
+                    if self.usage is None or type(self.watcher) is not Watcher:
+                        yield from self._read_rest(events, decoder, body)
                     return
             if too_large:
                 raise ProtocolError(str(too_large))
@@ -411,13 +417,24 @@ class ChatStream:
         ended = sum(choice.finish_reason is not None for choice in self.choices.values())
         return self._reader.finished and (self._reader.done or ended >= self.choices_asked_for)
 
-    def _watch_rest(self, body: Iterator[bytes]) -> None:
-        """Read on after the last event, for half a second at most, if a watcher wants to see the end of the wire."""
-        if type(self.watcher) is not Watcher:
-            self._call.total = time.monotonic() - self._call.began + 0.5
-            with contextlib.suppress(StreamError):
-                for _ in body:
-                    pass
+    def _read_rest(
+        self, events: Iterator[ServerSentEvent], decoder: SSEDecoder, body: Iterator[bytes]
+    ) -> Iterator[Piece]:
+        """Read on after the last event, for half a second at most: a watcher sees the end of the wire, and a usage that
+        has not come may come late. Nothing else belongs to the answer."""
+        self._call.total = time.monotonic() - self._call.began + 0.5
+        late = 0
+        with contextlib.suppress(StreamError, EventTooLarge):
+            for event in itertools.chain(events, itertools.chain.from_iterable(map(decoder.feed, body))):
+                if event.data.strip() == "[DONE]":
+                    continue
+                late += 1
+                if late == 1:
+                    self._notes.append(f"an event came after {self.dialect.last_event or 'the end'}: {fit(event.data)}")
+                for piece in self._reader.read(event):
+                    if isinstance(piece, Usage) and self.usage is None:
+                        self._note(piece)
+                        yield piece
 
     def _take(self, event: ServerSentEvent) -> Iterator[Piece]:
         """The pieces of one event, each noted before it is given."""
@@ -489,12 +506,12 @@ class ChatStream:
     def _error_outside_events(self) -> str:
         """The message of an error that a server wrote into the stream outside of events; "" if there is none.
 
-        Some servers write a bare line of JSON, some a field named ``error``: to a decoder both are unknown fields, and
-        ignored. So the last lines of the body are searched for them.
+        Some servers write bare JSON, on one line or indented on several, some a field named ``error``: to a decoder they are
+        unknown fields, and ignored. So the last lines of the body are searched for them.
         """
         ending = self._ending if len(self._ending) == ENDING_SIZE else b"\n" + self._ending
-        for line in reversed(re.findall(rb"[\r\n](?:error: ?)?(\{[^\r\n]*\})(?=[\r\n]|$)", ending)):
-            if message := self.dialect.read_error(line):
+        for error in reversed(re.findall(ERROR_OUTSIDE_EVENTS, ending)):
+            if message := self.dialect.read_error(error):
                 return fit(message)
         return ""
 

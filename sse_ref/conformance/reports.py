@@ -122,13 +122,19 @@ def summary(run: Run) -> str:
 
 
 def _services(results: Sequence[Result]) -> list[str]:
-    """For each service that vectors are about, those of them that were failed."""
+    """For each service that vectors are about, those of them that were failed, and how many were not judged."""
     failed: dict[str, list[str]] = {}
+    unjudged: Counter[str] = Counter()
     for result in results:
         for service in result.vector.body.get("services", ()):
             names = failed.setdefault(service, [])
             names += [result.vector.id] if result.verdict in ("fail", "error") else []
-    return [f"  {service:<11} {', '.join(failed[service]) or 'nothing failed'}" for service in sorted(failed)]
+            unjudged[service] += result.verdict in ("skip", "not-run")
+    return [
+        f"  {service:<11} {', '.join(failed[service]) or 'nothing failed'}"
+        + (f"; {unjudged[service]} not judged" if unjudged[service] else "")
+        for service in sorted(failed)
+    ]
 
 
 def _skips(results: Sequence[Result]) -> list[str]:
@@ -376,7 +382,7 @@ def as_badge(run: Run) -> dict[str, Any]:
     """The endpoint JSON of shields.io: how many of the ``must`` vectors passed."""
     must = [result for result in run.results if result.vector.level == "must" and result.scored]
     passed = sum(result.verdict in ("pass", "xpass") for result in must)
-    colour = {"yes": "brightgreen", "incomplete": "yellow", "no": "red"}[run.conformant]
+    colour = {"yes": "brightgreen", "incomplete": "yellow", "no": "red", "none": "lightgrey"}[run.conformant]
     message = f"{passed}/{len(must) + run.left_out}"
     return {"schemaVersion": 1, "label": f"SSE {run.target}", "message": message, "color": colour}
 

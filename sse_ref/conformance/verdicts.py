@@ -141,12 +141,14 @@ def count(results: Iterable[Result]) -> dict[str, int]:
 def conformance(results: Sequence[Result], left_out: int = 0) -> str:
     """``yes`` if every ``must`` vector passed, ``no`` if one failed, ``incomplete`` if one was not judged.
 
-    ``left_out`` is how many the run did not choose.
+    ``left_out`` is how many the run did not choose. ``none`` if there is no ``must`` vector.
     """
     verdicts = {result.verdict for result in results if result.vector.level == "must" and result.scored}
     if verdicts & {"fail", "error", "xfail"}:
         return "no"
-    return "yes" if verdicts and verdicts <= {"pass", "xpass"} and not left_out else "incomplete"
+    if not verdicts and not left_out:
+        return "none"
+    return "yes" if verdicts <= {"pass", "xpass"} and not left_out else "incomplete"
 
 
 def exit_status(

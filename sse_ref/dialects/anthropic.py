@@ -276,7 +276,7 @@ class MessageReader:
     def usage(self, owner: Mapping[str, Any]) -> Iterator[Usage]:
         """The usage of an event. It is cumulative: a number that it leaves out is still the one that was told before."""
         names = "output_tokens_details", "thinking_tokens"
-        usage = lenient.usage_in(owner, ["input_tokens"], ["output_tokens"], *names)
+        usage = lenient.usage_in(owner.get("usage"), ["input_tokens"], ["output_tokens"], *names)
         if usage is None:
             return
         if usage.prompt_tokens is None:

@@ -19,18 +19,18 @@ or, if the model calls tools, one after the other,
     tool-call-delta     {"index":0,"delta":{"message":{"tool_calls":{"function":{"arguments":"{\\"ci"}}}}}
     tool-call-end       {"index":0}
 
-Although it is called ``tool_calls``, it is one object. A content of the type ``thinking`` is what the model thinks before it
+``tool_calls`` is one object, in spite of its name. A content of the type ``thinking`` is what the model thinks before it
 answers. Contents and calls are counted apart, each from 0.
 
-    finish reason    finish reason here
-    COMPLETE         stop
+    on the wire      in pieces
+    COMPLETE         stop, and any other
     STOP_SEQUENCE    stop, at a stop string
     MAX_TOKENS       length
     TOOL_CALL        tool_calls
     ERROR            none: the stream ends with an error
     TIMEOUT          none: the vendor's time for the answer is over
 
-A client gets finish reasons as they stand on the wire.
+A server writes these, but for the last; a client passes on what it reads.
 
 **What ends a stream.** ``message-end`` proves that the answer is whole, whether or not ``[DONE]`` follows.
 
@@ -39,7 +39,7 @@ raises nothing. The vendor's SDK for JavaScript stops at any data that has ``[DO
 never hold it here, their bracket is written ``\\u005b``. Other clients need ``usage`` in the last event, even that of an
 error, an index in each event, and nothing else while a content or a call is open.
 
-The stream comes first below, written and read; then the whole answer, requests, errors, models.
+The stream comes first below, written and read; then requests, and the dialect.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ from typing import Any
 from sse_ref.codec import ServerSentEvent, encode_comment
 from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.interface import HTTPRequest, Request
-from sse_ref.dialects.openai import DONE, JSON_OBJECT, MAX_STOP, bearer_key, model_below, read_text, read_tool
+from sse_ref.dialects.openai import DONE, JSON_OBJECT, bearer_key, model_below, read_functions, read_stops, read_text
 from sse_ref.dialects.strict_json import Fields, to_json
 from sse_ref.errors import ApiError, ProtocolError, RequestError, fit
 from sse_ref.pieces import Call, End, Fragment, Message, ModelFailure, Piece, Prompt, Reasoning, Text, Usage, Words
@@ -85,8 +85,8 @@ class ChatWriter:
         """Yield the data of the events of the pieces, also those of a ``ModelFailure``, which is then passed on."""
         message = {"role": "assistant", "content": [], "tool_plan": "", "tool_calls": [], "citations": []}
         try:
-            for number, piece in enumerate(pieces):  # a request that is refused has no first piece
-                if number == 0:
+            for number, piece in enumerate(pieces):
+                if number == 0:  # not before: until then an HTTP status can still refuse the request
                     yield {"type": "message-start", "id": self.id, "delta": {"message": message}}
                 yield from self.piece(piece)
         except ModelFailure:
@@ -151,11 +151,11 @@ class ChatWriter:
 def usage_object(usage: Usage) -> dict[str, Any]:
     """The ``usage``: the tokens, and those that the vendor would bill."""
     tokens = {"input_tokens": usage.prompt_tokens, "output_tokens": usage.completion_tokens}
-    return {"billed_units": tokens, "tokens": tokens}
+    return {"tokens": tokens, "billed_units": tokens}
 
 
 def as_event(data: Mapping[str, Any]) -> ServerSentEvent:
-    """An event of the name that is its type. Its data never holds the end mark.
+    """An event of the name that is its type. Its data never holds ``[DONE]``.
 
     >>> as_event({"type": "x", "text": "say [DONE]"}).data
     '{"type":"x","text":"say \\\\u005bDONE]"}'
@@ -163,7 +163,7 @@ def as_event(data: Mapping[str, Any]) -> ServerSentEvent:
     return ServerSentEvent(to_json(data).replace(DONE, "\\u005b" + DONE[1:]), data["type"])
 
 
-def failed(message: str, usage: Mapping[str, Any]) -> ServerSentEvent:
+def error_event(message: str, usage: Mapping[str, Any]) -> ServerSentEvent:
     """The end of a message that tells of an error: there is no other event for it."""
     end = {"finish_reason": "ERROR", "error": message, "usage": usage}
     return as_event({"type": "message-end", "delta": end})
@@ -171,10 +171,12 @@ def failed(message: str, usage: Mapping[str, Any]) -> ServerSentEvent:
 
 # ---- A stream, read --------------------------------------------------------------------------------------------------
 
-IGNORED = ("ping", "debug", "citation-start", "citation-end")  # types of events
+TYPES = {"message-start", "content-start", "content-delta", "content-end", "message-end"}
+TYPES |= {"tool-plan-delta", "tool-call-start", "tool-call-delta", "tool-call-end"}
+IGNORED_TYPES = {"ping", "debug", "citation-start", "citation-end"}
 
 
-class ReadCall:
+class OpenCall:
     """A tool call that fragments may still be added to."""
 
     def __init__(self, position: int) -> None:
@@ -184,11 +186,19 @@ class ReadCall:
 
 
 def index_of(value: Mapping[str, Any]) -> int | None:
-    """The index of a content or a call. Raises ``ProtocolError`` if it is none."""
+    """The index of a content or a call; None if it has none. Raises ``ProtocolError`` if it is no whole number."""
     index = value.get("index")
-    if not isinstance(index, int | None):
+    if index is not None and type(index) is not int:
         raise ProtocolError(f"the index of an event is {fit(lenient.as_json(index))}")
     return index
+
+
+def object_in(owner: Mapping[str, Any], name: str) -> dict[str, Any]:
+    """A member that is an object; {} if it is missing or null. Raises ``ProtocolError`` for others."""
+    value = owner.get(name)
+    if not isinstance(value, dict | None):
+        raise ProtocolError(f"{name} is no object: {fit(lenient.as_json(value))}")
+    return value or {}
 
 
 class ChatReader:
@@ -203,8 +213,8 @@ class ChatReader:
         self.finished = False
         self.warnings: list[str] = lenient.Warnings()
         self.begun: set[int | None] = set()  # the indexes of the contents that began
-        self.calls: list[ReadCall] = []
-        self.by_index: dict[int | None, ReadCall] = {}
+        self.calls: list[OpenCall] = []
+        self.by_index: dict[int | None, OpenCall] = {}
         self.halves = lenient.Halves()  # of a text, by its kind; of a call's arguments, by its position
 
     def read(self, event: ServerSentEvent) -> Iterator[Piece]:
@@ -213,16 +223,20 @@ class ChatReader:
             self.done = True
             return
         value, error = lenient.read_value(event, self.warnings)
-        if value and (error is None or "delta" in value):
-            yield from self.read_value(event, value)
+        if value and (error is None or isinstance(value.get("delta"), dict)):
+            yield from self.read_object(event, value)
         if error:
             raise error
 
-    def read_value(self, event: ServerSentEvent, value: Mapping[str, Any]) -> Iterator[Piece]:
-        """Yield the pieces in the object of an event. What comes with an end may be new, or what came before."""
+    def read_object(self, event: ServerSentEvent, value: Mapping[str, Any]) -> Iterator[Piece]:
+        """Yield the pieces in the object of an event. A message with an end is a warning: it may repeat what came."""
         kind = str(value.get("type") or ("" if event.event == "message" else event.event))
-        delta = self.object_in(value, "delta")
-        message = self.object_in(delta, "message")
+        if kind and kind not in TYPES:
+            if kind not in IGNORED_TYPES:
+                self.warnings.append(f"an event of the type {fit(kind)} was ignored")
+            return
+        delta = object_in(value, "delta")
+        message = object_in(delta, "message")
         if kind.endswith("-end") and any(message.values()):
             self.warnings.append(f"what came with a {kind} was ignored: {fit(lenient.as_json(message))}")
         match kind:
@@ -230,8 +244,10 @@ class ChatReader:
                 yield from self.message(message)
             case "content-start" | "content-delta":
                 yield from self.content(index_of(value), message.get("content"), begins=kind == "content-start")
+            case "tool-plan-delta" if message.get("tool_plan") is not None:
+                yield from self.text("thinking", message["tool_plan"])
             case "tool-plan-delta":
-                yield from self.text("thinking", message.get("tool_plan"))
+                self.warnings.append("a tool plan came without its text")
             case "tool-call-start" | "tool-call-delta":
                 for call in self.calls_in(message):
                     yield from self.call(index_of(value), call, begins=kind == "tool-call-start")
@@ -239,26 +255,15 @@ class ChatReader:
                 pass  # some services leave them out: all is settled when the message ends
             case "message-end":
                 yield from self.end(delta)
-            case "" if "finish_reason" in value:
-                yield from self.message(self.object_in(value, "message"))
+            case "" if "finish_reason" in value and isinstance(value.get("message"), dict):
+                yield from self.message(object_in(value, "message"))
                 yield from self.end(value)
             case "" if value.get("error") is not None or isinstance(value.get("message"), str):
                 raise ApiError(lenient.message_in(value) or fit(event.data))
-            case "" if delta:
-                raise ProtocolError(f"an event with a delta has no type: {fit(event.data)}")
+            case "" if delta or "event_type" in value:  # the latter is of version 1
+                raise ProtocolError(f"an event has no type: {fit(event.data)}")
             case "":
                 self.warnings.append(f"an event without a type was ignored: {fit(event.data)}")
-            case _ if kind not in IGNORED:
-                self.warnings.append(f"an event of the type {fit(kind)} was ignored")
-
-    def object_in(self, owner: Mapping[str, Any], name: str) -> dict[str, Any]:
-        """A member that is an object; {} if it is missing or null."""
-        value = owner.get(name)
-        if isinstance(value, dict):
-            return value
-        if value is not None and not isinstance(value, str):
-            raise ProtocolError(f"{name} is no object: {fit(lenient.as_json(value))}")
-        return {}
 
     # ---- Contents ----------------------------------------------------------------------------------------------------
 
@@ -302,7 +307,7 @@ class ChatReader:
             name = lenient.label(function.get("name"), "the name of a tool call")
             if not name:
                 raise ProtocolError("a tool call came without a name")
-            known = ReadCall(len(self.calls))
+            known = OpenCall(len(self.calls))
             self.calls.append(known)
             self.by_index[index] = known
             yield Call(known.position, name, lenient.label(call.get("id"), "the id of a tool call"))
@@ -331,7 +336,10 @@ class ChatReader:
         if not reason:
             return
         for key, half in self.halves.rest():
-            yield Fragment(key, half) if isinstance(key, int) else Text(half) if key == "text" else Reasoning(half)
+            if isinstance(key, int):
+                yield Fragment(key, half)
+            else:
+                yield Text(half) if key == "text" else Reasoning(half)
         for call in self.calls:
             if not call.arguments:  # some services leave them out where a tool has no parameters
                 yield Fragment(call.position, "{}")
@@ -346,7 +354,7 @@ class ChatReader:
         """The tokens of a usage, else those that are billed; None if it tells neither."""
         for name in ("tokens", "billed_units"):
             counts = usage.get(name) if isinstance(usage, dict) else None
-            if found := lenient.usage_in({"usage": counts}, ["input_tokens"], ["output_tokens"], "", ""):
+            if found := lenient.usage_in(counts, ["input_tokens"], ["output_tokens"]):
                 return found
         return None
 
@@ -354,8 +362,11 @@ class ChatReader:
         """What is in a message: the whole answer of a server that does not stream, or what an answer begins with."""
         if message.get("tool_plan"):
             yield from self.text("thinking", message["tool_plan"])
-        for index, content in enumerate(lenient.objects(message, "content")):
-            yield from self.content(index, content, begins=True)
+        if isinstance(message.get("content"), str):
+            yield from self.text("text", message["content"])
+        else:
+            for index, content in enumerate(lenient.objects(message, "content")):
+                yield from self.content(index, content, begins=True)
         for index, call in enumerate(lenient.objects(message, "tool_calls")):
             yield from self.call(index, call, begins=True)
 
@@ -392,10 +403,7 @@ def read_documents(message: Fields) -> Iterator[str]:
 
 def read_tools(fields: Fields) -> dict[str, Any]:
     """The tools that may be called, and whether one must be, as members of a ``Prompt``."""
-    tools = tuple(
-        read_tool(fields, tool.object("function", required=True), position)
-        for position, tool in enumerate(fields.objects("tools"))
-    )
+    tools = read_functions(fields)
     choice = fields.get("tool_choice")
     if choice not in (None, "REQUIRED", "NONE"):
         raise fields.error("tool_choice", 'must be "REQUIRED" or "NONE"')
@@ -414,22 +422,10 @@ def read_schema(fields: Fields) -> Mapping[str, Any] | None:
     return form.object("json_schema").values or form.object("schema").values or JSON_OBJECT
 
 
-def read_stop(fields: Fields) -> tuple[str, ...]:
-    """The stop strings."""
-    stops = fields.get("stop_sequences")
-    if stops is None:
-        return ()
-    if not isinstance(stops, list) or len(stops) > MAX_STOPS or not all(isinstance(stop, str) for stop in stops):
-        raise fields.error("stop_sequences", f"must be an array of up to {MAX_STOPS} strings")
-    if any(len(stop) > MAX_STOP for stop in stops):
-        raise fields.error("stop_sequences", f"must not be longer than {MAX_STOP} characters")
-    return tuple(filter(None, stops))
-
-
 # ---- The dialect -----------------------------------------------------------------------------------------------------
 
 PATH = "/v2/chat"
-NUMBERS = (("p", 0.01, 0.99), ("k", 0, 500), ("frequency_penalty", 0, 1), ("presence_penalty", 0, 1))
+IGNORED_NUMBERS = (("p", 0.01, 0.99), ("k", 0, 500), ("frequency_penalty", 0, 1), ("presence_penalty", 0, 1))
 
 
 class CohereChat:
@@ -462,7 +458,7 @@ class CohereChat:
     def read_request(self, request: HTTPRequest) -> Request:
         """Understand a request body. Unknown members are ignored. A model may have the name that the list gives it."""
         fields = Fields(request.body)
-        for name, low, high in NUMBERS:
+        for name, low, high in IGNORED_NUMBERS:
             fields.number(name, None, low, high)  # validated, without effect on the toy model
         thinking = fields.object("thinking")
         if thinking.values and thinking.get("type") not in ("enabled", "disabled"):
@@ -472,7 +468,7 @@ class CohereChat:
             messages=tuple(read_messages(fields)),
             **read_tools(fields),
             schema=read_schema(fields),
-            stop=read_stop(fields),
+            stop=read_stops(fields, "stop_sequences", MAX_STOPS),
             max_tokens=fields.number("max_tokens", None, 0, 2**31, whole=True),
             seed=fields.number("seed", 0, 0, 2**64 - 1, whole=True),
             temperature=fields.number("temperature", 1.0, 0, 2**31),
@@ -488,7 +484,7 @@ class CohereChat:
         try:
             yield from map(as_event, writer.write(pieces))
         except ModelFailure as failure:
-            yield failed(str(failure), writer.usage)
+            yield error_event(str(failure), writer.usage)
         yield ServerSentEvent(DONE)
 
     def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
@@ -509,7 +505,7 @@ class CohereChat:
 
     def write_error_event(self, error: RequestError, *, number: int = 0) -> ServerSentEvent:
         """The ``message-end`` of an error. How many tokens came is not known here."""
-        return failed(error.message, usage_object(Usage(0, 0)))
+        return error_event(error.message, usage_object(Usage(0, 0)))
 
     def write_models(self, names: Sequence[str]) -> dict[str, Any]:
         """The list of models, all on one page."""

@@ -7,6 +7,7 @@ Choices are rewritten as the vendor would have sent them, and then read by ``Chu
 wire: the vendor's, which can be read as a lesson, and this one, which is what it takes to be fooled by nobody. It reads
 
     "delta":{"reasoning":"..."}                               text under another name; also in "message", in "text"
+    "delta":{"reasoning_details":[{"text":"..."}]}            reasoning as a list of parts
     "delta":{"content":[{"type":"text","text":"..."}]}        text as a list of parts, some of them thoughts
     "delta":{"content":"\\ud83e"}                             half a character: the other half comes in the next chunk
     "tool_calls":[{"id":"a",...}] [{"id":"b",...}]            calls without an index, or all with the same
@@ -180,6 +181,10 @@ class CompatibleReader(ChunkReader):
             if isinstance(delta.get(name), str) and delta[name]:
                 yield "reasoning_content", delta[name]
                 break
+        else:
+            for detail in lenient.objects(delta, "reasoning_details"):
+                if thought := detail.get("text") or detail.get("summary"):
+                    yield "reasoning_content", lenient.string(thought, "a thought")
         content = delta.get("content")
         if content is None:
             content = values.get("text")  # text completions

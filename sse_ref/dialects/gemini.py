@@ -1,4 +1,4 @@
-"""Google's Gemini API: whole answers, one after the other, each with what is new in it.
+"""Google's Gemini API: a stream of objects, each in the form of a whole answer, with only what is new in it.
 
 In:   on a server, requests and pieces; on a client, prompts and events.
 Out:  on a server, ``GenerateContentResponse`` and error objects; on a client, request bodies and pieces.
@@ -23,30 +23,30 @@ and a part holds one of
 
 ``usageMetadata`` comes with each chunk and is cumulative: the last one counts. Choices are called candidates.
 
-    finish reason    finish reason here
+    on the wire      in pieces
     STOP             stop, and tool_calls: a call is seen by its part alone
     MAX_TOKENS       length
     SAFETY           content_filter, or any end of a refusal
+    OTHER            any other
 
-A client gets finish reasons as they stand on the wire. A prompt that is blocked has no candidate, and a ``blockReason``.
+A server writes these; a client passes on what it reads. A prompt that is blocked has no candidate, and a ``blockReason``.
 
-**What ends a stream.** Nothing but the end of the body. There is no last event, so an answer is whole if all candidates
-have a finish reason, and HTTP tells of no cut. Text may come after a finish reason: some gateways write one into each chunk.
+**What ends a stream.** Nothing but the end of the body: there is no last event. An answer is whole if each candidate has a
+finish reason and the body was not cut. Text may come after a finish reason: some gateways write one into each chunk.
 
 **What breaks clients.** The vendor's own SDK for Python takes each line that is not empty for JSON, unless it begins with
 ``data: ``. So there is nothing else here: no comment, no name, no id, no ``[DONE]``; a heartbeat is an empty line. An error
-inside the stream is ``{"error":{"code":500,"message":...,"status":"INTERNAL"}}``, and the SDK knows it by its first key.
+inside the stream is ``{"error":{"code":500,"message":...,"status":"INTERNAL"}}``: the SDK looks at the first member.
 
 **Names.** As in all JSON that is made from protocol buffers, a field may be called ``maxOutputTokens`` or
 ``max_output_tokens``; SDKs send both, in one request. A schema is either OpenAPI's, with its types in capital letters, or
 JSON's.
 
-The stream comes first below, written and read; then the whole answer, requests, errors, models.
+The stream comes first below, written and read; then the whole answer, requests, and the dialect.
 """
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -55,7 +55,7 @@ from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.anthropic import signature_of
 from sse_ref.dialects.interface import HTTPRequest, Request
-from sse_ref.dialects.openai import JSON_OBJECT, MAX_NAME, MAX_STOP, MAX_TOOLS, model_below
+from sse_ref.dialects.openai import JSON_OBJECT, MAX_NAME, MAX_TOOLS, model_below, read_stops
 from sse_ref.dialects.strict_json import Fields, read_json, to_json
 from sse_ref.errors import ProtocolError, RequestError, fit
 from sse_ref.pieces import (
@@ -83,15 +83,15 @@ FINISH_REASONS = {"stop": "STOP", "tool_calls": "STOP", "length": "MAX_TOKENS", 
 
 
 class ChunkWriter:
-    """Writes pieces as chunks. ``head`` holds the members that are the same in all of them.
+    """Writes pieces as chunks.
 
-    >>> writer = ChunkWriter({"modelVersion": "toy"})
+    >>> writer = ChunkWriter("toy", "1")
     >>> [chunk["candidates"][0]["content"]["parts"] for chunk in writer.write([Usage(3, 0), Text("Hi"), End("stop")])]
     [[{'text': 'Hi'}], [{'text': ''}]]
     """
 
-    def __init__(self, head: Mapping[str, Any]) -> None:
-        self.head = head
+    def __init__(self, model: str, id: str) -> None:
+        self.head = {"modelVersion": model, "responseId": id}  # the same in all chunks
         self.prompt_tokens: int | None = 0
         self.tokens = self.thoughts = 0  # so far; all of them, and those of thoughts
         self.calls: dict[int, tuple[Call, list[str]]] = {}  # for each choice, the call whose arguments are coming
@@ -133,10 +133,12 @@ class ChunkWriter:
         if choice not in self.calls:
             return
         call, arguments = self.calls.pop(choice)
-        id = call.id or f"call_{self.head.get('responseId', '')[:16]}_{choice}_{call.index}"
-        with contextlib.suppress(ValueError):
+        id = call.id or f"call_{self.head['responseId'][:16]}_{choice}_{call.index}"
+        try:
             args = read_json("".join(arguments))
-            yield self.chunk(choice, {"functionCall": {"id": id, "name": call.name, "args": args}})
+        except ValueError:
+            return
+        yield self.chunk(choice, {"functionCall": {"id": id, "name": call.name, "args": args}})
 
     def chunk(self, choice: int, part: dict[str, Any], **named: Any) -> dict[str, Any]:
         """A chunk with one part. The first part that is no thought carries the signature of those before it."""
@@ -165,29 +167,10 @@ def json_array(events: Iterable[ServerSentEvent], number: int) -> Iterator[bytes
     yield b"]"
 
 
-def add(parts: list[dict[str, Any]], part: dict[str, Any]) -> None:
-    """Add a part of a stream to those of the whole answer: text to text, and thought to thought, each a list of pieces.
-
-    >>> parts = []
-    >>> for text in ("Hel", "lo", ""):
-    ...     add(parts, {"text": text})
-    >>> parts
-    [{'text': ['Hel', 'lo']}]
-    """
-    last = parts[-1] if parts else {}
-    if "text" not in part:
-        parts.append(part)
-    elif "text" in last and last.get("thought") == part.get("thought"):
-        last["text"] += [part["text"]] if part["text"] else []
-        last.update({name: value for name, value in part.items() if name != "text"})
-    elif part != {"text": ""} or not parts:  # a call needs no empty text behind it
-        parts.append({**part, "text": [part["text"]]})
-
-
 # ---- A stream, read --------------------------------------------------------------------------------------------------
 
 
-PART = ("text", "thought", "thoughtSignature", "functionCall")  # the members of a part that are read
+KNOWN_MEMBERS = ("text", "thought", "thoughtSignature", "functionCall")  # of a part
 
 
 class ChunkReader:
@@ -211,18 +194,22 @@ class ChunkReader:
 
     def read(self, event: ServerSentEvent) -> Iterator[Piece]:
         """Yield the pieces in this event. Raises ``ApiError`` or ``ProtocolError`` after those before the fault."""
-        events = [event]
-        if event.data.lstrip().startswith("[{"):  # from a server that was not asked for events, or knows none
-            try:
-                events = [ServerSentEvent(lenient.as_json(element)) for element in read_json(event.data)]
-            except (ValueError, RecursionError):
-                raise ProtocolError(f"an event is not JSON: {fit(event.data)}") from None
-        for one in events:
+        for one in self.elements(event):
             chunk, error = lenient.read_value(one, self.warnings)
             if chunk and (error is None or "candidates" in chunk):
                 yield from self.read_chunk(chunk)
             if error:
                 raise error
+
+    def elements(self, event: ServerSentEvent) -> list[ServerSentEvent]:
+        """The event; or an event for each element of its array, from a server that knows no events or was asked for none."""
+        data = event.data.lstrip()
+        if not data.startswith("[") or data.rstrip() == "[DONE]":
+            return [event]
+        try:
+            return [ServerSentEvent(lenient.as_json(element)) for element in read_json(data)]
+        except (ValueError, RecursionError):
+            raise ProtocolError(f"an event is not JSON: {fit(data)}") from None
 
     def read_chunk(self, chunk: Mapping[str, Any]) -> Iterator[Piece]:
         """Yield the pieces in a chunk."""
@@ -238,11 +225,13 @@ class ChunkReader:
 
     def blocked(self, reason: str) -> Iterator[Piece]:
         """The prompt is blocked, and there is no candidate; or the candidates that have begun end here."""
+        if not self.ended:
+            self.done = True
+            self.ended[0] = ""
         still_open = [index for index, ended in self.ended.items() if not ended]
-        if self.ended and not still_open:
+        if not still_open:
             self.warnings.append(f"the prompt was blocked after the answer: {fit(reason)}")
-        self.done = self.done or not self.ended
-        for index in still_open or ([] if self.ended else [0]):
+        for index in still_open:
             yield from self.end(index, f"blocked: {reason}")
 
     def usage_of(self, usage: Any) -> Usage | None:
@@ -293,7 +282,7 @@ class ChunkReader:
                 yield kind(text, index)
         if part.get("functionCall") is not None:
             yield from self.read_call(part["functionCall"], index)
-        if other := ", ".join(name for name in part if name not in PART):
+        if other := ", ".join(name for name in part if name not in KNOWN_MEMBERS):
             self.warnings.append(f"a part of a content was ignored: {fit(other)}")
 
     def read_call(self, call: Any, index: int) -> Iterator[Piece]:
@@ -311,14 +300,53 @@ class ChunkReader:
         yield Fragment(position, text, index)
 
 
+# ---- A whole answer --------------------------------------------------------------------------------------------------
+
+
+def add_part(parts: list[dict[str, Any]], part: dict[str, Any]) -> None:
+    """Add a part of a stream to those of the whole answer: text to text, and thought to thought, each a list of pieces.
+
+    >>> parts = []
+    >>> for text in ("Hel", "lo", ""):
+    ...     add_part(parts, {"text": text})
+    >>> parts
+    [{'text': ['Hel', 'lo']}]
+    """
+    last = parts[-1] if parts else {}
+    if "text" not in part:
+        parts.append(part)
+    elif "text" in last and last.get("thought") == part.get("thought"):
+        last["text"] += [part["text"]] if part["text"] else []
+        last.update({name: value for name, value in part.items() if name != "text"})
+    elif part != {"text": ""} or not parts:  # a call needs no empty text behind it
+        parts.append({**part, "text": [part["text"]]})
+
+
+def whole_answer(writer: ChunkWriter, pieces: Iterable[Piece]) -> dict[str, Any]:
+    """The chunks of a stream put together."""
+    parts: dict[int, list[dict[str, Any]]] = {}
+    reasons: dict[int, str] = {}
+    for chunk in writer.write(pieces):
+        for candidate in chunk["candidates"]:
+            reasons[candidate["index"]] = candidate.get("finishReason", "OTHER")
+            for part in candidate["content"]["parts"]:
+                add_part(parts.setdefault(candidate["index"], []), part)
+    candidates = []
+    for index in sorted(parts):
+        whole = [{**part, "text": "".join(part["text"])} if "text" in part else part for part in parts[index]]
+        content = {"parts": whole, "role": "model"}
+        candidates.append({"content": content, "finishReason": reasons[index], "index": index})
+    return {"candidates": candidates, "usageMetadata": writer.usage(), **writer.head}
+
+
 # ---- Requests --------------------------------------------------------------------------------------------------------
 
 ROLES = {None: "user", "user": "user", "model": "assistant", "function": "user", "tool": "user"}
 MODES = {"MODE_UNSPECIFIED": "auto", "AUTO": "auto", "VALIDATED": "auto", "ANY": "required", "NONE": "none"}
 RESULT = "functionResponse"  # the part that is the result of a function
 MAX_STOPS, MAX_CANDIDATES, MAX_SCHEMA_DEPTH = 5, 8, 32
-LIMITS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")  # 64 bits: may be strings
-NUMBERS = (("topP", 0, 1), ("topK", 0, 2**31), ("presencePenalty", -2, 2), ("frequencyPenalty", -2, 2))
+INT64_MEMBERS = ("minItems", "maxItems", "minLength", "maxLength", "minProperties", "maxProperties")  # may be strings
+IGNORED_NUMBERS = (("topP", 0, 1), ("topK", 0, 2**31), ("presencePenalty", -2, 2), ("frequencyPenalty", -2, 2))
 
 
 class ProtoFields(Fields):
@@ -395,9 +423,7 @@ def read_tools(fields: Fields) -> dict[str, Any]:
         raise config.error("allowedFunctionNames", f"names {fit(min(unknown))!r}, which is not among the functions")
     if mode == "ANY" and not tools:
         raise config.error("mode", "requires a call, but there are no functions")
-    if allowed:
-        tools = [tool for tool in tools if tool.name in allowed]
-    return {"tools": tuple(tools), "tool_choice": MODES[mode]}
+    return {"tools": tuple(tool for tool in tools if not allowed or tool.name in allowed), "tool_choice": MODES[mode]}
 
 
 def as_json_schema(owner: Fields, name: str) -> dict[str, Any]:
@@ -416,7 +442,7 @@ def as_json_schema(owner: Fields, name: str) -> dict[str, Any]:
         nullable = value.pop("nullable", False) is True
         if isinstance(kind := value.get("type"), str):
             value["type"] = [kind.lower(), "null"] if nullable else kind.lower()
-        for key in LIMITS:
+        for key in INT64_MEMBERS:
             if isinstance(value.get(key), str) and re.fullmatch("[0-9]{1,9}", value[key]):
                 value[key] = int(value[key])
         if "items" in value:
@@ -443,18 +469,6 @@ def read_schema(config: Fields) -> Mapping[str, Any] | None:
     if kind == "text/plain":
         raise config.error("responseMimeType", 'must be "application/json" if there is a schema')
     return as_json_schema(config, names[0]) if names == ["responseSchema"] else config.object(names[0]).values
-
-
-def read_stop(config: Fields) -> tuple[str, ...]:
-    """The stop strings."""
-    stops = config.get("stopSequences")
-    if stops is None:
-        return ()
-    if not isinstance(stops, list) or len(stops) > MAX_STOPS or not all(isinstance(stop, str) for stop in stops):
-        raise config.error("stopSequences", f"must be an array of up to {MAX_STOPS} strings")
-    if any(len(stop) > MAX_STOP for stop in stops):
-        raise config.error("stopSequences", f"must not be longer than {MAX_STOP} characters")
-    return tuple(filter(None, stops))
 
 
 # ---- The dialect -----------------------------------------------------------------------------------------------------
@@ -496,19 +510,21 @@ class Gemini:
         return None if self.answers(path) else model_below(path.replace("/v1beta/", "/v1/", 1))
 
     def read_key(self, request: HTTPRequest) -> str | None:
-        """The key of ``x-goog-api-key``, else that of ``?key=KEY``, with its bytes as characters, as in a header."""
+        """The key of ``x-goog-api-key``, else that of ``?key=KEY``: each byte is a character, as in all headers."""
         in_query = request.query.get("key")
         return request.headers.get("x-goog-api-key", in_query and in_query.encode().decode("latin-1"))
 
     def read_request(self, request: HTTPRequest) -> Request:
         """Understand a request. Unknown members are ignored, although the vendor refuses them."""
         match = METHOD.fullmatch(request.path)
-        model, method = match.groups() if match else ("", "")
+        if not match:
+            raise RequestError("not_found", "there is no such method of a model")
+        model, method = match.groups()
         fields = ProtoFields(request.body)
         if method == "countTokens" and fields.get("generateContentRequest") is not None:
             fields = fields.object("generateContentRequest")
         config = fields.object("generationConfig")
-        for name, low, high in NUMBERS:
+        for name, low, high in IGNORED_NUMBERS:
             config.number(name, None, low, high)  # validated, without effect on the toy model
         thinking = config.object("thinkingConfig")
         prompt = Prompt(
@@ -516,7 +532,7 @@ class Gemini:
             messages=tuple(read_contents(fields)),
             **read_tools(fields),
             schema=read_schema(config),
-            stop=read_stop(config),
+            stop=read_stops(config, "stopSequences", MAX_STOPS),
             max_tokens=config.number("maxOutputTokens", None, 1, 2**31, whole=True),
             n=0 if method == "countTokens" else config.number("candidateCount", 1, 1, MAX_CANDIDATES, whole=True),
             seed=config.number("seed", 0, -(2**31), 2**31 - 1, whole=True),
@@ -528,41 +544,24 @@ class Gemini:
             return Request(prompt, media_type="application/json", write=json_array)
         return Request(prompt, stream=method == "streamGenerateContent")
 
-    def head(self, request: Request, id: str) -> dict[str, Any]:
-        """What is the same in each chunk of an answer."""
-        return {"modelVersion": request.prompt.model, "responseId": id}
-
     def write_stream(
         self, request: Request, pieces: Iterable[Piece], *, id: str, created: int
     ) -> Iterator[ServerSentEvent]:
         """The events of a stream. The last of them has a finish reason, unless the model fails."""
         try:
-            for chunk in ChunkWriter(self.head(request, id)).write(pieces):
+            for chunk in ChunkWriter(request.prompt.model, id).write(pieces):
                 yield ServerSentEvent(to_json(chunk))
         except ModelFailure as failure:
             yield self.write_error_event(RequestError("failed", str(failure)))
 
     def write_answer(self, request: Request, pieces: Iterable[Piece], *, id: str, created: int) -> dict[str, Any]:
-        """The whole answer: the chunks of the stream put together; or the number of tokens of a prompt."""
-        writer = ChunkWriter(self.head(request, id))
-        parts: dict[int, list[dict[str, Any]]] = {}
-        reasons: dict[int, str] = {}
-        for chunk in writer.write(pieces):
-            for candidate in chunk["candidates"]:
-                reasons[candidate["index"]] = candidate.get("finishReason", "OTHER")
-                for part in candidate["content"]["parts"]:
-                    add(parts.setdefault(candidate["index"], []), part)
-        if not request.prompt.n:
-            return {"totalTokens": writer.prompt_tokens}
-        candidates = []
-        for index in sorted(parts):
-            whole = [{**part, "text": "".join(part["text"])} if "text" in part else part for part in parts[index]]
-            content = {"parts": whole, "role": "model"}
-            candidates.append({"content": content, "finishReason": reasons[index], "index": index})
-        return {"candidates": candidates, "usageMetadata": writer.usage(), **writer.head}
+        """The whole answer, or the number of tokens of a prompt."""
+        writer = ChunkWriter(request.prompt.model, id)
+        answer = whole_answer(writer, pieces)
+        return answer if request.prompt.n else {"totalTokens": writer.prompt_tokens}
 
     def write_error(self, error: RequestError, *, id: str = "") -> dict[str, Any]:
-        """The error object. Its only member comes first: that is how a client knows it inside a stream."""
+        """The error object. It has no other member than ``error``: a client looks at the first."""
         status = STATUSES.get(error.status, "INVALID_ARGUMENT" if error.status < 500 else "INTERNAL")
         return {"error": {"code": error.status, "message": error.message, "status": status}}
 
@@ -583,8 +582,7 @@ class Gemini:
     # ---- On a client -------------------------------------------------------------------------------------------------
 
     def address(self, base: str, request: Request) -> str:
-        """The model and the method below the base URL, with or without its version. Raises ``ValueError`` for a model's
-        name that cannot stand in a path."""
+        """The model and the method below the base URL. Raises ``ValueError`` for a name that cannot stand in a path."""
         url, _, query = base.partition("?")
         url = url.rstrip("/")
         model = request.prompt.model.removeprefix("models/")

@@ -111,14 +111,13 @@ def token_count(value: Any) -> int | None:
 
 
 def usage_in(
-    owner: Mapping[str, Any], prompt: Sequence[str], completion: Sequence[str], details: str, reasoning: str
+    usage: Any, prompt: Sequence[str], completion: Sequence[str], details: str = "", reasoning: str = ""
 ) -> Usage | None:
-    """The ``usage`` of an event, where its numbers have one of these names; None if it tells none of the two.
+    """A usage whose numbers have one of these names; None if it tells none of the two.
 
-    >>> usage_in({"usage": {"in": 3, "out": 2.0}}, ("in",), ("out",), "details", "reasoning")
+    >>> usage_in({"in": 3, "out": 2.0}, ("in",), ("out",))
     Usage(prompt_tokens=3, completion_tokens=2, reasoning_tokens=0, tokens=0)
     """
-    usage = owner.get("usage")
     if not isinstance(usage, dict):
         return None
     read, written = (

@@ -314,12 +314,17 @@ def read_text(owner: Fields, name: str, kinds: Collection[str]) -> str:
     return "".join(texts)
 
 
-def read_tools(fields: Fields) -> tuple[tuple[Tool, ...], str]:
-    """The tools that may be called, and whether they must be."""
-    tools = tuple(
+def read_functions(fields: Fields) -> tuple[Tool, ...]:
+    """The functions of the tools."""
+    return tuple(
         read_tool(fields, tool.object("function", required=True), position)
         for position, tool in enumerate(fields.objects("tools"))
     )
+
+
+def read_tools(fields: Fields) -> tuple[tuple[Tool, ...], str]:
+    """The tools that may be called, and whether they must be."""
+    tools = read_functions(fields)
     choice = fields.get("tool_choice")
     if choice is None:
         return tools, "auto"
@@ -374,16 +379,17 @@ def read_schema(form: Fields, *path: str) -> Mapping[str, Any] | None:
     raise form.error("type", 'must be "text", "json_object" or "json_schema"')
 
 
-def read_stop(fields: Fields) -> tuple[str, ...]:
-    """The stop strings."""
-    stop = fields.get("stop")
-    stops = [stop] if isinstance(stop, str) else stop
+def read_stops(fields: Fields, name: str, most: int, *, single: bool = False) -> tuple[str, ...]:
+    """The stop strings of an array. Where ``single``, one string may stand alone."""
+    stops = fields.get(name)
+    if single and isinstance(stops, str):
+        stops = [stops]
     if stops is None:
         return ()
-    if not isinstance(stops, list) or len(stops) > 4 or not all(isinstance(text, str) for text in stops):
-        raise fields.error("stop", "must be a string, an array of up to 4 strings, or null")
-    if any(len(text) > MAX_STOP for text in stops):
-        raise fields.error("stop", f"must not be longer than {MAX_STOP} characters")
+    if not isinstance(stops, list) or len(stops) > most or not all(isinstance(stop, str) for stop in stops):
+        raise fields.error(name, f"must be {'a string or ' if single else ''}an array of up to {most} strings")
+    if any(len(stop) > MAX_STOP for stop in stops):
+        raise fields.error(name, f"must not be longer than {MAX_STOP} characters")
     return tuple(filter(None, stops))
 
 
@@ -467,7 +473,7 @@ class OpenAIChat:
             **self.read_conversation(fields),
             parallel_tool_calls=fields.flag("parallel_tool_calls", True),
             schema=read_schema(fields.object("response_format"), "json_schema"),
-            stop=read_stop(fields),
+            stop=read_stops(fields, "stop", 4, single=True),
             max_tokens=max_tokens,
             n=fields.number("n", 1, 1, 128, whole=True),
             seed=fields.number(seed, 0, -(2**63), 2**63 - 1, whole=True),

@@ -3,23 +3,24 @@
 In:   the chunks of a stream, and the bytes of its events, as ``openai.py`` writes them.
 Out:  the same, as a service writes them.
 
-Each quirk is one function with a sentence, the services it was seen in, and a source: an issue of a project, a service's
-documents, or a file of its at a commit. A function changes one of these, and its decorator says which:
+Each quirk is one function with a sentence, the services it was seen in, and a source: an issue, the documents of a service,
+a file of a service at a commit, or a measurement with SDKs. A function changes one of these, and its decorator says which:
 
-    chunk      each chunk of a stream, a ``dict``                    changed in place
-    choice     each choice of a chunk, or of a whole answer          changed in place
-    delta      the delta of a choice, or its message                 changed in place
-    call       each tool call of a delta or message, or a fragment   changed in place
-    chunks     all chunks of a stream, with the usage so far         an iterator in, an iterator out
-    payloads   the bytes of all events of a stream, each as sent     an iterator in, an iterator out
-    bytes      the bytes of an event or a heartbeat                  returned
-    silence    the bytes of a heartbeat; they come first, too        returned
-    failure    the message of an error inside the stream             returned as bytes: an event, or what is in its place
-    refusal    an error before the stream                            returned as the JSON object of the response
-    model      a model in the list                                   changed in place
-    request    how the answer to a request comes                     returned
+    chunk       each chunk of a stream, a ``dict``                   changed in place
+    choice      each choice of a chunk, or of a whole answer         changed in place
+    delta       the delta of a choice, or its message                changed in place
+    call        each tool call of a delta or message, or a fragment  changed in place
+    chunks      all chunks of a stream, with the usage so far        an iterator in, an iterator out
+    payloads    the bytes of all events, and how many were before    an iterator in, an iterator out
+    bytes       the bytes of an event or a heartbeat                 returned
+    heartbeat   its bytes, sent also before the first two events     returned
+    error       the message of an error inside the stream            returned as bytes: an event, or what is in its place
+    http-error  an error before the stream                           returned as the JSON object of the response
+    model       a model in the list                                  changed in place
+    request     how the answer to a request comes                    returned
 
-Several are applied in the order of this file.
+They are applied in the order of this file: first those that change chunks, then those that change bytes. Of errors and of
+HTTP errors the first counts, of heartbeats the last.
 """
 
 from __future__ import annotations
@@ -32,11 +33,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any, NamedTuple
 
+from sse_ref.codec import encode_event
 from sse_ref.dialects.interface import Request
 from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import RequestError
 
-__all__ = ["DONE_EVENT", "QUIRKS", "SERVICES", "Quirk"]
+__all__ = ["DONE_EVENT", "QUIRKS", "Quirk"]
 
 Chunks = Iterator[dict[str, Any]]
 Payloads = Iterator[bytes]
@@ -45,13 +47,13 @@ Function = Callable[..., Any]
 
 
 class Quirk(NamedTuple):
-    """A deviation: where it was seen, its source, the ``function`` that changes ``what``; it may need another one."""
+    """A deviation. ``kind`` says what ``function`` changes, ``needs`` is the name of a quirk that it needs, or ""."""
 
     name: str
     sentence: str
     seen_in: str
     source: str
-    what: str
+    kind: str
     function: Function
     needs: str
 
@@ -60,13 +62,13 @@ QUIRKS: dict[str, Quirk] = {}
 """The quirks by name."""
 
 
-def changes(what: str, seen_in: str, source: str, needs: str = "") -> Callable[[Function], Function]:
+def changes(kind: str, seen_in: str, source: str, needs: str = "") -> Callable[[Function], Function]:
     """Enter a function into the table: its name with hyphens, and the first line of its docstring."""
 
     def enter(function: Function) -> Function:
         name = function.__name__.replace("_", "-")
         sentence = (function.__doc__ or "").partition("\n")[0].rstrip(".")
-        QUIRKS[name] = Quirk(name, sentence, seen_in, source, what, function, needs)
+        QUIRKS[name] = Quirk(name, sentence, seen_in, source, kind, function, needs)
         return function
 
     return enter
@@ -74,7 +76,7 @@ def changes(what: str, seen_in: str, source: str, needs: str = "") -> Callable[[
 
 def event(value: Any, name: str = "") -> bytes:
     """An event whose data is JSON."""
-    return (f"event: {name}\n" if name else "").encode() + b"data: " + to_json(value).encode() + b"\n\n"
+    return encode_event(to_json(value), event=name or None)
 
 
 DONE_EVENT = b"data: [DONE]\n\n"
@@ -82,19 +84,19 @@ DONE_EVENT = b"data: [DONE]\n\n"
 # ---- Comments --------------------------------------------------------------------------------------------------------
 
 
-@changes("silence", "OpenRouter", "openrouter.ai/docs, streaming")
+@changes("heartbeat", "OpenRouter", "openrouter.ai/docs, streaming")
 def comment_processing() -> bytes:
     """Comments say OPENROUTER PROCESSING, at the beginning and in silences."""
     return b": OPENROUTER PROCESSING\n\n"
 
 
-@changes("silence", "DeepSeek", "api-docs.deepseek.com, rate limit")
+@changes("heartbeat", "DeepSeek", "api-docs.deepseek.com, rate limit")
 def comment_keep_alive() -> bytes:
     """Comments say keep-alive, at the beginning and in silences."""
     return b": keep-alive\n\n"
 
 
-@changes("silence", "llama.cpp since b9478, TGI", "ggml-org/llama.cpp#24013, ollama/ollama#16443")
+@changes("heartbeat", "llama.cpp since b9478, TGI", "ggml-org/llama.cpp#24013, ollama/ollama#16443")
 def comment_colon() -> bytes:
     """Comments are a colon and nothing else, at the beginning and in silences."""
     return b":\n\n"
@@ -108,8 +110,8 @@ def has_ended(chunk: dict[str, Any]) -> bool:
     return any(choice.get("finish_reason") for choice in chunk.get("choices", ()))
 
 
-def unasked(chunks: Chunks) -> Chunks:
-    """The chunks of somebody who did not ask for the usage."""
+def without_usage(chunks: Chunks) -> Chunks:
+    """The chunks, without the usage that was asked for."""
     for chunk in chunks:
         chunk.pop("usage", None)
         if chunk["choices"]:
@@ -125,29 +127,31 @@ def usage_every_chunk(chunks: Chunks, usage: UsageSoFar) -> Chunks:
 @changes("chunks", "Mistral, Together, DeepSeek, xAI", "BerriAI/litellm#17136")
 def usage_in_finish(chunks: Chunks, usage: UsageSoFar) -> Chunks:
     """The usage comes unasked, in the chunk that has the finish reason."""
-    return ({**chunk, "usage": usage()} if has_ended(chunk) else chunk for chunk in unasked(chunks))
+    return ({**chunk, "usage": usage()} if has_ended(chunk) else chunk for chunk in without_usage(chunks))
 
 
 @changes("chunks", "Groq", "Portkey-AI/gateway#1072")
 def usage_x_groq(chunks: Chunks, usage: UsageSoFar) -> Chunks:
     """The usage comes unasked, in x_groq of the chunk that has the finish reason."""
-    for number, chunk in enumerate(unasked(chunks)):
+    for number, chunk in enumerate(without_usage(chunks)):
         if number == 0 or has_ended(chunk):
-            chunk["x_groq"] = {"id": f"req_{chunk['id'][-12:]}"} | ({"usage": usage()} if number else {})
+            chunk["x_groq"] = {"id": f"req_{chunk['id'][-12:]}"} | (
+                {"usage": {**usage(), "queue_time": 0.02}} if number else {}
+            )
         yield chunk
 
 
 @changes("chunks", "some gateways", "BerriAI/litellm#17136")
 def usage_before_finish(chunks: Chunks, usage: UsageSoFar) -> Chunks:
     """The chunk with the usage comes unasked, before the finish reason."""
-    for chunk in unasked(chunks):
+    for chunk in without_usage(chunks):
         if has_ended(chunk):
             yield {**chunk, "choices": [], "usage": usage()}
         yield chunk
 
 
 @changes("payloads", "some gateways", "measured with the SDKs, November 2026")
-def usage_after_done(payloads: Payloads) -> Payloads:
+def usage_after_done(payloads: Payloads, number: int) -> Payloads:
     """The chunk with the usage comes after [DONE]."""
     held = b""
     for payload in payloads:
@@ -158,7 +162,7 @@ def usage_after_done(payloads: Payloads) -> Payloads:
     yield from filter(None, [held])
 
 
-# ---- Tool calls, choices, other members ------------------------------------------------------------------------------
+# ---- Tool calls ------------------------------------------------------------------------------------------------------
 
 
 def calls_in(choice: dict[str, Any]) -> Any:
@@ -194,7 +198,7 @@ def tools_args_object(call: dict[str, Any]) -> None:
 
 @changes("call", "Ollama", "measured with the SDKs, November 2026", needs="tools-whole")
 def tools_args_missing(call: dict[str, Any]) -> None:
-    """A tool call without parameters has no arguments."""
+    """A tool call whose arguments are empty has no member arguments."""
     if call["function"]["arguments"] in ("{}", {}):
         del call["function"]["arguments"]
 
@@ -223,6 +227,9 @@ def tools_repeat(chunks: Chunks, usage: UsageSoFar) -> Chunks:
         yield chunk
 
 
+# ---- Roles, finish reasons, reasoning, indexes and ids, other members ------------------------------------------------
+
+
 @changes("delta", "LocalAI, llama.cpp", "ggml-org/llama.cpp#13634")
 def role_missing(delta: dict[str, Any]) -> None:
     """No delta has a role."""
@@ -237,7 +244,7 @@ def role_every_chunk(delta: dict[str, Any]) -> None:
 
 @changes("delta", "MiniMax", "MiniMax-AI/MiniMax-M2.5#2")
 def role_empty(delta: dict[str, Any]) -> None:
-    """The role is an empty string."""
+    """Each delta has a role that is an empty string."""
     delta["role"] = ""
 
 
@@ -249,13 +256,13 @@ def role_null(delta: dict[str, Any]) -> None:
 
 @changes("choice", "old Ollama, SGLang", "ollama/ollama#4357, sgl-project/sglang#3912")
 def finish_empty_string(choice: dict[str, Any]) -> None:
-    """The finish reason is an empty string until there is one."""
+    """The finish reason of a choice that has not ended is an empty string."""
     choice["finish_reason"] = choice["finish_reason"] or ""
 
 
 @changes("choice", "LocalAI, variants of vLLM", "vllm-project/vllm#19650")
 def finish_key_missing(choice: dict[str, Any]) -> None:
-    """There is no finish_reason until there is one."""
+    """A choice that has not ended has no member finish_reason."""
     if choice["finish_reason"] is None:
         del choice["finish_reason"]
 
@@ -268,9 +275,9 @@ def finish_every_chunk(choice: dict[str, Any]) -> None:
 
 @changes("choice", "Together; TGI says eos_token", "TGI, router/src/lib.rs @03fe626")
 def finish_eos(choice: dict[str, Any]) -> None:
-    """The finish reason is eos where the model stopped by itself."""
+    """The finish reason is eos where the model stopped by itself, or eos_token in a whole answer."""
     if choice.get("finish_reason") == "stop":
-        choice["finish_reason"] = "eos"
+        choice["finish_reason"] = "eos" if "delta" in choice else "eos_token"
 
 
 @changes("choice", "TGI, old Ollama, gateways to Gemini", "ollama/ollama#7963")
@@ -294,9 +301,16 @@ def reasoning(delta: dict[str, Any]) -> None:
         delta["reasoning"] = delta.pop("reasoning_content")
 
 
+@changes("delta", "OpenRouter", "openrouter.ai/docs, reasoning tokens")
+def reasoning_details(delta: dict[str, Any]) -> None:
+    """Reasoning is a list of parts called reasoning_details."""
+    if text := delta.pop("reasoning_content", None) or delta.get("reasoning"):
+        delta["reasoning_details"] = [{"type": "reasoning.text", "text": text, "format": None, "index": 0}]
+
+
 @changes("delta", "OpenAI, Azure", "OpenAI, API reference, the chunk object")
 def refusal(delta: dict[str, Any]) -> None:
-    """The model declines: its text is a refusal."""
+    """The text comes as a refusal."""
     if delta.get("content"):
         delta |= {"refusal": delta["content"], "content": None}
 
@@ -363,7 +377,7 @@ def ids_change(chunks: Chunks, usage: UsageSoFar) -> Chunks:
 
 @changes("chunk", "Ollama", "Ollama, middleware/openai.go @077a50b")
 def ids_collide(chunk: dict[str, Any]) -> None:
-    """The id is one of 999, so that answers share theirs."""
+    """The id is one of 999: different answers may share it."""
     chunk["id"] = f"chatcmpl-{int(hashlib.sha256(chunk['id'].encode()).hexdigest(), 16) % 999}"
 
 
@@ -375,27 +389,30 @@ def created_float(chunk: dict[str, Any]) -> None:
 
 @changes("chunks", "llama.cpp", "llama.cpp, tools/server/server-task.cpp @00efb3e")
 def timings(chunks: Chunks, usage: UsageSoFar) -> Chunks:
-    """The last chunks say how long the work took."""
-    for chunk in chunks:
-        if not chunk["choices"] or has_ended(chunk):
-            counts = usage()
-            chunk["timings"] = {"prompt_n": counts["prompt_tokens"], "predicted_n": counts["completion_tokens"]}
+    """The last chunks say how long the work took, the first how far the prompt is read."""
+    for number, chunk in enumerate(chunks):
+        read, written = usage()["prompt_tokens"], usage()["completion_tokens"]
+        if number == 0:
+            chunk["prompt_progress"] = {"total": read, "cache": 0, "processed": read, "time_ms": 1}
+        elif not chunk["choices"] or has_ended(chunk):
+            chunk |= {"timings": {"prompt_n": read, "predicted_n": written}, "__verbose": {"tokens_predicted": written}}
         yield chunk
 
 
-@changes("chunk", "vLLM, SGLang, Together, OpenRouter, OpenAI, Mistral", "vLLM, chat_completion/serving.py @006c49d")
+@changes("chunk", "vLLM, SGLang, Together, OpenRouter, Mistral", "vLLM, chat_completion/serving.py @006c49d")
 def extra_choice_fields(chunk: dict[str, Any]) -> None:
     """Chunks and choices have members that the vendor's have not."""
-    chunk |= {"provider": "Toy", "obfuscation": "x7", "p": "abcd"}
+    chunk |= {"provider": "Toy", "obfuscation": "x7", "p": "abcd", "prompt_token_ids": None}
     for choice in chunk.get("choices", ()):
         choice |= {"stop_reason": None, "token_ids": None, "matched_stop": None, "seed": 1}
+        choice |= {"text": choice["delta"].get("content") or "", "delta": {"token_id": 7, **choice["delta"]}}
         choice["native_finish_reason"] = choice.get("finish_reason")
 
 
-@changes("chunk", "some gateways", "measured with the AI SDK, November 2026")
-def error_key_falsy(chunk: dict[str, Any]) -> None:
-    """Each chunk has an error that is null."""
-    chunk["error"] = None
+@changes("chunks", "some gateways", "measured with the AI SDK, November 2026")
+def error_key_falsy(chunks: Chunks, usage: UsageSoFar) -> Chunks:
+    """Each chunk has an error that is null or false."""
+    return ({**chunk, "error": False if number % 2 else None} for number, chunk in enumerate(chunks))
 
 
 @changes("chunks", "old TGI, Foundry Local", "huggingface/text-generation-inference#1648")
@@ -408,33 +425,34 @@ def choice_index_counts(chunks: Chunks, usage: UsageSoFar) -> Chunks:
 
 
 SAFE = {"hate": {"filtered": False, "severity": "safe"}}
-NOBODY = {"id": "", "object": "", "created": 0, "model": ""}
+EMPTY_HEAD = {"id": "", "object": "", "created": 0, "model": ""}
 
 
 @changes("choice", "Azure", "langchain4j/langchain4j#2385")
 def azure_choice_filter(choice: dict[str, Any]) -> None:
-    """Each choice has what a filter says of it."""
+    """Each choice has the results of a content filter."""
     choice["content_filter_results"] = SAFE
 
 
 @changes("chunks", "Azure", "openai/openai-python#1266")
 def azure_prompt_filter(chunks: Chunks, usage: UsageSoFar) -> Chunks:
-    """The first chunk has no choice, an empty id, and what a filter says of the prompt."""
+    """The first chunk has no choice, an empty id, and the results of the prompt's content filter."""
     said = [{"prompt_index": 0, "content_filter_results": SAFE}]
     for number, chunk in enumerate(chunks):  # a request that is refused has no first chunk
         if number == 0:
-            yield {"choices": [], **NOBODY, "prompt_filter_results": said}
+            yield {"choices": [], **EMPTY_HEAD, "prompt_filter_results": said}
         yield chunk
 
 
 @changes("chunks", "Azure with the asynchronous filter", "microsoft/autogen#6465, langchain-ai/langchain#18977")
 def azure_async_filter(chunks: Chunks, usage: UsageSoFar) -> Chunks:
     """Chunks whose choice has no delta come between the others, and after the finish reason."""
-    choice = {"index": 0, "finish_reason": None, "content_filter_offsets": {"check_offset": 0, "end_offset": 1}}
+    results = {"content_filter_results": SAFE, "content_filter_offsets": {"check_offset": 0, "end_offset": 1}}
+    choice = {"index": 0, "finish_reason": None, **results}
     for number, chunk in enumerate(chunks):
         yield chunk
         if number == 1 or has_ended(chunk):
-            yield {**NOBODY, "choices": [dict(choice)], "usage": None}
+            yield {**EMPTY_HEAD, "choices": [dict(choice)], "usage": None}
 
 
 @changes("chunk", "ATOM", "ROCm/ATOM#1711")
@@ -447,100 +465,99 @@ def usage_without_choices(chunk: dict[str, Any]) -> None:
 # ---- Errors inside the stream and before it, models ------------------------------------------------------------------
 
 
-@changes("failure", "Groq, Mistral, gateways", "UKGovernmentBEIS/inspect_ai#5218")
+@changes("error", "Groq, Mistral, gateways", "UKGovernmentBEIS/inspect_ai#5218")
 def finish_error(message: str) -> bytes:
     """An error is a finish reason, and has no message."""
     return event({"choices": [{"index": 0, "delta": {}, "finish_reason": "error"}]}) + DONE_EVENT
 
 
-@changes("failure", "OpenRouter", "openrouter.ai/docs, errors")
+@changes("error", "OpenRouter", "openrouter.ai/docs, errors")
 def error_openrouter(message: str) -> bytes:
     """An error stands beside a choice with the finish reason error; [DONE] follows."""
     choice = {"index": 0, "delta": {"content": ""}, "finish_reason": "error"}
-    return event({"id": "gen-1", "error": {"code": 502, "message": message}, "choices": [choice]}) + DONE_EVENT
+    return event({"error": {"code": 502, "message": message}, "choices": [choice]}) + DONE_EVENT
 
 
-@changes("failure", "vLLM, SGLang", "vLLM, chat_completion/serving.py @006c49d")
+@changes("error", "vLLM, SGLang", "vLLM, chat_completion/serving.py @006c49d")
 def error_vllm(message: str) -> bytes:
     """The code of an error is a number; [DONE] follows."""
-    return (
-        event({"error": {"message": message, "type": "InternalServerError", "param": None, "code": 500}}) + DONE_EVENT
-    )
+    error = {"message": message, "type": "InternalServerError", "param": None, "code": 500}
+    return event({"error": error}) + DONE_EVENT
 
 
-@changes("failure", "vLLM before 0.9.2, FastChat", "lm-sys/FastChat#3366")
+@changes("error", "vLLM before 0.9.2, FastChat", "lm-sys/FastChat#3366")
 def error_vllm_old(message: str) -> bytes:
-    """An error is an object that says so, with its message on top; [DONE] follows."""
+    """An error is a chunk whose object is error, with its message on top; [DONE] follows."""
     return event({"object": "error", "message": message, "type": "InternalServerError", "code": 500}) + DONE_EVENT
 
 
-@changes("failure", "TGI, LM Studio, mlx", "TGI, router/src/server.rs @db931fc; Blaizzy/nativ#195")
+@changes("error", "TGI, LM Studio, mlx", "TGI, router/src/server.rs @db931fc; Blaizzy/nativ#195")
 def error_string(message: str) -> bytes:
     """An error is a string."""
     return event({"error": message, "error_type": "generation"})
 
 
-@changes("failure", "TGI", "TGI, router/src/server.rs @db931fc")
+@changes("error", "TGI", "TGI, router/src/server.rs @db931fc")
 def error_tgi(message: str) -> bytes:
     """An error has an http_status_code; [DONE] follows."""
     return event({"error": {"message": message, "http_status_code": 422}}) + DONE_EVENT
 
 
-@changes("failure", "llama.cpp before September 2025", "ggml-org/llama.cpp#16104")
+@changes("error", "llama.cpp before September 2025", "ggml-org/llama.cpp#16104")
 def error_field(message: str) -> bytes:
     """An error is a field named error, which event streams do not have."""
     return b"error: " + to_json({"code": 500, "message": message, "type": "server_error"}).encode() + b"\n\n"
 
 
-@changes("failure", "Ollama", "Ollama, middleware/openai.go @077a50b")
+@changes("error", "Ollama", "Ollama, middleware/openai.go @077a50b")
 def error_swallowed(message: str) -> bytes:
     """An error is a line of JSON outside of events."""
     return to_json({"error": message}).encode() + b"\n"
 
 
-@changes("failure", "LM Studio, Groq", "zendev-sh/goai#110")
+@changes("error", "LM Studio, Groq", "zendev-sh/goai#110")
 def error_lmstudio(message: str) -> bytes:
     """An error has the event type error."""
     return event({"error": {"message": message}, "message": message}, "error")
 
 
-@changes("failure", "hand-written servers", "ericmjl/llamabot, documents")
+@changes("error", "hand-written servers", "ericmjl/llamabot, documents")
 def error_event_text(message: str) -> bytes:
     """An error has the event type error, and is no JSON."""
-    return f"event: error\ndata: {message}\n\n".encode()
+    return encode_event(message, event="error")
 
 
-@changes("failure", "MiniMax", "MiniMax, API documents, base_resp")
+@changes("error", "MiniMax", "MiniMax, API documents, base_resp")
 def error_base_resp(message: str) -> bytes:
     """An error is a status in a chunk whose choices are null."""
     return event({"choices": None, "base_resp": {"status_code": 1002, "status_msg": message}})
 
 
-@changes("refusal", "TGI, mlx", "TGI, router/src/server.rs @db931fc")
+@changes("http-error", "TGI, mlx", "TGI, router/src/server.rs @db931fc")
 def http_error_string(error: RequestError) -> dict[str, Any]:
     """An HTTP error is a string."""
     return {"error": error.message, "error_type": "validation"}
 
 
-@changes("refusal", "FastAPI, and what is built on it", "FastAPI, tutorial, handling errors")
+@changes("http-error", "FastAPI, and what is built on it", "FastAPI, tutorial, handling errors")
 def http_error_detail(error: RequestError) -> dict[str, Any]:
     """An HTTP error is called detail, and is a list."""
     return {"detail": [{"loc": ["body", error.param], "msg": error.message, "type": "value_error"}]}
 
 
-@changes("refusal", "Mistral", "measured with Mistral's SDKs, November 2026")
+@changes("http-error", "Mistral", "measured with Mistral's SDKs, November 2026")
 def http_error_nested(error: RequestError) -> dict[str, Any]:
     """The message of an HTTP error is an object."""
     return {"object": "error", "message": http_error_detail(error), "type": error.kind, "param": None, "code": "1000"}
 
 
-@changes("refusal", "Mistral", "@ai-sdk/mistral, the schema of its errors")
+@changes("http-error", "Mistral", "@ai-sdk/mistral, the schema of its errors")
 def http_error_mistral(error: RequestError) -> dict[str, Any]:
     """The object of an HTTP error has its message on top, and a code of four digits."""
     return {"object": "error", "message": error.message, "type": error.kind, "param": error.param, "code": "1500"}
 
 
-@changes("refusal", "OpenRouter", "openrouter.ai/docs, errors")
+@changes("http-error", "OpenRouter", "openrouter.ai/docs, errors")
 def http_error_openrouter(error: RequestError) -> dict[str, Any]:
     """The code of an HTTP error is its status, and a user stands beside it."""
     return {"error": {"code": error.status, "message": error.message}, "user_id": "user_1"}
@@ -575,19 +592,19 @@ def held_after_done(request: Request) -> Request:
 
 
 @changes("payloads", "TGI before #2221, textgen", "huggingface/text-generation-inference#1896")
-def no_done(payloads: Payloads) -> Payloads:
+def no_done(payloads: Payloads, number: int) -> Payloads:
     """There is no [DONE]."""
     return (payload for payload in payloads if payload != DONE_EVENT)
 
 
 @changes("payloads", "hand-written servers", "measured with the SDKs, November 2026")
-def done_trailing_space(payloads: Payloads) -> Payloads:
+def done_trailing_space(payloads: Payloads, number: int) -> Payloads:
     """A space follows [DONE]."""
     return (payload.replace(b"data: [DONE]\n", b"data: [DONE] \n") for payload in payloads)
 
 
 @changes("payloads", "forks of llama.cpp, gateways", "measured with the SDKs, November 2026")
-def data_after_done(payloads: Payloads) -> Payloads:
+def data_after_done(payloads: Payloads, number: int) -> Payloads:
     """An event follows [DONE]."""
     for payload in payloads:
         yield payload
@@ -596,25 +613,29 @@ def data_after_done(payloads: Payloads) -> Payloads:
 
 
 @changes("payloads", "Dify, gateways", "langgenius/dify-docs#793")
-def event_names(payloads: Payloads) -> Payloads:
+def event_names(payloads: Payloads, number: int) -> Payloads:
     """Each event has the type message, written out."""
     return (b"event: message\n" + payload if payload.startswith(b"data:") else payload for payload in payloads)
 
 
 @changes("payloads", "Dify, gateways", "langgenius/dify-docs#793")
-def event_ping(payloads: Payloads) -> Payloads:
+def event_ping(payloads: Payloads, number: int) -> Payloads:
     """Events of the type ping come between the others, with and without data."""
-    for number, payload in enumerate(payloads):
+    for position, payload in enumerate(payloads, number):
         yield payload
-        if number < 2:
-            yield b"event: ping\ndata: {}\n\n" if number else b"event: ping\n\n"
+        if position < 2:
+            yield b"event: ping\ndata: {}\n\n" if position else b"event: ping\n\n"
 
 
 @changes("payloads", "proxies that number events", "openai/openai-python#2722")
-def id_then_comment(payloads: Payloads) -> Payloads:
+def id_then_comment(payloads: Payloads, number: int) -> Payloads:
     """Events have an id, and blocks of nothing but a comment stand between them."""
-    for number, payload in enumerate(payloads, 1):
-        yield b"id: %d\n%b: c\n\n" % (number, payload)
+    for payload in payloads:
+        if payload.startswith((b"data:", b"event:")):
+            number += 1
+            yield b"id: %d\n%b: c\n\n" % (number, payload)
+        else:
+            yield payload
 
 
 @changes("bytes", "TGI 1, Dify", "sgl-project/genai-bench#159")
@@ -627,23 +648,3 @@ def no_space(written: bytes) -> bytes:
 def crlf(written: bytes) -> bytes:
     """Lines end with CR and LF."""
     return written.replace(b"\n", b"\r\n")
-
-
-# ---- Services --------------------------------------------------------------------------------------------------------
-
-SERVICES = {
-    "azure": "azure-prompt-filter azure-async-filter azure-choice-filter",
-    "deepseek": "comment-keep-alive usage-in-finish reasoning-content",
-    "groq": "usage-x-groq reasoning tools-whole finish-error",
-    "llamacpp": "comment-colon timings reasoning-content",
-    "lmstudio": "role-every-chunk error-lmstudio",
-    "mistral": "usage-in-finish content-list tools-whole tools-short-id http-error-mistral models-typed",
-    "ollama": "role-every-chunk reasoning tools-whole tools-index-zero ids-collide error-swallowed",
-    "openrouter": "comment-processing reasoning extra-choice-fields error-openrouter http-error-openrouter",
-    "sglang": "usage-every-chunk role-null extra-choice-fields error-vllm",
-    "tgi": "comment-colon role-every-chunk finish-stop-with-tools tools-index-zero tools-repeat ids-empty error-tgi"
-    " http-error-string",
-    "together": "usage-in-finish role-every-chunk finish-eos extra-choice-fields",
-    "vllm": "usage-every-chunk reasoning extra-choice-fields error-vllm",
-}
-"""The services, each with its quirks. What a service does beside them is what the vendor does."""

@@ -443,7 +443,7 @@ class ResponseReader:
                 yield Fragment(number, "{}")
             elif not cut:
                 lenient.check_arguments(call.arguments)
-        if usage := lenient.usage_in(response, *USAGE_NAMES, "reasoning_tokens"):
+        if usage := lenient.usage_in(response.get("usage"), *USAGE_NAMES, "reasoning_tokens"):
             yield usage
         why = str(details.get("reason") or "incomplete") if isinstance(details, dict) else "incomplete"
         reasons = {name: reason for reason, name in INCOMPLETE.items()}

@@ -24,7 +24,8 @@ import logging
 import signal
 import sys
 
-from sse_ref.dialects.quirks import QUIRKS, SERVICES
+from sse_ref.dialects.quirks import QUIRKS
+from sse_ref.dialects.quirky import SERVICES
 from sse_ref.options import between
 from sse_ref.server.journal import log
 from sse_ref.server.listener import Server
@@ -105,7 +106,7 @@ def introduce(server: Server) -> None:
 def list_of_quirks() -> str:
     """The quirks that an address can ask for, and the services, each a list of them."""
     lines = [f"{quirk.name}: {quirk.sentence}\n    {quirk.seen_in} ({quirk.source})" for quirk in QUIRKS.values()]
-    services = [f"{name}: {quirks.replace(' ', ', ')}" for name, quirks in SERVICES.items()]
+    services = [f"{name}: {', '.join(quirks)}" for name, quirks in SERVICES.items()]
     return "\n".join([*lines, "", "Services, each a list of quirks:", "", *services])
 
 

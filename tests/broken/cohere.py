@@ -109,6 +109,8 @@ class CohereServer(Typed):
     def reason(self, reason: str) -> str:
         if self.is_("calls-end-otherwise") and reason == "call":
             return "COMPLETE"
+        if self.is_("stop-odd") and reason == "stop":
+            return "stop_sequence"
         return {"finish-odd": "done"}.get(self.server.fault, REASONS[reason])
 
     def whole(self, request: Any, blocks: list[Block], reason: str) -> Any:  # type: ignore[override]
@@ -278,6 +280,7 @@ COHERE_FAULTS: dict[str, str] = {
     "late-event": "end-last",
     "stays-open": "ends",
     "finish-odd": "finish-known",
+    "stop-odd": "finish-known",
     "text-beside-calls": "not-mixed",
     "calls-beside-text": "not-mixed",
     "thinks-after": "thinking",

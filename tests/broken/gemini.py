@@ -56,6 +56,8 @@ class GeminiServer(Typed):
             raise Refused(400, "unknown field tool_config")
         request.setdefault("toolConfig", camel(request.get("tool_config")))
         request["tools"] = camel(request.get("tools"))
+        if self.is_("snake-tools-ignored") and b"function_declarations" in body:
+            request["tools"] = []
         if self.is_("no-tools") and request.get("tools"):
             raise Refused(400, "this model does not take tools")
         self.array = "alt=sse" not in self.query and match[3].startswith("stream")
@@ -163,7 +165,9 @@ class GeminiServer(Typed):
         declared = [function for tool in request["tools"] for function in tool["functionDeclarations"]]
         if self.is_("no-json-schema") and "parametersJsonSchema" in declared[0]:
             raise Refused(400, "unknown field parametersJsonSchema")
-        return super().calls({**request, "tools": declared})
+        calls = super().calls({**request, "tools": declared})
+        without_schema = self.is_("snake-schemas-ignored") and "parametersJsonSchema" in declared[0]
+        return [(name, ["{}"]) for name, _ in calls] if without_schema else calls
 
     # ---- Answers -----------------------------------------------------------------------------------------------------
 
@@ -219,6 +223,7 @@ class GeminiServer(Typed):
         told = {"finish-odd": "eos", "finish-lower": "stop"}.get(fault, REASONS[reason])
         told = "OTHER" if fault == "calls-end-otherwise" and reason == "call" else told
         told = "STOP" if fault == "length-not-told" else told
+        told = "LENGTH" if fault == "limit-odd" and reason == "length" else told
         for index in range(1 if fault == "second-does-not-end" else count):
             self.chunk(index, {"text": ""}, **({} if fault == "no-finish" else {"finishReason": told}))
         if fault == "content-after-finish":
@@ -313,6 +318,7 @@ GEMINI_FAULTS: dict[str, str] = {
     "content-after-finish": "one-finish",
     "finish-odd": "finish-known",
     "finish-lower": "finish-known",
+    "limit-odd": "finish-known",
     "usage-last": "finish-last",
     "whole-differs": "text",
     "emoji-broken": "text",
@@ -330,6 +336,8 @@ GEMINI_FAULTS: dict[str, str] = {
     "system-needs-a-role": "system",
     "camel-case-only": "snake-case",
     "no-snake-tools": "snake-case-tools",
+    "snake-tools-ignored": "snake-case-tools",
+    "snake-schemas-ignored": "snake-case-tools",
     "first-part-only": "content-parts",
     "empty-config-refused": "empty-config",
     "whole-numbers-only": "float-top-k",

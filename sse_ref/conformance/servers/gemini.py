@@ -9,7 +9,6 @@ the version of the API.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Iterator
@@ -22,6 +21,7 @@ from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, e
 from sse_ref.conformance.servers.typed import (
     Typed,
     accepted,
+    error_body,
     failing,
     fits_the_schema,
     is_several,
@@ -46,6 +46,7 @@ FINISH_REASONS = {
 }
 MEMBERS = {"candidates", "promptFeedback", "usageMetadata", "error"}
 STREAMS = ("base", "tool", "thinking", "two-tools")
+LIMITED = ("one-token", "three-tokens", "stop", "stop-unmatched")  # streams that may end for another reason
 
 # ---- A stream taken apart --------------------------------------------------------------------------------------------
 
@@ -103,11 +104,16 @@ def has_text(stream: Typed, index: int | None = None) -> bool:
 def calls_of(target: Target, name: str = "tool") -> list[dict[str, Any]]:
     """The function calls of an exchange."""
     require(target, name, "functions")
-    parts = [part for value in typed(target, name).values for part in parts_of(value)]
-    calls = [part["functionCall"] for part in parts if isinstance(part.get("functionCall"), dict)]
+    calls = calls_in(typed(target, name))
     if not calls:
         raise Skipped("the model made no function call")
     return calls
+
+
+def calls_in(stream: Typed) -> list[dict[str, Any]]:
+    """The function calls of a stream."""
+    parts = [part for value in stream.values for part in parts_of(value)]
+    return [part["functionCall"] for part in parts if isinstance(part.get("functionCall"), dict)]
 
 
 def usages_of(stream: Typed) -> list[dict[str, Any]]:
@@ -182,8 +188,12 @@ def gemini_snake_case(target: Target) -> None:
 
 @check("gemini/snake-case-tools")
 def gemini_snake_case_tools(target: Target) -> None:
-    require(target, "tool", "functions")
+    calls_of(target)
     accepted(target, "snake-tools")
+    calls = calls_in(typed(target, "snake-tools"))
+    expect(calls, "no call came, although function_calling_config requires one")
+    for call in calls:
+        fits_the_schema(json.dumps(call.get("args")), "args", "city", "note")
 
 
 @check("gemini/content-parts")
@@ -319,7 +329,7 @@ def gemini_one_finish(target: Target) -> None:
 
 @check("gemini/finish-known")
 def gemini_finish_known(target: Target) -> None:
-    for stream in streams(target, *STREAMS):
+    for stream in streams(target, *STREAMS, *LIMITED):
         for _, reason in finishes_of(stream):
             expect(reason in FINISH_REASONS, f"the finish reason is {reason!r}")
 
@@ -503,14 +513,8 @@ def gemini_tool_result(target: Target) -> None:
 
 def error_of(target: Target, name: str, *statuses: int) -> dict[str, Any]:
     """The error of a refused request; {} if it has another shape, which ``gemini/error-shape`` says."""
-    exchange = target.get(name)
-    status = exchange.status or exchange.problem
-    expect(exchange.status in statuses, f"{name}: the status is {status}, not {' or '.join(map(str, statuses[:3]))}")
-    with contextlib.suppress(ValueError, RecursionError):
-        value = json.loads(exchange.body)
-        error = value.get("error") if isinstance(value, dict) else None
-        return error if isinstance(error, dict) else {}
-    return {}
+    error = error_body(target, name, *statuses).get("error")
+    return error if isinstance(error, dict) else {}
 
 
 @check("gemini/error-shape")

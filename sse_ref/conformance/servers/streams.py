@@ -46,9 +46,13 @@ def has_events(exchange: Exchange) -> Exchange:
 
 
 def is_event_stream(exchange: Exchange) -> None:
-    """Status 200, ``text/event-stream``, and no other charset than UTF-8."""
+    """Status 200 and ``text/event-stream``."""
     expect(exchange.status == 200, f"the status is {exchange.status or 'missing'}{in_brackets(exchange.problem)}")
     expect(exchange.kind == "text/event-stream", f"the Content-Type is {exchange.header('content-type')!r}")
+
+
+def has_no_other_charset(exchange: Exchange) -> None:
+    """The charset is UTF-8, if one is named."""
     parameters = (exchange.header("content-type") or "").partition(";")[2]
     charset = re.search(r"charset\s*=\s*\"?([^\s\";]+)", parameters, re.IGNORECASE)
     expect(not charset or charset[1].lower() in ("utf-8", "utf8"), f"the charset is {charset and charset[1]}")
@@ -90,6 +94,7 @@ def head_status_200(target: Target) -> None:
 @check("head/content-type")
 def head_content_type(target: Target) -> None:
     is_event_stream(target.get("base"))
+    has_no_other_charset(target.get("base"))
 
 
 @check("head/accept-json")

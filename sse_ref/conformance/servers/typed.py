@@ -27,7 +27,17 @@ from sse_ref.conformance.servers.target import (
 )
 from sse_ref.conformance.wire import Exchange
 
-__all__ = ["Typed", "accepted", "failing", "fits_the_schema", "is_several", "is_whole_number", "refused", "require"]
+__all__ = [
+    "Typed",
+    "accepted",
+    "error_body",
+    "failing",
+    "fits_the_schema",
+    "is_several",
+    "is_whole_number",
+    "refused",
+    "require",
+]
 __all__ += ["same_as_whole", "streams", "typed", "whole_answer"]
 
 
@@ -139,6 +149,17 @@ def refused(target: Target, name: str, statuses: Sequence[int]) -> dict[str, Any
     expect(exchange.status in statuses, f"{name}: the status is {status}, not {allowed}{in_brackets(exchange.problem)}")
     expect(exchange.kind == "application/json", f"{name}: the Content-Type is {exchange.header('content-type')!r}")
     return json_object(exchange.body, name)
+
+
+def error_body(target: Target, name: str, *statuses: int) -> dict[str, Any]:
+    """The JSON object of a refused request, whose status is one of ``statuses``; {} if the body is none."""
+    exchange = target.get(name)
+    status = exchange.status or exchange.problem
+    expect(exchange.status in statuses, f"{name}: the status is {status}, not {' or '.join(map(str, statuses[:3]))}")
+    with contextlib.suppress(ValueError, RecursionError):
+        value = json.loads(exchange.body)
+        return value if isinstance(value, dict) else {}
+    return {}
 
 
 def is_whole_number(value: Any) -> TypeGuard[int]:
