@@ -114,7 +114,7 @@ def expected_of(quirk: Quirk) -> Any:
 
 def vector_of(quirk: Quirk) -> dict[str, Any]:
     """The case of a quirk."""
-    fact = "The error is told" if quirk.kind in ("error", "http-error") else "The answer is read"
+    fact = "The error is reported" if quirk.kind in ("error", "http-error") else "The answer is read"
     fact = "The answer is not complete" if quirk.name in ("error-field", "error-swallowed") else fact
     title = f"{fact}: {quirk.sentence[0].lower()}{quirk.sentence[1:]}."
     vector: dict[str, Any] = {"id": f"quirk/{quirk.name}", "title": title, "level": "should"}

@@ -231,6 +231,12 @@ def test_calls_in_a_list_are_read_and_told() -> None:
         [message("content-delta", content={"text": 5})],
         [{"type": "content-delta", "index": "0", "delta": {}}],
         [{"type": "content-delta", "index": 0, "delta": []}],
+        [{"type": "content-delta", "index": 0, "delta": "Hel"}],
+        [{"type": "content-delta", "index": 0, "delta": {"message": "Hel"}}],
+        [{"type": "content-delta", "index": True, "delta": {"message": {"content": {"text": "Hel"}}}}],
+        [{"type": "message-end", "delta": "x"}],
+        [{"event_type": "text-generation", "text": "Hello"}],
+        [{"event_type": "stream-end", "finish_reason": "COMPLETE", "response": {}}],
         [ServerSentEvent("{")],
         [ServerSentEvent("[]")],
     ],
@@ -307,6 +313,38 @@ def test_text_beside_an_error_comes_before_it() -> None:
         for piece in reader.read(ServerSentEvent(json.dumps({**HELLO, "error": "boom"}))):
             pieces.append(piece)
     assert pieces == [Text("Hello")]
+
+
+def test_content_of_a_message_may_be_a_text() -> None:
+    assert read(message("message-start", None, content="Hel"), HELLO)[0] == [Text("Hel"), Text("Hello")]
+    assert read(message("message-start", None, content=""))[0] == []
+    whole = {"finish_reason": "COMPLETE", "message": {"content": "Hello"}}
+    assert read(whole)[0] == [Text("Hello"), End("COMPLETE")]
+
+
+def test_object_with_a_finish_reason_and_no_message_is_told() -> None:
+    pieces, reader = read(START, HELLO, {"finish_reason": "COMPLETE"})
+    assert pieces == [Text("Hello")] and not reader.finished and len(reader.warnings) == 1
+
+
+def test_plan_without_a_text_is_told() -> None:
+    pieces, reader = read(message("tool-plan-delta", None, tool_plan=None), message("tool-plan-delta", None))
+    assert pieces == [] and reader.warnings == ["a tool plan came without its text"]
+
+
+def test_odd_members_of_what_is_passed_over_do_not_matter() -> None:
+    _, reader = read({"type": "debug", "delta": "x"}, {"type": "new", "delta": ["x"]})
+    assert reader.warnings == ["an event of the type new was ignored"]
+
+
+def test_half_a_character_at_the_end_of_each_kind_of_text_is_told() -> None:
+    contents = [message("content-delta", 0, content={kind: "?"}) for kind in ("thinking", "text")]
+    halves = [json.dumps(one).replace("?", "\\ud83e") for one in (*contents, call("start", name="f"))]
+    cut = json.dumps(call("delta", arguments='"?"')).replace('?\\"', "\\ud83e")
+    pieces = read(
+        *map(ServerSentEvent, [*halves, cut]), {"type": "message-end", "delta": {"finish_reason": "MAX_TOKENS"}}
+    )[0]
+    assert pieces[-4:-1] == [Reasoning("\ufffd"), Text("\ufffd"), Fragment(0, "\ufffd")]
 
 
 def test_content_may_begin_with_nothing() -> None:

@@ -11,6 +11,7 @@ from hostile import (
     HELLO,
     LAST,
     STOP,
+    Hold,
     Step,
     chunk,
     delta,
@@ -125,10 +126,47 @@ def test_error_on_a_bare_line_keeps_its_message(before: bytes, end: bytes) -> No
     failed(ask(stream(before, b'{"detail": "boom"}' + end)), "api_error", text, "boom")
 
 
+@pytest.mark.parametrize("before", [HELLO, b"", b": c\n\n"])
+@pytest.mark.parametrize("end", [b"\n\n", b"\n", b""])
+@pytest.mark.parametrize("indent", [1, 4])
+@pytest.mark.parametrize("dialect", ["openai", "gemini"])
+def test_error_on_several_bare_lines_keeps_its_message(before: bytes, end: bytes, indent: int, dialect: str) -> None:
+    text = "Hello" if before == HELLO and dialect == "openai" else ""
+    values: list[Any] = [{"error": {"code": 500, "message": "boom"}}, [{"error": {"message": "boom", "details": []}}]]
+    for value in values:
+        bare = json.dumps(value, indent=indent).encode()
+        script = stream(b": c\n\n" if dialect != "openai" else before, bare + end)
+        failed(ask(script, dialect=dialect), "api_error", text, "boom")
+
+
 def test_bare_line_of_a_finished_answer_does_not_matter() -> None:
     complete(ask(stream(HELLO, STOP, b'{"error": "boom"}\n\n', DONE)))
     without_done = complete(ask(stream(HELLO, STOP, b'{"error": "boom"}\n\n')))
     assert "boom" in " ".join(without_done.warnings)
+    lines = complete(ask(stream(HELLO, STOP, b'{\n "error": "boom"\n}\n')))
+    assert "boom" in " ".join(lines.warnings)
+
+
+LATE = event({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
+EXTRA = event({"choices": [{"index": 0, "delta": {"content": "!"}}]})
+
+
+@pytest.mark.parametrize("end", [(LAST,), (Hold(),), ()])
+def test_usage_may_come_after_done(end: tuple[Step, ...]) -> None:
+    chat = complete(ask([*stream(HELLO, STOP, DONE, LATE)[:-1], *end]))
+    assert chat.usage == Usage(3, 2) and len(chat.warnings) == 1
+    assert chat.warnings[0].startswith("an event came after [DONE]: ")
+
+
+def test_only_a_usage_counts_after_done_and_only_where_none_came() -> None:
+    chat = complete(ask(stream(HELLO, STOP, DONE, EXTRA, event({"error": "boom"}), LATE)))
+    assert len(chat.warnings) == 2 and chat.usage is None  # the error ended it
+    chat = complete(ask(stream(HELLO, STOP, DONE, *[EXTRA] * 500, LATE, LATE.replace(b"3", b"4"))))
+    assert len(chat.warnings) == 2 and chat.usage == Usage(3, 2)  # one of them: content after the finish reason
+    chat = complete(ask(stream(HELLO, STOP, LATE, DONE, LATE.replace(b"3", b"4"))))
+    assert chat.warnings == [] and chat.usage == Usage(3, 2)
+    chat = complete(ask(stream(HELLO, STOP, DONE, DONE)))
+    assert chat.warnings == [] and chat.usage is None
 
 
 @pytest.mark.parametrize(
@@ -441,6 +479,14 @@ def test_usage_is_read_as_far_as_it_goes(shape: dict, usage: Usage) -> None:
         ({"content": [{"type": "thinking", "thinking": [{"type": "text", "text": "hm"}]}]}, "", "hm", ""),
         ({"content": [{"type": "thinking", "thinking": "hm"}, {"type": "refusal", "refusal": "No"}]}, "", "hm", "No"),
         ({"content": [], "reasoning": {"x": 1}}, "", "", ""),
+        (
+            {"reasoning_details": [{"type": "reasoning.text", "text": "h"}, {"summary": "m"}, {"data": "x"}]},
+            "",
+            "hm",
+            "",
+        ),
+        ({"reasoning": "hm", "reasoning_details": [{"text": "hm"}]}, "", "hm", ""),
+        ({"reasoning_details": None, "content": "a"}, "a", "", ""),
     ],
 )
 def test_reasoning_and_refusals_are_pieces_of_their_own(content: dict, text: str, reasoning: str, refusal: str) -> None:

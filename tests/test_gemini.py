@@ -325,6 +325,15 @@ def test_body_that_stays_open_after_the_answer_is_not_waited_for_longer_than_the
     failed(told(TEXT, end=[Hold()], timeout=0.3), "timeout")
 
 
+@pytest.mark.parametrize("space", ["", "\n", " \r\n  "])
+def test_array_in_an_event_is_read_element_by_element(space: str) -> None:
+    elements = json.dumps([candidate("Hel"), candidate("lo", "STOP")]).replace("[{", f"[{space}{{", 1)
+    assert read(ServerSentEvent(space + elements))[0] == [Text("Hel"), Text("lo"), End("STOP")]
+    for broken in (elements[:-1], "[5]", "[" * 200_000):
+        with pytest.raises(ProtocolError):
+            read(ServerSentEvent(broken))
+
+
 def test_array_in_place_of_a_stream_keeps_its_text() -> None:
     body = json.dumps([candidate("Hel"), candidate("lo", "STOP")]).encode()
     script = [head(kind="application/json"), chunk(body), b"0\r\n\r\n"]
@@ -434,6 +443,11 @@ def test_thoughts_can_be_declined(config: dict[str, Any], thinks: bool) -> None:
         ({"toolConfig": {"functionCallingConfig": {"mode": "MAYBE"}}}, "toolConfig.functionCallingConfig.mode"),
         ({"toolConfig": {"functionCallingConfig": {"mode": "ANY"}}}, "toolConfig.functionCallingConfig.mode"),
         ({"toolConfig": {"functionCallingConfig": {"allowedFunctionNames": ["x"]}}}, "allowedFunctionNames"),
+        ({"toolConfig": {"functionCallingConfig": {"allowedFunctionNames": "x"}}}, "allowedFunctionNames"),
+        ({"toolConfig": {"functionCallingConfig": {"allowedFunctionNames": [5]}}}, "allowedFunctionNames"),
+        ({"generationConfig": {"seed": 2**31}}, "generationConfig.seed"),
+        ({"generationConfig": {"seed": -(2**31) - 1}}, "generationConfig.seed"),
+        ({"tools": [{"functionDeclarations": [{"name": "f" * 65}]}]}, "tools[0].functionDeclarations[0].name"),
         ({"tools": [{"functionDeclarations": [{"name": ""}]}]}, "tools[0].functionDeclarations[0].name"),
         ({"tools": [{"functionDeclarations": [{"name": "f"}] * 129}]}, "tools"),
     ],
@@ -445,11 +459,38 @@ def test_wrong_request_is_refused_with_the_path_of_what_is_wrong(body: dict[str,
 
 
 def test_schema_that_is_nested_deeply_is_refused() -> None:
-    schema: dict[str, Any] = {}
-    for _ in range(200):
-        schema = {"items": schema}
-    with pytest.raises(RequestError, match="must not be deeper"):
-        prompt_of(generationConfig={"responseSchema": schema})
+    for wrap in (
+        lambda inner: {"items": inner},
+        lambda inner: {"anyOf": [inner]},
+        lambda inner: {"properties": {"a": inner}},
+    ):
+        schema: dict[str, Any] = {}
+        for _ in range(32):
+            schema = wrap(schema)
+        assert prompt_of(generationConfig={"responseSchema": schema}).schema
+        with pytest.raises(RequestError, match="must not be deeper"):
+            prompt_of(generationConfig={"responseSchema": wrap(schema)})
+
+
+def test_limits_may_be_reached() -> None:
+    config = {
+        "candidateCount": 8,
+        "maxOutputTokens": 1,
+        "seed": 2**31 - 1,
+        "temperature": 2,
+        "stopSequences": ["a"] * 5,
+    }
+    function = {"name": "f" * 64}
+    prompt = prompt_of(generationConfig=config, tools=[{"functionDeclarations": [function] * 128}])
+    assert (prompt.n, prompt.max_tokens, prompt.seed, prompt.temperature) == (8, 1, 2**31 - 1, 2)
+    assert len(prompt.stop) == 5 and len(prompt.tools) == 128
+
+
+@pytest.mark.parametrize("alt", ["xml", "", "sse?tps=5"])
+def test_form_that_nobody_knows_is_refused(alt: str) -> None:
+    path = "/v1beta/models/toy:streamGenerateContent"
+    with pytest.raises(RequestError, match="alt must be"):
+        WIRE.read_request(HTTPRequest("POST", path, {"alt": alt}, {}, b'{"contents": [{"parts": [{"text": "x"}]}]}'))
 
 
 # ---- On a server -----------------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ import re
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,15 @@ def test_exit_status_is_0_or_1_and_never_a_count(results: list[Result], options:
 def test_skip_is_never_a_pass(results: list[Result], answer: str) -> None:
     assert conformance(results) == answer
     assert json.loads(json.dumps(reports.as_json(run(*results))))["conformant"] == answer
+
+
+def test_service_whose_vectors_were_not_judged_is_no_service_without_failures() -> None:
+    about = {"fact": {"services": ["a", "b"]}, "other": {"services": ["b"]}}
+    fact, other = (replace(SHOULD, body={**SHOULD.body, **body}) for body in about.values())
+    results = [result("skip", fact), result("fail", other)]
+    assert f"  a           nothing failed; 1 not judged\n  b           {SHOULD.id}; 1 not judged\n" in reports.summary(
+        run(*results)
+    )
 
 
 def test_reasons_of_skips_are_said_and_counted() -> None:

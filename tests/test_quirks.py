@@ -13,6 +13,7 @@ import quirk_cases
 from raw import JSON, Answer, Wire, ask, request
 
 from sse_ref.client import ChatStream, StreamError
+from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects.interface import HTTPRequest, Request
 from sse_ref.dialects.openai import OpenAIChat
 from sse_ref.dialects.quirks import QUIRKS
@@ -309,6 +310,30 @@ def test_heartbeat_is_the_comment_of_the_service() -> None:
             ("openrouter", b": OPENROUTER PROCESSING\n\n"),
         ):
             assert post(server, name, slow).chunks.count(comment) > 2
+
+
+def test_events_after_others_are_numbered_on_and_have_no_opening_comment() -> None:
+    request = HTTPRequest(
+        "POST", PATH, {}, {}, b'{"model": "toy", "messages": [{"role": "user", "content": "x"}], "stream": true}'
+    )
+    dialect = Quirky(quirks_named("id-then-comment,comment-colon"))
+    written = dialect.read_request(request).write([ServerSentEvent("a"), ServerSentEvent("b")], 7)
+    assert b"".join(written) == b"id: 8\ndata: a\n\n: c\n\nid: 9\ndata: b\n\n: c\n\n"
+    begun = b"".join(dialect.read_request(request).write([ServerSentEvent("a"), ServerSentEvent("b")], 0))
+    assert begun == b":\n\nid: 1\ndata: a\n\n: c\n\n:\n\nid: 2\ndata: b\n\n: c\n\n"
+
+
+@pytest.mark.parametrize("name", ["usage-in-finish", "usage-before-finish", "usage-x-groq"])
+def test_reasoning_is_counted_in_a_usage_that_comes_early(server: Server, name: str) -> None:
+    seen = chunks(post(server, name, THINK))
+    usages = [chunk.get("usage") or (chunk.get("x_groq") or {}).get("usage") for chunk in seen]
+    usage = next(filter(None, usages))
+    assert usage["completion_tokens_details"]["reasoning_tokens"] > 3
+
+
+def test_error_of_several_lines_is_one_event() -> None:
+    written = QUIRKS["error-event-text"].function("one\n\ndata: two")
+    assert written == b"event: error\ndata: one\ndata: \ndata: data: two\n\n"
 
 
 @pytest.mark.parametrize("name", SERVICES)

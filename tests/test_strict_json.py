@@ -1,4 +1,4 @@
-"""JSON of strangers: what is no JSON is refused, what is wrong is named by its path, what is written is one line."""
+"""JSON of requests: what is no JSON is refused, what is wrong is named by its path, what is written is one line."""
 
 from __future__ import annotations
 

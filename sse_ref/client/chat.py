@@ -99,8 +99,9 @@ DEFAULT_URL = "http://127.0.0.1:8000/v1"
 RETRIED_STATUSES = {408, 409, 429, *range(500, 600)}  # statuses, as the provider's own SDKs do
 MAX_RETRY_AFTER = 60.0  # seconds; a server that asks for more is not waited for
 ENDING_SIZE = 4096  # bytes of the end of a body that are searched for an error outside events
+# JSON on one line, or on several: one that opens, others that are indented, one that closes.
 ERROR_OUTSIDE_EVENTS = (
-    rb"[\r\n](?:error: ?)?(\{[^\r\n]*\}|\[?\{[\r\n]+(?:[ \t][^\r\n]*[\r\n]+)*\}(?:[\r\n]*\])?)(?=[\r\n]|$)"
+    rb"[\r\n](?:error: ?)?(\{[^\r\n]*\}|[\[{]{1,2}[\r\n]+(?:[ \t][^\r\n]*[\r\n]+)*[\]}](?:[\r\n]*\])?)(?=[\r\n]|$)"
 )
 
 

@@ -1,9 +1,9 @@
 """The dialects: one provider's wire each, behind the interface of ``interface.py``.
 
     interface      what a dialect is
-    strict_json    JSON of strangers: read with the path of what is wrong, written on one line
+    strict_json    JSON of requests: read with the path of what is wrong, written on one line
     openai         chat completions: the stream first, then requests and errors
-    lenient_json   JSON of servers: read with what they leave out, add, and write otherwise
+    lenient_json   JSON of answers, read leniently
     compatible     chat completions as other services speak them
     completions    the older text completions
     anthropic      Messages

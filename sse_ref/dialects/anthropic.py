@@ -53,7 +53,7 @@ from typing import Any
 from sse_ref.codec import ServerSentEvent, encode_event
 from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.interface import HTTPRequest, Request
-from sse_ref.dialects.openai import MAX_STOP, MAX_TOOLS, bearer_key, model_below, read_text
+from sse_ref.dialects.openai import MAX_STOP, MAX_TOOLS, bearer_key, expect_defaults, model_below, read_text
 from sse_ref.dialects.strict_json import Fields, read_json, to_json
 from sse_ref.errors import ProtocolError, RequestError, fit
 from sse_ref.pieces import (
@@ -607,9 +607,7 @@ class AnthropicMessages:
     def write_request(self, request: Request) -> dict[str, Any]:
         """The body of a request. Raises ``ValueError`` for what this wire has no member for."""
         prompt = request.prompt
-        for name, value in (("n", prompt.n if prompt.n > 1 else 0), ("seed", prompt.seed)):
-            if value:
-                raise ValueError(f"Messages have no {name}")
+        expect_defaults(prompt, "Messages", "n", "seed", "top_logprobs")
         turns = [message for message in prompt.messages if message.role != "system"]
         roles = {"assistant": "assistant"}  # all others are the user's: without the id of its call a result is text
         body: dict[str, Any] = {

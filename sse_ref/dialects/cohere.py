@@ -50,7 +50,16 @@ from typing import Any
 from sse_ref.codec import ServerSentEvent, encode_comment
 from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.interface import HTTPRequest, Request
-from sse_ref.dialects.openai import DONE, JSON_OBJECT, bearer_key, model_below, read_functions, read_stops, read_text
+from sse_ref.dialects.openai import (
+    DONE,
+    JSON_OBJECT,
+    bearer_key,
+    expect_defaults,
+    model_below,
+    read_functions,
+    read_stops,
+    read_text,
+)
 from sse_ref.dialects.strict_json import Fields, to_json
 from sse_ref.errors import ApiError, ProtocolError, RequestError, fit
 from sse_ref.pieces import Call, End, Fragment, Message, ModelFailure, Piece, Prompt, Reasoning, Text, Usage, Words
@@ -529,8 +538,7 @@ class CohereChat:
     def write_request(self, request: Request) -> dict[str, Any]:
         """The body of a request. Raises ``ValueError`` for what this wire has no member for."""
         prompt = request.prompt
-        if prompt.n > 1:
-            raise ValueError("Chat requests have no n")
+        expect_defaults(prompt, "requests of Chat", "n", "top_logprobs", "parallel_tool_calls")
         roles = {"system": "system", "assistant": "assistant"}  # without the id of its call a result is the user's text
         turns = [{"role": roles.get(turn.role, "user"), "content": turn.text} for turn in prompt.messages]
         body: dict[str, Any] = {"model": prompt.model, "messages": turns}

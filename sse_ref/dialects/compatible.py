@@ -1,4 +1,4 @@
-"""OpenAI's wire as other services speak it: read with what they leave out, add, and write otherwise.
+"""OpenAI's wire as other services speak it, read leniently: members may be missing, added, or of another type.
 
 In:   the events of any service that calls itself compatible.
 Out:  the same pieces that ``openai.py`` reads from the vendor's own chunks.

@@ -55,7 +55,7 @@ from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.anthropic import signature_of
 from sse_ref.dialects.interface import HTTPRequest, Request
-from sse_ref.dialects.openai import JSON_OBJECT, MAX_NAME, MAX_TOOLS, model_below, read_stops
+from sse_ref.dialects.openai import JSON_OBJECT, MAX_NAME, MAX_TOOLS, expect_defaults, model_below, read_stops
 from sse_ref.dialects.strict_json import Fields, read_json, to_json
 from sse_ref.errors import ProtocolError, RequestError, fit
 from sse_ref.pieces import (
@@ -368,11 +368,6 @@ class ProtoFields(Fields):
         return int(value) if whole and value is not None else value
 
 
-def camel_case(name: str) -> str:
-    """The name of a member, which may be written in either case."""
-    return re.sub("(?<=[a-z])_([a-z])", lambda letter: letter[1].upper(), name)
-
-
 def read_contents(fields: Fields) -> Iterator[Message]:
     """Yield the system instruction and the turns. The results of functions come before the text of their turn."""
     if fields.get("systemInstruction") is not None:
@@ -438,7 +433,7 @@ def as_json_schema(owner: Fields, name: str) -> dict[str, Any]:
             raise owner.error(name, "holds a schema that is no object")
         if depth > MAX_SCHEMA_DEPTH:
             raise owner.error(name, f"must not be deeper than {MAX_SCHEMA_DEPTH} schemas")
-        value = {camel_case(key): member for key, member in schema.items()}
+        value = {re.sub("(?<=[a-z])_([a-z])", lambda match: match[1].upper(), key): schema[key] for key in schema}
         nullable = value.pop("nullable", False) is True
         if isinstance(kind := value.get("type"), str):
             value["type"] = [kind.lower(), "null"] if nullable else kind.lower()
@@ -540,7 +535,10 @@ class Gemini:
             # Thoughts are shown unless they are declined, although the vendor wants to be asked for them.
             reasoning=thinking.flag("includeThoughts", True) and thinking.get("thinkingBudget") != 0,
         )
-        if method == "streamGenerateContent" and "sse" not in (request.query.get("alt"), request.query.get("$alt")):
+        alt = request.query.get("$alt", request.query.get("alt", "json"))
+        if alt not in ("json", "sse"):
+            raise RequestError("bad_request", 'alt must be "json" or "sse"', param="alt")
+        if method == "streamGenerateContent" and alt == "json":
             return Request(prompt, media_type="application/json", write=json_array)
         return Request(prompt, stream=method == "streamGenerateContent")
 
@@ -598,8 +596,9 @@ class Gemini:
         return {"x-goog-api-key": key}
 
     def write_request(self, request: Request) -> dict[str, Any]:
-        """The body of a request; limits and options that have their default value are left out."""
+        """The body of a request. Raises ``ValueError`` for what this wire has no member for."""
         prompt = request.prompt
+        expect_defaults(prompt, "requests of Gemini", "top_logprobs", "parallel_tool_calls")
         roles = {"assistant": "model"}  # all others are the user's: without the name of its call a result is text
         turns = [message for message in prompt.messages if message.role != "system"]
         body: dict[str, Any] = {

@@ -141,7 +141,10 @@ class Dialect(Protocol):
         """The headers that carry an API key."""
 
     def write_request(self, request: Request) -> dict[str, Any]:
-        """The JSON object of a request; limits and options that have their default value are left out."""
+        """The JSON object of a request; limits and options that have their default value are left out.
+
+        Raises ``ValueError`` for what the wire has no member for.
+        """
 
     def count_choices(self, body: Mapping[str, Any]) -> int:
         """How many choices the JSON object of a request asks for."""

@@ -1,9 +1,9 @@
-"""JSON of servers: read with what they leave out, add, and write otherwise.
+"""JSON of answers, read leniently: members may be missing, added, or of another type.
 
 In:   values of events that were read as JSON, whatever their type.
 Out:  strings, objects, numbers; or a ``ProtocolError``; the message of an error, in whichever shape.
 
-A server's answer is not refused for its form: what can be understood in one way is understood. Two things cannot. Half a
+A server's answer is not refused for its form: what can be understood in one way is understood. Two things need care. Half a
 character must wait for its other half, because some services cut texts between the two ``\\u`` escapes of one. And
 arguments that are two JSON values are those of two tool calls, merged into one that no model made.
 """

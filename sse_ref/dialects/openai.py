@@ -418,6 +418,19 @@ def model_below(path: str) -> str | None:
     return path[len("/v1/models/") :] if path == "/v1/models" or path.startswith("/v1/models/") else None
 
 
+def expect_defaults(prompt: Prompt, wire: str, *names: str) -> None:
+    """Raise ``ValueError`` if a member of a prompt has another value than its default: the wire has no word for it.
+
+    >>> expect_defaults(Prompt("toy", (), seed=7), "Messages", "n", "seed")
+    Traceback (most recent call last):
+    ValueError: Messages have no seed
+    """
+    default = Prompt(prompt.model, ())
+    for name in names:
+        if getattr(prompt, name) != getattr(default, name):
+            raise ValueError(f"{wire} have no {name}")
+
+
 class OpenAIChat:
     """Chat completions: ``POST /v1/chat/completions``, and ``GET /v1/models``."""
 

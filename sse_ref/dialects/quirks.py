@@ -150,7 +150,7 @@ def usage_before_finish(chunks: Chunks, usage: UsageSoFar) -> Chunks:
         yield chunk
 
 
-@changes("payloads", "some gateways", "measured with the SDKs, November 2026")
+@changes("payloads", "OrcaRouter Lite", "Continuum-AI-Corp/OrcaRouter-Lite#127")
 def usage_after_done(payloads: Payloads, number: int) -> Payloads:
     """The chunk with the usage comes after [DONE]."""
     held = b""
@@ -196,7 +196,7 @@ def tools_args_object(call: dict[str, Any]) -> None:
         call["function"]["arguments"] = json.loads(call["function"]["arguments"])
 
 
-@changes("call", "Ollama", "measured with the SDKs, November 2026", needs="tools-whole")
+@changes("call", "Ollama, OpenRouter with Bedrock", "OpenRouterTeam/ai-sdk-provider#310", needs="tools-whole")
 def tools_args_missing(call: dict[str, Any]) -> None:
     """A tool call whose arguments are empty has no member arguments."""
     if call["function"]["arguments"] in ("{}", {}):
@@ -336,7 +336,7 @@ def tools_index_zero(call: dict[str, Any]) -> None:
         call["index"] = 0
 
 
-@changes("call", "proxies", "measured with the SDKs, November 2026")
+@changes("call", "Bedrock Access Gateway", "aws-samples/bedrock-access-gateway#134")
 def tools_index_from_one(call: dict[str, Any]) -> None:
     """The indexes of tool calls begin with 1."""
     if "index" in call:
@@ -381,7 +381,7 @@ def ids_collide(chunk: dict[str, Any]) -> None:
     chunk["id"] = f"chatcmpl-{int(hashlib.sha256(chunk['id'].encode()).hexdigest(), 16) % 999}"
 
 
-@changes("chunk", "some gateways", "measured with Mistral's SDKs, November 2026")
+@changes("chunk", "SambaNova", "mlcommons/modelbench#1287")
 def created_float(chunk: dict[str, Any]) -> None:
     """The time of creation has a fraction."""
     chunk["created"] = chunk.get("created", 0) + 0.25
@@ -438,8 +438,8 @@ def azure_choice_filter(choice: dict[str, Any]) -> None:
 def azure_prompt_filter(chunks: Chunks, usage: UsageSoFar) -> Chunks:
     """The first chunk has no choice, an empty id, and the results of the prompt's content filter."""
     said = [{"prompt_index": 0, "content_filter_results": SAFE}]
-    for number, chunk in enumerate(chunks):  # a request that is refused has no first chunk
-        if number == 0:
+    for number, chunk in enumerate(chunks):
+        if number == 0:  # not before: until then an HTTP status can still refuse the request
             yield {"choices": [], **EMPTY_HEAD, "prompt_filter_results": said}
         yield chunk
 
@@ -545,7 +545,7 @@ def http_error_detail(error: RequestError) -> dict[str, Any]:
     return {"detail": [{"loc": ["body", error.param], "msg": error.message, "type": "value_error"}]}
 
 
-@changes("http-error", "Mistral", "measured with Mistral's SDKs, November 2026")
+@changes("http-error", "Mistral", "mistralai/platform-docs-public#212")
 def http_error_nested(error: RequestError) -> dict[str, Any]:
     """The message of an HTTP error is an object."""
     return {"object": "error", "message": http_error_detail(error), "type": error.kind, "param": None, "code": "1000"}
@@ -563,7 +563,7 @@ def http_error_openrouter(error: RequestError) -> dict[str, Any]:
     return {"error": {"code": error.status, "message": error.message}, "user_id": "user_1"}
 
 
-@changes("model", "Mistral", "measured with Mistral's SDKs, November 2026")
+@changes("model", "Mistral", "docs.mistral.ai, API, models")
 def models_typed(model: dict[str, Any]) -> None:
     """Each model has a type, and says what it can do."""
     model["type"] = "base"
@@ -585,7 +585,7 @@ def content_type(request: Request) -> Request:
     return replace(request, media_type="application/x-ndjson")
 
 
-@changes("request", "proxies", "measured with the SDKs, November 2026")
+@changes("request", "MiMo, proxies", "earendil-works/pi#7954")
 def held_after_done(request: Request) -> Request:
     """The connection stays open after [DONE], without the end of the body."""
     return replace(request, ends=False)
@@ -597,13 +597,13 @@ def no_done(payloads: Payloads, number: int) -> Payloads:
     return (payload for payload in payloads if payload != DONE_EVENT)
 
 
-@changes("payloads", "hand-written servers", "measured with the SDKs, November 2026")
+@changes("payloads", "hand-written servers", "mistralai/mistral-vibe#793")
 def done_trailing_space(payloads: Payloads, number: int) -> Payloads:
     """A space follows [DONE]."""
     return (payload.replace(b"data: [DONE]\n", b"data: [DONE] \n") for payload in payloads)
 
 
-@changes("payloads", "forks of llama.cpp, gateways", "measured with the SDKs, November 2026")
+@changes("payloads", "ODS, forks of llama.cpp", "Osmantic/ODS#5652")
 def data_after_done(payloads: Payloads, number: int) -> Payloads:
     """An event follows [DONE]."""
     for payload in payloads:

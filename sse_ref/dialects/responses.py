@@ -48,7 +48,7 @@ from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.compatible import OpenAICompatible
 from sse_ref.dialects.interface import HTTPRequest, Request
-from sse_ref.dialects.openai import DONE, logprobs_object, read_schema, read_text, read_tool
+from sse_ref.dialects.openai import DONE, expect_defaults, logprobs_object, read_schema, read_text, read_tool
 from sse_ref.dialects.strict_json import Fields, read_json, to_json
 from sse_ref.errors import ApiError, ProtocolError, RequestError, fit
 from sse_ref.pieces import (
@@ -617,9 +617,7 @@ class OpenAIResponses(OpenAICompatible):
     def write_request(self, request: Request) -> dict[str, Any]:
         """The body of a request. Raises ``ValueError`` for what this wire has no member for."""
         prompt = request.prompt
-        for name, value in (("n", prompt.n if prompt.n > 1 else 0), ("stop", prompt.stop), ("seed", prompt.seed)):
-            if value:
-                raise ValueError(f"Responses have no {name}")
+        expect_defaults(prompt, "Responses", "n", "stop", "seed")
         # Without the id of its call, the result of a tool is a user's text.
         turns = [(turn.role if turn.role in ROLES else "user", turn.text) for turn in prompt.messages]
         body: dict[str, Any] = {"model": prompt.model, "input": [{"role": r, "content": text} for r, text in turns]}

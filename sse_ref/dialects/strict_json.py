@@ -1,4 +1,4 @@
-"""JSON of strangers: read strictly, with the path of what is wrong; and written on one line.
+"""JSON of requests: read strictly, with the path of what is wrong; and JSON written on one line.
 
 In:   the bytes of a request's body; or a value.
 Out:  its fields, one by one, or a ``RequestError`` that names the field at fault; or JSON text.

@@ -71,7 +71,7 @@ CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")  # never in a head
 # Error texts by kind. They never echo the request.
 PROBLEMS = {
     "bad_request": "the request is not valid HTTP",
-    "not_found": "there is nothing at this path; the API is below /v1",
+    "not_found": "there is nothing at this path; the APIs are below /v1, /v1beta and /v2",
     "wrong_method": "this path does not know that method",
     "timed_out": "the request did not arrive in time",
     "long_path": "the path is too long",
