@@ -405,7 +405,7 @@ def extra_choice_fields(chunk: dict[str, Any]) -> None:
     chunk |= {"provider": "Toy", "obfuscation": "x7", "p": "abcd", "prompt_token_ids": None}
     for choice in chunk.get("choices", ()):
         choice |= {"stop_reason": None, "token_ids": None, "matched_stop": None, "seed": 1}
-        choice |= {"text": choice["delta"].get("content") or "", "delta": {"token_id": 7, **choice["delta"]}}
+        choice |= {"text": choice["delta"].get("content") or "", "delta": {**choice["delta"], "token_id": 7}}
         choice["native_finish_reason"] = choice.get("finish_reason")
 
 

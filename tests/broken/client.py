@@ -393,6 +393,7 @@ class Answer:
             raise Wrong("unknown role")
         if FAULT == "reasoning-is-text":
             content = content or delta.get("reasoning") or delta.get("reasoning_content")
+            content = content or "".join(detail["text"] for detail in delta.get("reasoning_details", ()))
         if isinstance(content, list) and FAULT != "lists-printed":
             content = "".join(part["text"] for part in content if part["type"] == "text")
         content = str(content) if isinstance(content, list) else content

@@ -417,7 +417,7 @@ QUIRKS: dict[str, str] = {
     "finish-required": "finish-key-missing",
     "ends-at-finish": "finish-every-chunk",
     "known-reasons-only": "finish-eos",
-    "reasoning-is-text": "reasoning-content reasoning",
+    "reasoning-is-text": "reasoning-content reasoning reasoning-details",
     "lists-printed": "content-list",
     "refusals-lost": "refusal",
     "chunk-id-required": "ids-empty",
