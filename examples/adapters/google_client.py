@@ -1,4 +1,4 @@
-"""google-genai as a client under test: ``generate_content_stream``, as its README shows it."""
+"""google-genai as a client under test: ``generate_content_stream``, and of its chunks the first candidate."""
 
 import json
 
@@ -20,11 +20,15 @@ def stream(url, body, idle, answer):
                 "completion_tokens": usage.candidates_token_count,
             }
         for candidate in chunk.candidates or []:
-            if not candidate.index and candidate.finish_reason:
+            if candidate.index:
+                continue
+            if candidate.finish_reason:
                 answer.finish_reason = candidate.finish_reason.value
-        answer.delta(chunk.text)
-        for call in chunk.function_calls or []:
-            answer.calls.append({"id": call.id, "name": call.name, "arguments": json.dumps(call.args or {})})
+            for part in (candidate.content and candidate.content.parts) or []:
+                if not part.thought:
+                    answer.delta(part.text)
+                if call := part.function_call:
+                    answer.calls.append({"id": call.id, "name": call.name, "arguments": json.dumps(call.args or {})})
         if answer.enough:
             return
 

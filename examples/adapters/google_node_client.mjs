@@ -1,4 +1,4 @@
-// @google/genai as a client under test: generateContentStream, as its README shows it.
+// @google/genai as a client under test: generateContentStream, and of its chunks the first candidate.
 import { ApiError, GoogleGenAI } from "@google/genai"
 import { client } from "./adapter.mjs"
 
@@ -10,9 +10,16 @@ await client(async (url, { model, contents, tools, generationConfig = {} }, idle
   for await (const chunk of await genai.models.generateContentStream({ model, contents, config })) {
     const usage = chunk.usageMetadata
     if (usage) answer.usage = { prompt_tokens: usage.promptTokenCount, completion_tokens: usage.candidatesTokenCount }
-    for (const candidate of chunk.candidates ?? []) if (!candidate.index && candidate.finishReason) answer.finish_reason = candidate.finishReason
-    answer.delta(chunk.text)
-    for (const { id, name, args } of chunk.functionCalls ?? []) answer.tool_calls.push({ id, name, arguments: JSON.stringify(args ?? {}) })
+    for (const { index, finishReason, content } of chunk.candidates ?? []) {
+      if (index) continue
+      if (finishReason) answer.finish_reason = finishReason
+      for (const { text, thought, functionCall } of content?.parts ?? []) {
+        if (!thought) answer.delta(text)
+        if (!functionCall) continue
+        const { id, name, args = {} } = functionCall
+        answer.tool_calls.push({ id, name, arguments: typeof args === "string" ? args : JSON.stringify(args) })
+      }
+    }
     if (answer.enough()) return abort.abort()
   }
 }, error => {
