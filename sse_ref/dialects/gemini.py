@@ -317,7 +317,6 @@ def add_part(parts: list[dict[str, Any]], part: dict[str, Any]) -> None:
         parts.append(part)
     elif "text" in last and last.get("thought") == part.get("thought"):
         last["text"] += [part["text"]] if part["text"] else []
-        last.update({name: value for name, value in part.items() if name != "text"})
     elif part != {"text": ""} or not parts:  # a call needs no empty text behind it
         parts.append({**part, "text": [part["text"]]})
 
