@@ -29,6 +29,7 @@ from sse_ref.client import (
     ChatStream,
     ProtocolError,
 )
+from sse_ref.client import chat as chat_streams
 from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import DIALECTS, compatible
 from sse_ref.pieces import Call, Message, Prompt, Reasoning, Refusal, Text, Usage
@@ -152,13 +153,15 @@ EXTRA = event({"choices": [{"index": 0, "delta": {"content": "!"}}]})
 
 
 @pytest.mark.parametrize("end", [(LAST,), (Hold(),), ()])
-def test_usage_may_come_after_done(end: tuple[Step, ...]) -> None:
+def test_usage_may_come_after_done(end: tuple[Step, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_streams, "READ_ON", 30.0)
     chat = complete(ask([*stream(HELLO, STOP, DONE, LATE)[:-1], *end]))
     assert chat.usage == Usage(3, 2) and len(chat.warnings) == 1
     assert chat.warnings[0].startswith("an event came after [DONE]: ")
 
 
-def test_only_a_usage_counts_after_done_and_only_where_none_came() -> None:
+def test_only_a_usage_counts_after_done_and_only_where_none_came(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_streams, "READ_ON", 30.0)
     chat = complete(ask(stream(HELLO, STOP, DONE, EXTRA, event({"error": "boom"}), LATE)))
     assert len(chat.warnings) == 2 and chat.usage is None  # the error ended it
     chat = complete(ask(stream(HELLO, STOP, DONE, *[EXTRA] * 500, LATE, LATE.replace(b"3", b"4"))))
@@ -166,6 +169,12 @@ def test_only_a_usage_counts_after_done_and_only_where_none_came() -> None:
     chat = complete(ask(stream(HELLO, STOP, LATE, DONE, LATE.replace(b"3", b"4"))))
     assert chat.warnings == [] and chat.usage == Usage(3, 2)
     chat = complete(ask(stream(HELLO, STOP, DONE, DONE)))
+    assert chat.warnings == [] and chat.usage is None
+
+
+def test_usage_that_does_not_come_after_done_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_streams, "READ_ON", 0.1)
+    chat = complete(ask([*stream(HELLO, STOP, DONE)[:-1], Hold()]))
     assert chat.warnings == [] and chat.usage is None
 
 

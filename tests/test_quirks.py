@@ -13,6 +13,7 @@ import quirk_cases
 from raw import JSON, Answer, Wire, ask, request
 
 from sse_ref.client import ChatStream, StreamError
+from sse_ref.client import chat as chat_streams
 from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects.interface import HTTPRequest, Request
 from sse_ref.dialects.openai import OpenAIChat
@@ -555,7 +556,8 @@ for prompt in ("echo", "think", "call"):
 
 @pytest.mark.once
 @pytest.mark.parametrize("name", QUIRKS)
-def test_client_reads_the_same_from_every_quirk(server: Server, name: str) -> None:
+def test_client_reads_the_same_from_every_quirk(server: Server, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_streams, "READ_ON", 30.0)
     for kind, prompt in PROMPTS.items():
         expected = outcome(f"{server.url}/v1", prompt)
         different = DIFFERENT.get((name, kind), DIFFERENT.get((name, "*"), {}))

@@ -98,6 +98,7 @@ __all__ = ["DEFAULT_URL", "MAX_EVENT_SIZE", "ChatStream", "Choice", "ToolCall"]
 DEFAULT_URL = "http://127.0.0.1:8000/v1"
 RETRIED_STATUSES = {408, 409, 429, *range(500, 600)}  # statuses, as the provider's own SDKs do
 MAX_RETRY_AFTER = 60.0  # seconds; a server that asks for more is not waited for
+READ_ON = 0.5  # seconds, after the last event
 ENDING_SIZE = 4096  # bytes of the end of a body that are searched for an error outside events
 # JSON on one line, or on several: one that opens, others that are indented, one that closes.
 ERROR_OUTSIDE_EVENTS = (
@@ -397,7 +398,7 @@ class ChatStream:
                 yield from self._take(event)
                 if self._reader.done:
                     self._check_end(decoder)
-                    if self.usage is None or type(self.watcher) is not Watcher:
+                    if self._reads_on():
                         yield from self._read_rest(events, decoder, body)
                     return
             if too_large:
@@ -421,9 +422,9 @@ class ChatStream:
     def _read_rest(
         self, events: Iterator[ServerSentEvent], decoder: SSEDecoder, body: Iterator[bytes]
     ) -> Iterator[Piece]:
-        """Read on after the last event, for half a second at most: a watcher sees the end of the wire, and a usage that
-        has not come may come late. Nothing else belongs to the answer."""
-        self._call.total = time.monotonic() - self._call.began + 0.5
+        """Read on after the last event, not for long: a watcher sees the end of the wire, and a usage that has not come
+        may come late. Nothing else belongs to the answer."""
+        self._call.total = time.monotonic() - self._call.began + READ_ON
         late = 0
         with contextlib.suppress(StreamError, EventTooLarge):
             for event in itertools.chain(events, itertools.chain.from_iterable(map(decoder.feed, body))):
@@ -436,6 +437,12 @@ class ChatStream:
                     if isinstance(piece, Usage) and self.usage is None:
                         self._note(piece)
                         yield piece
+                if not self._reads_on():
+                    return
+
+    def _reads_on(self) -> bool:
+        """Whether anybody wants what follows the last event."""
+        return self.usage is None or type(self.watcher) is not Watcher
 
     def _take(self, event: ServerSentEvent) -> Iterator[Piece]:
         """The pieces of one event, each noted before it is given."""
