@@ -30,6 +30,7 @@ from sse_ref.client import (
     ProtocolError,
 )
 from sse_ref.client import chat as chat_streams
+from sse_ref.client.transport import Watcher
 from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import DIALECTS, compatible
 from sse_ref.pieces import Call, Message, Prompt, Reasoning, Refusal, Text, Usage
@@ -148,6 +149,10 @@ def test_bare_line_of_a_finished_answer_does_not_matter() -> None:
     assert "boom" in " ".join(lines.warnings)
 
 
+class Watching(Watcher):
+    """Wants to see the end of the wire."""
+
+
 LATE = event({"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 2}})
 EXTRA = event({"choices": [{"index": 0, "delta": {"content": "!"}}]})
 
@@ -156,20 +161,32 @@ EXTRA = event({"choices": [{"index": 0, "delta": {"content": "!"}}]})
 def test_usage_may_come_after_done(end: tuple[Step, ...], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_streams, "READ_ON", 30.0)
     chat = complete(ask([*stream(HELLO, STOP, DONE, LATE)[:-1], *end]))
-    assert chat.usage == Usage(3, 2) and len(chat.warnings) == 1
-    assert chat.warnings[0].startswith("an event came after [DONE]: ")
+    assert chat.usage == Usage(3, 2) and chat.warnings == ["the usage came after [DONE]"]
 
 
 def test_only_a_usage_counts_after_done_and_only_where_none_came(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(chat_streams, "READ_ON", 30.0)
-    chat = complete(ask(stream(HELLO, STOP, DONE, EXTRA, event({"error": "boom"}), LATE)))
-    assert len(chat.warnings) == 2 and chat.usage is None  # the error ended it
-    chat = complete(ask(stream(HELLO, STOP, DONE, *[EXTRA] * 500, LATE, LATE.replace(b"3", b"4"))))
-    assert len(chat.warnings) == 2 and chat.usage == Usage(3, 2)  # one of them: content after the finish reason
+    seen: list[str] = []
+    script = stream(HELLO, STOP, DONE, *[EXTRA] * 500, event({"error": "boom"}), LATE, LATE.replace(b"3", b"4"))
+    chat = complete(ask(script, on_event=lambda event: seen.append(event.data)))
+    assert chat.usage == Usage(3, 2) and seen[-1] in LATE.decode()
+    assert sum(data in EXTRA.decode() for data in seen) == 500
+    assert chat.warnings == [
+        "content came after the finish reason",
+        "what came after [DONE] was ignored",
+        "an error came after [DONE]: boom",
+        "the usage came after [DONE]",
+    ]
     chat = complete(ask(stream(HELLO, STOP, LATE, DONE, LATE.replace(b"3", b"4"))))
     assert chat.warnings == [] and chat.usage == Usage(3, 2)
     chat = complete(ask(stream(HELLO, STOP, DONE, DONE)))
     assert chat.warnings == [] and chat.usage is None
+
+
+def test_usage_after_done_is_ignored_by_who_has_one_and_watches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chat_streams, "READ_ON", 30.0)
+    chat = complete(ask(stream(HELLO, STOP, LATE, DONE, LATE.replace(b"3", b"4")), watcher=Watching()))
+    assert chat.usage == Usage(3, 2) and chat.warnings == ["what came after [DONE] was ignored"]
 
 
 def test_usage_that_does_not_come_after_done_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -89,6 +89,7 @@ from sse_ref.client.transport import (
 from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder
 from sse_ref.dialects import DEFAULT, DIALECTS
 from sse_ref.dialects.interface import Dialect, Request
+from sse_ref.dialects.lenient_json import Warnings
 from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import ApiError, HTTPStatusError, ProtocolError, StreamError, StreamTimeout, Truncated, fit
 from sse_ref.pieces import Call, End, Fragment, Message, Piece, Prompt, Reasoning, Refusal, Text, Usage
@@ -254,7 +255,7 @@ class ChatStream:
         self.asked: float | None = None  # when the request was sent, by time.monotonic()
         self.arrivals = array.array("d")  # when each piece with something in it came
         self._reader = self.dialect.reader()
-        self._notes: list[str] = []
+        self._notes: list[str] = Warnings()
         self._events = 0
         self._beginning = self._ending = b""  # of the body
         self._pieces = self._run()
@@ -425,20 +426,27 @@ class ChatStream:
         """Read on after the last event, not for long: a watcher sees the end of the wire, and a usage that has not come
         may come late. Nothing else belongs to the answer."""
         self._call.total = time.monotonic() - self._call.began + READ_ON
-        late = 0
         with contextlib.suppress(StreamError, EventTooLarge):
             for event in itertools.chain(events, itertools.chain.from_iterable(map(decoder.feed, body))):
-                if event.data.strip() == "[DONE]":
-                    continue
-                late += 1
-                if late == 1:
-                    self._notes.append(f"an event came after {self.dialect.last_event or 'the end'}: {fit(event.data)}")
-                for piece in self._reader.read(event):
-                    if isinstance(piece, Usage) and self.usage is None:
-                        self._note(piece)
-                        yield piece
+                yield from self._take_late(event)
                 if not self._reads_on():
                     return
+
+    def _take_late(self, event: ServerSentEvent) -> Iterator[Piece]:
+        """The usage in an event after the last one, if none came before it. What else is in it is noted and ignored."""
+        if self.on_event:
+            self.on_event(event)
+        end = self.dialect.last_event or "the end"
+        try:
+            for piece in self._reader.read(event):
+                if isinstance(piece, Usage) and self.usage is None:
+                    self._notes.append(f"the usage came after {end}")
+                    self._note(piece)
+                    yield piece
+                else:
+                    self._notes.append(f"what came after {end} was ignored")
+        except StreamError as error:
+            self._notes.append(f"an error came after {end}: {error}")
 
     def _reads_on(self) -> bool:
         """Whether anybody wants what follows the last event."""

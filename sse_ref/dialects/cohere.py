@@ -265,7 +265,7 @@ class ChatReader:
             case "message-end":
                 yield from self.end(delta)
             case "" if "finish_reason" in value and isinstance(value.get("message"), dict):
-                yield from self.message(object_in(value, "message"))
+                yield from self.message(value["message"])
                 yield from self.end(value)
             case "" if value.get("error") is not None or isinstance(value.get("message"), str):
                 raise ApiError(lenient.message_in(value) or fit(event.data))
