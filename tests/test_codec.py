@@ -12,6 +12,7 @@ from oracle import Outcome, interpret
 from vectors import Row, decoder_rows
 
 from sse_ref.codec import EventTooLarge, ServerSentEvent, SSEDecoder, encode_comment, encode_event, iter_events
+from sse_ref.conformance.fuzz import cut_at_random, random_stream
 
 ROWS = decoder_rows()
 WHOLE_CUTS = 2048  # bytes: up to this length every two-part cut is tried, beyond it those at and around line ends
@@ -344,33 +345,14 @@ def test_comment_refuses_lone_surrogates() -> None:
 
 # ---- Random streams --------------------------------------------------------------------------------------------------
 
-AWKWARD = [
-    *(b"\n", b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n", b"\n\r", b":", b": ", b" ", b"\t", b"\0"),
-    *(b"data", b"data:", b"data: ", b"data:  ", b"event: ", b"event:", b"id: ", b"id:", b"id", b"retry: ", b"retry:"),
-    *(b"Data: ", b" data: ", b"datax: ", b"data : ", b": ping\n\n", b"id: 1\n\n", b"event: e\n\n", b"data: x\n\n"),
-    *(b"1", b"007", b"-1", b"99999999999999999999", b"x", b"ab\0c", b"[DONE]", b'{"a": 1}', b"\xc2\xb2"),
-    *(b"\xef\xbb\xbf", b"\xef", b"\xbb", b"\xbf", b"\xf0\x9f\x98\x80", b"\xf0\x9f", b"\x98\x80", b"\xc3\xa9", b"\xff"),
-    *(b"\xed\xa0\x80", b"\xc0\x8a", b"\xe2\x80\xa8", b"\xc2\x85", b"\x0b", b"\x0c", b"\x1c"),
-]
-
-
-def random_stream(chance: random.Random) -> bytes:
-    return b"".join(chance.choices(AWKWARD, k=chance.randrange(1, 25)))
-
-
-def random_cuts(chance: random.Random, stream: bytes) -> list[bytes]:
-    points = sorted(chance.randrange(len(stream) + 1) for _ in range(chance.randrange(6)))
-    return [stream[a:b] for a, b in zip([0, *points], [*points, len(stream)], strict=True)]
-
 
 def compare_with_oracle(seed: int, streams: int) -> None:
     chance = random.Random(seed)
     dispatched = 0
     for _ in range(streams):
-        stream = random_stream(chance)
-        expected = interpret(stream)
-        chunks = random_cuts(chance, stream)
-        assert decode(chunks) == expected, (seed, chunks)
+        reading = cut_at_random(chance, random_stream(chance))
+        expected = interpret(reading.stream)
+        assert decode(reading.chunks) == expected, (seed, reading)
         dispatched += len(expected.events)
     assert dispatched > streams / 10  # the pieces do make events
 
@@ -424,7 +406,7 @@ def test_whatever_the_encoder_accepts_reads_back_equal() -> None:
             events.append(ServerSentEvent(text, event or "message", last_id))
             if chance.random() < 0.3:
                 stream += encode_comment(data)
-        assert list(iter_events(random_cuts(chance, stream))) == events, stream
+        assert list(iter_events(cut_at_random(chance, stream).chunks)) == events, stream
     assert accepted > 5000
 
 

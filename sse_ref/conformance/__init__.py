@@ -9,6 +9,7 @@ Read it in this order; each module imports only modules above it:
     verdicts      what a run comes to: verdicts, known failures, conformance, exit status
     programs      a program under test: one line of JSON to it, one line back
     decoders      judges decoders: bytes and splits to them, events back
+    fuzz          random streams, and the smallest that a decoder reads another way
     encoders      judges encoders: events to them, bytes back, read by our decoder
     hostile       the hostile server that plays the scripts of the client cases
     clients       judges clients: by what they print, and by what the hostile server saw

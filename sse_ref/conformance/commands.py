@@ -31,6 +31,7 @@ Tells where a program departs from the standard, in any language.
 
   decoder [options] [GLOB ...] -- CMD ...     judge an event stream decoder: lines of JSON in and out
   encoder [options] [GLOB ...] -- CMD ...     judge an encoder, in the same way
+  fuzz    [options] -- CMD ...                compare a decoder with ours on random streams
   client  [options] [GLOB ...] -- CMD ...     judge a client: we are the hostile server
   server  [options] [GLOB ...] URL --model M  judge a server
   list · show · export · serve · report       look at the vectors, play a case by hand, put reports side by side
@@ -158,6 +159,13 @@ def _parser() -> argparse.ArgumentParser:
             sub.add_argument("--raw", action="store_true", help="bytes on its input, one line of JSON for each event")
         else:
             sub.set_defaults(raw=False)
+
+    fuzzing = command("fuzz", runs.fuzz_decoder, "compare a decoder with ours on random streams", "-- CMD ...")
+    fuzzing.add_argument("--persistent", action="store_true", help="keep one process for all streams")
+    fuzzing.add_argument("--seed", type=int, default=1, metavar="N", help="other streams (default: %(default)s)")
+    fuzzing.add_argument("--streams", type=between(int, 1, 10**9), metavar="N", help="how many")
+    fuzzing.add_argument("--without", default="", metavar="F,F", help="features that it does not have")
+    fuzzing.add_argument("--timeout", type=SECONDS, default=10.0, metavar="S", help="default: %(default)s seconds")
 
     client = command(
         "client", runs.judge_client, "judge a client: started once for each case, with our URL", "-- CMD ..."

@@ -10,6 +10,7 @@ split must give the same events.
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -25,7 +26,8 @@ __all__ = ["FEATURES", "PROBE", "expected_of", "judge", "judge_raw", "splits_of"
 FEATURES = ("event", "id", "retry", "last_event_id")
 """What a decoder is taken to have, unless its ``hello`` or ``--without`` says otherwise.
 
-``block-ids`` it must declare: the id of an event is that of its own block, and is not carried over to later ones.
+Two it must declare: ``block-ids`` (the id of an event is that of its own block, and is not carried over to later ones),
+and ``beside`` (it can read two streams at the same time).
 """
 
 PROBE = {"v": 1, "id": "hello", "op": "decode", "chunks": []}
@@ -76,7 +78,8 @@ def expected_of(vector: Vector, n: int = 1) -> Expected:
         }
         if "chunk" in event:
             whole["chunk"] = event["chunk"]
-        events += [whole] * (n if event.get("repeat") == "N" else 1)
+        times = event.get("repeat", 1)
+        events += [whole] * (n if times == "N" else times)
     last = expect.get("last_event_id", events[-1]["id"] if events else "")
     return Expected(events, last, expect.get("retry"), expect.get("or_error", False))
 
@@ -92,14 +95,21 @@ def splits_of(vector: Vector, n: int = 1) -> list[Split]:
         chunks = [stream[at : at + size] for at in range(0, len(stream), size)]
         return [Split(f"in chunks of {size} bytes", chunks)]
     made = [Split("whole", [stream])]
+    listed = [Split("cut as listed", list(_parts(stream, lengths))) for lengths in body.get("cuts", [])]
     if body.get("whole"):
-        return made
+        return made + listed
     made += [Split(f"cut after byte {at}", [stream[:at], stream[at:]]) for at in _cut_points(stream)]
-    made += [Split("cut as listed", list(_parts(stream, lengths))) for lengths in body.get("cuts", [])]
+    made += listed
     if 1 < len(stream) <= WHOLE_CUTS:
         made.append(Split("byte by byte", [stream[at : at + 1] for at in range(len(stream))]))
     unique = {tuple(split.chunks): split for split in reversed(made)}
     return [split for split in made if unique[tuple(split.chunks)] is split]
+
+
+def _beside(stream: bytes, number: int) -> list[str]:
+    """Another stream, in so many chunks: one for each chunk of the stream that is judged."""
+    edges = [len(stream) * at // number for at in range(number + 1)]
+    return [stream[start:end].hex() for start, end in itertools.pairwise(edges)]
 
 
 def _parts(stream: bytes, lengths: Sequence[int]) -> Iterator[bytes]:
@@ -140,6 +150,8 @@ def judge(vector: Vector, program: UnderTest, features: set[str]) -> Result:
     splits = splits_of(vector)
     for split in splits:
         split.request["id"] = vector.id
+        if "beside" in vector.body:
+            split.request["beside"] = _beside(bytes_of(vector.body["beside"]), len(split.chunks))
     try:
         replies = program.ask([split.request for split in splits])
     except NoReply as error:

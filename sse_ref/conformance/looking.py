@@ -74,6 +74,8 @@ def show_vector(options: argparse.Namespace) -> int:
         n = vector.body.get("linear", {}).get("small", 1)
         for line in _shown_input(vector, n):
             print(f"  {line}")
+        if "beside" in vector.body:
+            print(f"  beside   {corpus.bytes_of(vector.body['beside'])!r}")
         expected = decoders.expected_of(vector, n)
         outcome = {"events": expected.events, "retry": expected.retry, "last_event_id": expected.last_event_id}
         print("  expects  " + "\n           ".join(reports.event_lines(outcome)[:20]))
@@ -127,6 +129,8 @@ def _expanded(vector: Vector) -> dict[str, Any]:
             "retry": expected.retry,
             "or_error": expected.or_error,
         }
+        if "beside" in whole:
+            whole["beside"] = corpus.bytes_of(whole["beside"]).hex()
         for name in ("input", "chunks", "cuts", "chunk_size", "whole"):
             whole.pop(name, None)
     elif vector.target == "encoder":

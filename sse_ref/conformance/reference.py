@@ -24,7 +24,7 @@ from sse_ref.server import running
 
 __all__ = ["chat", "decode", "encode", "main", "our_own", "source"]
 
-FEATURES = ["event", "id", "retry", "last_event_id", "comment"]
+FEATURES = ["event", "id", "retry", "last_event_id", "comment", "beside"]
 
 
 def decode(request: Mapping[str, Any]) -> dict[str, Any]:
@@ -33,11 +33,13 @@ def decode(request: Mapping[str, Any]) -> dict[str, Any]:
     >>> decode({"id": "x", "chunks": ["646174613a20610d", "0a0d0a"]})["events"]
     [{'event': 'message', 'data': 'a', 'id': '', 'chunk': 1}]
     """
-    decoder = SSEDecoder()
+    decoder, other = SSEDecoder(), SSEDecoder()
     events = []
+    beside = request.get("beside", [])
     for number, chunk in enumerate(request["chunks"]):
         for event in decoder.feed(bytes.fromhex(chunk)):
             events.append({"event": event.event, "data": event.data, "id": event.id, "chunk": number})
+        other.feed(bytes.fromhex("".join(beside[number : number + 1])))
     return {"events": events, "retry": decoder.reconnection_time, "last_event_id": decoder.last_event_id}
 
 

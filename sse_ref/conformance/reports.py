@@ -14,12 +14,13 @@ import json
 import re
 import shlex
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
 from sse_ref.conformance.corpus import LEVELS
+from sse_ref.conformance.fuzz import Difference
 from sse_ref.conformance.verdicts import VERDICTS, Result, conformance, count, unexpected
 
 __all__ = [
@@ -33,6 +34,7 @@ __all__ = [
     "github_annotations",
     "input_lines",
     "one_line",
+    "show_difference",
     "show_failure",
     "summary",
     "trimmed",
@@ -176,11 +178,30 @@ def show_failure(run: Run, result: Result, *, colour: bool = False) -> str:
         blocks["stderr"] = result.stderr.strip().splitlines()[-12:]
     if result.verdict != "pass":
         blocks["again"] = run.again(result)
+    return "\n".join([*lines, *_labelled(blocks)])
+
+
+def show_difference(found: Difference, stderr: str, again: str) -> str:
+    """A stream that a decoder reads another way than ours: what differs, the bytes, a diff, and the vector as JSON."""
+    vector = found.vector
+    expected = {**vector.body["expect"], "retry": vector.body["expect"].get("retry")}
+    input = [chunk.hex() for chunk in found.reading.chunks]
+    result = Result(vector, found.verdict, found.reason, input=input, expected=expected, actual=found.reply)
+    blocks = {"here": [found.reason], "bytes": list(input_lines(result))}
+    if found.reply is not None:
+        blocks["diff"] = list(_diff(result))
+    if stderr.strip():
+        blocks["stderr"] = stderr.strip().splitlines()[-12:]
+    blocks |= {"vector": [json.dumps({n: v for n, v in vector.as_json().items() if n != "target"})], "again": [again]}
+    head = f"DIFFERENCE in {len(found.reading.stream)} bytes, in {len(input)} {'chunks' if len(input) > 1 else 'chunk'}"
+    return "\n".join([head, *_labelled(blocks)])
+
+
+def _labelled(blocks: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """The lines of blocks, the label of each before its first; nothing in them harms a terminal."""
     for name, block in blocks.items():
         for number, line in enumerate(block):
-            label = name if number == 0 else ""
-            lines.append(f"  {label:<8} {escaped(line)}".rstrip())
-    return "\n".join(lines)
+            yield f"  {name if number == 0 else '':<8} {escaped(line)}".rstrip()
 
 
 def input_lines(result: Result) -> Iterator[str]:

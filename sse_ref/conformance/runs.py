@@ -27,6 +27,7 @@ from sse_ref.conformance import (
     corpus,
     decoders,
     encoders,
+    fuzz,
     hostile,
     matrix,
     programs,
@@ -39,13 +40,23 @@ from sse_ref.conformance.programs import Program
 from sse_ref.conformance.reports import Run
 from sse_ref.conformance.verdicts import Result, UsageError
 
-__all__ = ["REPORTS", "check_version", "cores", "judge_client", "judge_decoder", "judge_encoder", "judge_server"]
+__all__ = [
+    "REPORTS",
+    "check_version",
+    "cores",
+    "fuzz_decoder",
+    "judge_client",
+    "judge_decoder",
+    "judge_encoder",
+    "judge_server",
+]
 __all__ += ["read_report", "run_vectors", "write"]
 
 REPORTS = ("json", "junit", "tap", "md", "badge", "html")
 Judge = Callable[[Vector], Result]
 
 LONGER = 4.0  # times the limit, for a vector that is tried again because a limit passed
+FUZZED = 20_000  # random streams for a kept process; a tenth of them if each batch starts one
 TRIED_IN_VAIN = 3  # such errors; the others of the run are then not tried again
 
 
@@ -230,11 +241,9 @@ def _judge_pipe(
     vectors = selected(options, target)
     command = _command(options)
     timeout = options.timeout * options.timeout_scale
-    without = set(filter(None, options.without.replace(" ", "").split(",")))
+    without = _without(options, known)
     if options.raw and options.persistent:
         raise UsageError("--raw starts a process for each stream: leave out --persistent")
-    if unknown := without - {*known, "comment"}:
-        raise UsageError(f"--without: there is no feature {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     repeat = [flag for flag in ("--persistent", "--raw") if getattr(options, flag.strip("-"))]
     repeat += ["--without", options.without] if options.without else []
     run = _run(options, target, shlex.join(command), vectors, repeat)
@@ -263,6 +272,35 @@ def _judge_pipe(
     return _finish(options, run)
 
 
+def fuzz_decoder(options: argparse.Namespace) -> int:
+    """``fuzz``: compare a decoder with ours on random streams, and print the smallest difference as a vector."""
+    command = _command(options)
+    without = _without(options, decoders.FEATURES)
+    streams = options.streams or (FUZZED if options.persistent else FUZZED // 10)
+    show = sys.stderr.isatty()
+
+    def progress(number: int) -> None:
+        if show:
+            print(f"\r\x1b[K{number} of {streams} streams", end="", file=sys.stderr, flush=True)
+
+    with _programs(command, options.persistent, options.timeout, programs.Measured()) as program:
+        hello = programs.ask_features(program(), decoders.PROBE, decoders.FEATURES)
+        found = fuzz.first_difference(program(), hello["features"] - without, options.seed, streams, progress)
+        stderr = program().stderr
+    if show:
+        progress(streams)
+        print("\r\x1b[K", end="", file=sys.stderr, flush=True)
+    if found is None:
+        print(f"no difference in {streams} streams (seed {options.seed})")
+        return 0
+    words = ["fuzz", "--seed", str(options.seed), "--streams", str(streams)]
+    words += ["--persistent"] if options.persistent else []
+    words += ["--without", options.without] if options.without else []
+    again = f"{reports.COMMAND} {shlex.join(words)} -- {shlex.join(command)}"
+    print(reports.show_difference(found, stderr, again))
+    return 1
+
+
 def _one(
     judge: Callable[[Vector, Program, set[str]], Result],
     program: Callable[[], Program],
@@ -273,6 +311,14 @@ def _one(
     if its_program.hopeless:
         return Result(vector, "not-run", "the program was started three times and has never replied")
     return judge(vector, its_program, features)
+
+
+def _without(options: argparse.Namespace, known: Sequence[str]) -> set[str]:
+    """The features that ``--without`` names. Raises ``UsageError`` for one that there is not."""
+    without = set(filter(None, options.without.replace(" ", "").split(",")))
+    if unknown := without - {*known, "comment"}:
+        raise UsageError(f"--without: there is no feature {', '.join(sorted(unknown))}; there are {', '.join(known)}")
+    return without
 
 
 @contextlib.contextmanager

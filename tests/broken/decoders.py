@@ -172,6 +172,8 @@ class Program:
 
     def answer(self, request: Mapping[str, Any]) -> Reply:
         decoder = self.make()
+        if isinstance(decoder, Sharing):
+            decoder.beside = [bytes.fromhex(chunk) for chunk in request.get("beside", [])]
         try:
             reply = decoder.decode([bytes.fromhex(chunk) for chunk in request["chunks"]])
         except Exception as error:
@@ -1362,6 +1364,190 @@ class EmitsAtTheNextLine(Decoder):
     def end(self) -> None:
         for event in self.events:
             event["chunk"] = event.pop("told", event["chunk"] + 1)
+
+
+# ---- Blocks, marks, NULs, a second stream ----------------------------------------------------------------------------
+
+
+class InBlocks(Decoder):
+    """Takes each chunk in blocks of ``size`` bytes. It is quick, and right but for what a fault does to a block."""
+
+    size = 0
+
+    def feed(self, chunk: bytes) -> None:
+        for at in range(0, len(chunk), self.size):
+            self.take_block(self.decoded(chunk[at : at + self.size]))
+
+    def decoded(self, block: bytes) -> str:
+        return self.characters(block)
+
+    def take_block(self, text: str) -> None:
+        text = self.line + text
+        if self.after_cr and text[:1] == "\n":
+            text = text[1:]
+        self.after_cr = text.endswith("\r")
+        *lines, self.line = re.split("\r\n|\r|\n", text)
+        for line in lines:
+            self.interpret(line)
+
+
+class DecodesEachBlock(InBlocks):
+    def decoded(self, block: bytes) -> str:
+        return block.decode("utf-8", "replace")
+
+
+class ForgetsTheCrOfABlock(InBlocks):
+    def take_block(self, text: str) -> None:
+        self.after_cr = False
+        super().take_block(text)
+
+
+class LosesTheRestOfABlock(InBlocks):
+    def take_block(self, text: str) -> None:
+        super().take_block(text)
+        if not text.endswith(("\n", "\r")):
+            self.line = ""
+
+
+class EndsTheLineOfABlock(InBlocks):
+    def take_block(self, text: str) -> None:
+        super().take_block(text)
+        if self.line:
+            self.interpret(self.line)
+            self.line = ""
+
+
+def _in_blocks(kind: type[InBlocks], size: int, vector: str) -> None:
+    fault(f"align/{vector}")(type(f"{kind.__name__}Of{size}", (kind,), {"size": size}))
+
+
+BLOCKS = (16, 17, 48, 100, 512, 1000, 1024, 1460, 3000, 4096, 8192, 16384, 30_000, 65536, 99_999, 131_072)
+for _size in BLOCKS:
+    for _width in ("two", "three", "four"):
+        if _width == "three" or _size in (16, 1024, 131_072):
+            kind = type(f"DecodesEachBlockFor{_width.title()}", (DecodesEachBlock,), {})
+            _in_blocks(kind, _size, f"characters-of-{_width}-bytes")
+    _in_blocks(ForgetsTheCrOfABlock, _size, "crlf")
+    _in_blocks(LosesTheRestOfABlock, _size, "events-lf")
+    _in_blocks(EndsTheLineOfABlock, _size, "events-crlf")
+_in_blocks(type("LosesTheRestAfterACr", (LosesTheRestOfABlock,), {}), 4096, "events-cr")
+
+
+class KeepsTheEndAfterTheMark(Decoder):
+    """As Chromium: what follows the mark is never looked at as a line end."""
+
+    end_kept = "\n"
+
+    def decode(self, chunks: Sequence[bytes]) -> Reply:
+        stream = b"".join(chunks)
+        mark = b"\xef\xbb\xbf" + self.end_kept.encode()
+        if stream.startswith(mark):
+            chunks = [b"\xef\xbb\xbfx" + stream[len(mark) :]]
+        return super().decode(chunks)
+
+
+for _name, _ends in (("lf", "\n"), ("cr", "\r"), ("crlf", "\r\n")):
+    fault(f"bom/then-one-{_name}")(
+        type(f"Keeps{_name.title()}AfterTheMark", (KeepsTheEndAfterTheMark,), {"end_kept": _ends})
+    )
+    if _name != "lf":
+        keeps = {"end_kept": 2 * _ends}
+        fault(f"bom/then-two-{_name}s")(
+            type(f"KeepsTwo{_name.title()}sAfterTheMark", (KeepsTheEndAfterTheMark,), keeps)
+        )
+    keeps = {"end_kept": "\ufeff" + _ends}
+    fault(f"bom/twice-then-{_name}")(type(f"Keeps{_name.title()}AfterTwoMarks", (KeepsTheEndAfterTheMark,), keeps))
+
+
+class DropsNulAt(Decoder):
+    """Drops a NUL of one field at one place."""
+
+    name_of = place = ""
+
+    def at(self, text: str) -> str:
+        if self.place == "start":
+            return text.removeprefix("\0")
+        return text.removesuffix("\0") if self.place == "end" else text[:1] + text[1:-1].replace("\0", "") + text[-1:]
+
+
+class DropsNulOfValue(DropsNulAt):
+    def field(self, name: str, value: str) -> None:
+        super().field(name, self.at(value) if name == self.name_of else value)
+
+
+class DropsNulOfName(DropsNulAt):
+    first_too = False
+    begun = False
+
+    def name(self, name: str) -> str:
+        begun, self.begun = self.begun, True
+        return self.at(name) if (begun or self.first_too) and self.at(name) == self.name_of else name
+
+
+class LosesTheEventOfAnIdWithNul(Decoder):
+    """As Firefox: not only the id is ignored."""
+
+    def field_id(self, value: str) -> None:
+        self.spoilt = "\0" in value
+        super().field_id(value)
+
+    def due(self) -> bool:
+        spoilt, self.spoilt = getattr(self, "spoilt", False), False
+        return super().due() and not spoilt
+
+
+for _place in ("start", "middle", "end"):
+    for _field in ("data", "event", "id", "retry"):
+        about = {"name_of": _field, "place": _place}
+        label = f"{_field.title()}{_place.title()}"
+        fault(f"nul/{_field}-{_place}")(type(f"DropsNulOfValue{label}", (DropsNulOfValue,), about))
+        fault(f"nul/{_field}-name-{_place}")(type(f"DropsNulOfName{label}", (DropsNulOfName,), about))
+    fault(f"nul/id-{_place}")(type(f"LosesTheEventOfAnIdWithNul{_place.title()}", (LosesTheEventOfAnIdWithNul,), {}))
+about = {"name_of": "data", "place": "start", "first_too": True}
+fault("nul/name-in-the-first-line")(type("DropsNulInTheFirstLine", (DropsNulOfName,), about))
+
+
+@fault("nul/before-the-colon-of-a-comment")
+class RefusesANameOfNul(Decoder):
+    def split(self, line: str) -> None:
+        if line.startswith("\0:"):
+            raise ValueError("NUL")
+        super().split(line)
+
+
+@fault("nul/comment-middle")
+class EndsCommentsAtNul(Decoder):
+    def interpret(self, line: str) -> None:
+        if line[:1] == ":" and "\0" in line:
+            line = line.partition("\0")[2]
+        super().interpret(line)
+
+
+@fault("nul/line-between-events")
+class TakesNulForABlankLine(Decoder):
+    def interpret(self, line: str) -> None:
+        super().interpret(line.strip("\0") and line)
+
+
+class Sharing(Decoder):
+    """Reads a second stream with the same ``shared`` parts of its state."""
+
+    shared: tuple[str, ...] = ()
+    beside: Sequence[bytes] = ()
+
+    def feed(self, chunk: bytes) -> None:
+        super().feed(chunk)
+        if self.chunk < len(self.beside):
+            other = self.other = getattr(self, "other", Decoder())
+            for name in self.shared:
+                setattr(other, name, getattr(self, name))
+            other.feed(self.beside[self.chunk])
+            for name in self.shared:
+                setattr(self, name, getattr(other, name))
+
+
+for _shared, _vector in (("line", "line"), ("bytes", "character"), ("id", "id-and-type"), ("kind", "id-and-type")):
+    fault(f"beside/{_vector}")(type(f"Shares{_shared.title()}", (Sharing,), {"shared": (_shared,)}))
 
 
 # ---- Correct, but unusual --------------------------------------------------------------------------------------------
