@@ -65,6 +65,7 @@ JUDGE_ORDER = (
     ("verdicts.py", "what a run comes to: verdicts, known failures, exit status"),
     ("programs.py", "a program under test: a line of JSON to it, a line back"),
     ("decoders.py", "judges decoders: bytes in every split, events back"),
+    ("fuzz.py", "random streams, and the smallest that is read another way"),
     ("encoders.py", "judges encoders: events to them, bytes read back"),
     ("hostile.py", "the hostile server that plays the scripts of the client cases"),
     ("clients.py", "judges clients: by what they print, and by what the server saw"),

@@ -127,7 +127,9 @@ def test_part_of_a_script_may_have_an_event_type() -> None:
 def test_every_script_can_be_made() -> None:
     for vector in load("client"):
         for steps in hostile.steps_of(vector, "http://x/case"):
-            assert steps and all(step.do in ("send", "pause", "await", "hold", "reset", "close") for step in steps)
+            assert steps and all(
+                step.do in ("send", "pause", "await", "linger", "hold", "reset", "close") for step in steps
+            )
 
 
 def test_every_request_can_be_made() -> None:

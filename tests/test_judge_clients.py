@@ -58,6 +58,32 @@ def test_correct_client_of_another_make_passes_everything(server: HostileServer)
 
 
 @pytest.mark.once
+@pytest.mark.parametrize("profile", ["openai-chat", "sse"])
+def test_client_that_asks_for_gzip_passes_everything_about_codings(profile: str, server: HostileServer) -> None:
+    about = [v for v in VECTORS.values() if v.profile == profile and ("gzip" in v.id or "coding" in v.id)]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(lambda vector: judge(vector, "gzip", server), about))
+    assert about and not [(r.vector.id, r.verdict, r.reason) for r in results if r.verdict != "pass"]
+
+
+def test_client_that_leaves_at_the_finish_reason_never_saw_the_transport_fail(server: HostileServer) -> None:
+    vectors = [vector for vector in VECTORS.values() if vector.id.startswith("end/") and "-after-finish" in vector.id]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(lambda vector: judge(vector, "ends-at-finish", server), vectors))
+    assert len(vectors) == 12 and not [(r.vector.id, r.reason) for r in results if r.verdict != "pass"]
+
+
+def test_client_without_a_key_is_not_judged_by_where_it_goes(server: HostileServer) -> None:
+    result = judge(VECTORS["http/307-key-stays-at-home"], "key-never-sent", server)
+    assert (result.verdict, result.reason) == ("skip", "it does not send the key that SSE_CONFORMANCE_KEY holds")
+
+
+def test_source_that_knows_nothing_of_closing_is_not_judged_by_it(server: HostileServer) -> None:
+    result = judge(VECTORS["source/cancel-after-events"], "closing-unknown", server)
+    assert result.verdict == "skip" and "cancelling" in result.reason and not result.expired
+
+
+@pytest.mark.once
 def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile, "HOLD_SECONDS", 3.0)  # what fails by holding out does so for less long
     assert set(FAULTS) == set(corpus.CLIENT_PROFILES)

@@ -51,6 +51,7 @@ class Printed:
     stderr: str = ""
     lines: list[str] = field(default_factory=list)
     ended_at: float = 0.0  # time.monotonic() of the last line
+    cancelling_at: float = 0.0  # time.monotonic() when it said that it closes
     closed: bool = True  # before it was ended, the client had closed every connection that was held
 
     @property
@@ -100,7 +101,9 @@ def judge(
             break
     verdict, reason = compare(vector, printed, session)
     result = Result(vector, verdict, reason, stderr=printed.stderr, ms=1000 * (time.perf_counter() - began))
-    overstayed = any(request.held_to_the_end or request.awaited is False for request in session.requests)
+    overstayed = any(
+        request.held_to_the_end or request.awaited is False or request.gone is False for request in session.requests
+    )
     result.expired = printed.expired or (verdict == "fail" and overstayed)
     result.expected = vector.body["expect"]
     result.actual = {"end": printed.end, "text": printed.text, "events": printed.events}
@@ -122,8 +125,15 @@ def _environment(vector: Vector, base: str) -> dict[str, str]:
     }
     if request := document("client", vector.profile).get("request"):
         environment["SSE_CONFORMANCE_BODY"] = json.dumps({**request, **vector.body.get("request", {})})
-    if "cancel_after" in vector.body:
-        environment["SSE_CONFORMANCE_CANCEL_AFTER"] = str(vector.body["cancel_after"])
+    if "key" in vector.body:
+        environment["SSE_CONFORMANCE_KEY"] = vector.body["key"]
+    for name in ("cancel_after", "cancel_in_s"):
+        if name in vector.body:
+            environment[f"SSE_CONFORMANCE_{name.upper()}"] = str(vector.body[name])
+    expect = vector.body["expect"]
+    events = [event for one in (expect if isinstance(expect, list) else [expect]) for event in one.get("events", ())]
+    if types := dict.fromkeys(event["event"] for event in events if "event" in event):
+        environment["SSE_CONFORMANCE_TYPES"] = ",".join(types)
     return environment
 
 
@@ -177,6 +187,8 @@ class _Wait:
         self.session = session
         self.quiet = vector.body["expect"].get("quiet_for") if isinstance(vector.body["expect"], dict) else None
         self.takes = vector.body.get("takes_s", 0.0)
+        self.closing = _is_about_closing(vector)
+        self.cancel_in = vector.body.get("cancel_in_s", 0.0)
         self.timeout = timeout
         self.start_limit = start_limit
         self.trouble = ""
@@ -186,6 +198,8 @@ class _Wait:
         requests = self.session.requests
         if self.quiet and requests and now - requests[0].at > self.quiet:
             return True  # nothing was to happen, and nothing did
+        if self.closing and requests and not self.session.cancelling.is_set():
+            return now > requests[0].at + self.cancel_in + self.timeout / 2  # it does not close: a skip
         if self.session.beyond > 1:
             return True  # it goes on after the answer that ends an event source: that is a vector of its own
         if requests and now < requests[0].at + self.timeout + self.takes:
@@ -240,6 +254,10 @@ def _take(line: bytes, printed: Printed, session: Session) -> None:
         printed.ended_at = time.monotonic()
         if value["end"] not in ENDS:
             printed.trouble = f"its end {value['end']!r} is none of {', '.join(ENDS)}"
+    elif value.get("cancelling"):
+        printed.cancelling_at = time.monotonic()
+        session.cancelling.set()
+        session.note("the client closes")
     elif value.get("skip") is not None:
         printed.skip = str(value["skip"])
     elif isinstance(value.get("delta"), str):
@@ -290,8 +308,13 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
     """The verdict on a run of a case, and its reason."""
     if printed.skip is not None:
         return "skip", printed.skip
+    if _is_about_closing(vector) and not printed.cancelling_at:
+        return "skip", 'it was not seen to close: it prints no {"cancelling": true}'
     if printed.trouble:
         return "error", printed.trouble
+    key = vector.body.get("key")
+    if key and session.requests and not _has_key(session.requests[0], key):
+        return "skip", "it does not send the key that SSE_CONFORMANCE_KEY holds"
     expect = vector.body["expect"]
     alternatives = expect if isinstance(expect, list) else [expect]
     reasons = []
@@ -303,7 +326,7 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
                 return "skip", f"its end does not tell {member}"
         if alternative.get("prompt") and not printed.deltas and not printed.events and printed.text:
             return "skip", "it prints no text as it comes"
-        reason = _differs(alternative, printed, session)
+        reason = _differs(alternative, printed, session, key or "")
         if not reason:
             return "pass", ""
         reasons.append(reason)
@@ -313,12 +336,21 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
     return "fail", reason
 
 
+def _is_about_closing(vector: Vector) -> bool:
+    """Whether an event source is told to close; that it does so it has to say."""
+    return bool(vector.profile == "sse" and {"cancel_after", "cancel_in_s"} & set(vector.body))
+
+
+def _has_key(request: SeenRequest, key: str) -> bool:
+    return key in request.path or any(key in value for _, value in request.headers)
+
+
 def _untold(end: Mapping[str, Any], member: str) -> bool:
     """True if the last line lacks a member. A null usage or finish reason is no lack: it says that none came."""
     return end.get(member) is None if member in ("tool_calls", "error") else member not in end
 
 
-def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> str:
+def _differs(expect: Mapping[str, Any], printed: Printed, session: Session, key: str) -> str:
     """Describe how the run differs from the expectation; "" if it does not."""
     end = printed.end or {}
     if "end" in expect and end.get("end") not in expect["end"]:
@@ -351,7 +383,13 @@ def _differs(expect: Mapping[str, Any], printed: Printed, session: Session) -> s
         return reason
     if expect.get("closes") and not printed.closed:
         return "it left the connection open"
-    return _server_saw_otherwise(expect, session, printed.ended_at or time.monotonic())
+    held = [request for request in session.requests if request.held]
+    if expect.get("closed_at_once") and any(not 0 < request.left_at <= printed.ended_at for request in held):
+        return "the connection stayed open after it was closed"
+    late = [request for request in session.requests if request.at > printed.cancelling_at]
+    if expect.get("quiet_after_cancelling") and len(late) > 1:  # one may have been on its way
+        return f"after it was closed it connected {len(late)} times"
+    return _server_saw_otherwise(expect, session, printed.ended_at or time.monotonic(), key)
 
 
 def _joined(text: str) -> str:
@@ -394,19 +432,28 @@ def _events_differ(got: list[dict[str, Any]], want: list[dict[str, Any]]) -> str
     return f"the events are {_in_json(got)}, not {_in_json(expected)}"
 
 
-def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at: float) -> str:
+def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at: float, key: str) -> str:
     """Describe how the requests differ from the expectation; "" if they do not."""
     requests = session.requests
     least, most = expect.get("requests", (1, 1_000_000))
     if not least <= len(requests) <= most:
         return f"the server saw {len(requests)} requests, not {least if least == most else f'{least} to {most}'}"
     for number, (request, want) in enumerate(zip(requests, expect.get("each", []), strict=False), 1):
-        if reason := _request_differs(request, want):
+        if reason := _request_differs(request, want, key):
             return f"request {number}: {reason}"
     if "gap_s" in expect and len(requests) > 1:
         gap = requests[1].at - requests[0].at
         if gap < 0.9 * expect["gap_s"]:
             return f"the second request came after {gap:.2f} s, before the {expect['gap_s']:g} s that were asked for"
+    for number, (one, other, least) in enumerate(
+        zip(requests, requests[1:], expect.get("gaps_s", ()), strict=False), 2
+    ):
+        if other.at - one.at < 0.9 * least:
+            return f"request {number} came after {other.at - one.at:.2f} s, before the {least:g} s that were asked for"
+    if expect.get("gone") and not all(request.gone for request in requests):
+        return "it read on, and the transport failed"
+    if expect.get("plain") and any("gzip" in (request.header("accept-encoding") or "") for request in requests):
+        return "it asked for gzip"
     if expect.get("left") and any(request.held_to_the_end for request in requests):
         return f"it did not leave while the connection was held for {HOLD_SECONDS * session.patience:g} s"
     if expect.get("prompt") and any(request.awaited is False for request in requests):
@@ -418,7 +465,11 @@ def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at:
     return ""
 
 
-def _request_differs(request: SeenRequest, want: Mapping[str, Any]) -> str:
+def _request_differs(request: SeenRequest, want: Mapping[str, Any], key: str = "") -> str:
+    if "with_key" in want and not _has_key(request, key):
+        return "the key is missing"
+    if "without_key" in want and _has_key(request, key):
+        return "the key is there"
     if "method" in want and request.method != want["method"]:
         return f"the method is {request.method}, not {want['method']}"
     if want.get("path", "") not in request.path:

@@ -12,10 +12,12 @@ from __future__ import annotations
 import contextlib
 import email.utils
 import json
+import select
 import socket
 import struct
 import threading
 import time
+import urllib.parse
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -26,6 +28,8 @@ from sse_ref.conformance.verdicts import UsageError
 
 __all__ = ["HOLD_SECONDS", "HostileServer", "SeenRequest", "Session", "Step", "steps_of"]
 
+MOVES = {"pause", "await", "linger"}  # parts of a body that are no bytes
+LINGER_SECONDS = 0.5  # how long a client has to leave before a connection is broken
 HOLD_SECONDS = 8.0  # how long a connection is held open for a client that should disconnect
 IDLE_SECONDS = 20.0  # after which a connection without a request is closed
 
@@ -34,7 +38,7 @@ IDLE_SECONDS = 20.0  # after which a connection without a request is closed
 class Step:
     """One thing a script does: send ``data``, or ``do`` something with ``seconds``."""
 
-    do: str  # send, pause, await, hold, reset, close
+    do: str  # send, pause, await, linger, hold, reset, close
     data: bytes = b""
     seconds: float = 0.0
 
@@ -56,7 +60,9 @@ class SeenRequest:
     at: float  # time.monotonic() when it was complete
     held: bool = False  # the connection was held open, in silence
     left: bool = False  # the client disconnected meanwhile
+    left_at: float = 0.0  # time.monotonic() when it did
     held_to_the_end: bool = False
+    gone: bool | None = None  # the client left before the connection was broken; None: nobody looked
     awaited: bool | None = None  # a delta was seen while the stream was open; None: nobody waited for one
 
     def header(self, name: str) -> str | None:
@@ -68,31 +74,38 @@ class SeenRequest:
 # ---- From data to steps ----------------------------------------------------------------------------------------------
 
 
-def steps_of(vector: Vector, base: str, accept_encoding: str = "") -> list[list[Step]]:
-    """The script of a case: the steps of each connection. ``{base}`` in it becomes the URL of the case.
+def steps_of(vector: Vector, base: str, accept_encoding: str = "", other: str = "{other}") -> list[list[Step]]:
+    """The script of a case: the steps of each connection.
+
+    In its headers ``{base}`` becomes the URL of the case, ``{host}`` and ``{path}`` parts of it, and ``{other}`` its URL at
+    another origin.
 
     >>> steps_of(load("client")[0], "")[0][1].data[-8:]
     b'l}]}\\n\\n\\r\\n'
     """
     profile = document("client", vector.profile)
-    return [_connection(script, profile, base, accept_encoding) for script in vector.body["connections"]]
+    return [_connection(script, profile, base, accept_encoding, other) for script in vector.body["connections"]]
 
 
-def _connection(script: dict[str, Any], profile: dict[str, Any], base: str, accept_encoding: str) -> list[Step]:
+def _connection(
+    script: dict[str, Any], profile: dict[str, Any], base: str, accept_encoding: str, other: str
+) -> list[Step]:
     if "raw" in script:
         return [*_moves(script["raw"]), *(Step(do, seconds=HOLD_SECONDS) for do in script.get("end", ["close"]))]
     parts = _unfolded(script["body"], profile)
-    bodies = [part if "pause" in part or "await" in part else _bytes(part, profile) for part in parts]
+    bodies = [part if MOVES & set(part) else _bytes(part, profile) for part in parts]
     if newline := script.get("line_end"):
         bodies = [part.replace(b"\n", newline.encode()) if isinstance(part, bytes) else part for part in bodies]
     gzip = script.get("gzip") and "gzip" in accept_encoding.lower()
     if gzip:
-        bodies = list(_compressed(bodies))
+        bodies = list(_compressed(bodies, script["gzip"]))
     if script.get("bytewise"):
         bodies = [part[at : at + 1] for part in bodies if isinstance(part, bytes) for at in range(len(part))]
     length = sum(len(part) for part in bodies if isinstance(part, bytes)) + script.get("missing", 0)
     framing = script.get("framing", "chunked")
-    steps = [Step("send", _before(script) + _head(script, framing, length, base, gzip=bool(gzip)))]
+    places = {"{base}": base, "{other}": other, "{host}": base.split("/")[2] if base.count("/") > 1 else ""}
+    places["{path}"] = urllib.parse.urlsplit(base).path
+    steps = [Step("send", _before(script) + _head(script, framing, length, places, gzip=bool(gzip)))]
     for part, form in zip(bodies, _forms(script, len(bodies)), strict=True):
         if isinstance(part, bytes):
             steps.append(Step("send", _chunk(part, form) if framing == "chunked" and form != "raw" else part))
@@ -103,7 +116,7 @@ def _connection(script: dict[str, Any], profile: dict[str, Any], base: str, acce
         if end == "last-chunk":
             steps.append(Step("send", bytes_of(script["last"]) if "last" in script else b"0\r\n\r\n"))
         else:
-            steps.append(Step(end, seconds=HOLD_SECONDS))
+            steps.append(Step(end, seconds=LINGER_SECONDS if end == "linger" else HOLD_SECONDS))
     if script.get("together"):
         steps = [Step("send", b"".join(step.data for step in steps))]
     return steps
@@ -150,6 +163,8 @@ def _moves(parts: list[dict[str, Any]]) -> list[Step]:
             steps.append(Step("pause", seconds=part["pause"]))
         elif "await" in part:
             steps.append(Step("await", seconds=HOLD_SECONDS))
+        elif "linger" in part:
+            steps.append(Step("linger", seconds=LINGER_SECONDS))
         else:
             steps.append(Step("send", bytes_of([part])))
     return steps
@@ -159,7 +174,7 @@ def _before(script: dict[str, Any]) -> bytes:
     return bytes_of(script.get("before", []))
 
 
-def _head(script: dict[str, Any], framing: str, length: int, base: str, *, gzip: bool) -> bytes:
+def _head(script: dict[str, Any], framing: str, length: int, places: dict[str, str], *, gzip: bool) -> bytes:
     lines = [f"HTTP/{script.get('version', '1.1')} {script.get('status', '200 OK')}"]
     kind = script.get("type", "text/event-stream")
     if kind is not None:
@@ -169,24 +184,32 @@ def _head(script: dict[str, Any], framing: str, length: int, base: str, *, gzip:
     elif framing == "length":
         lines.append(f"Content-Length: {length}")
     if gzip:
-        lines.append("Content-Encoding: gzip")
+        lines.append(f"Content-Encoding: {script.get('coding', 'gzip')}")
+    places = {**places, "{in 3 seconds}": email.utils.formatdate(time.time() + 3, usegmt=True)}
     for header in script.get("headers", []):
-        later = email.utils.formatdate(time.time() + 3, usegmt=True)
-        lines.append(header.replace("{base}", base).replace("{in 3 seconds}", later))
+        for place, value in places.items():
+            header = header.replace(place, value)
+        lines.append(header)
     lines.append("Access-Control-Allow-Origin: *")
     return "\r\n".join([*lines, "", ""]).encode()
 
 
-def _compressed(bodies: list[Any]) -> Iterator[Any]:
-    """Gzip with a flush after each part; the end of the compressed stream comes with the last."""
+def _compressed(bodies: list[Any], form: Any) -> Iterator[Any]:
+    """Gzip with a flush after each part; the end of the compressed stream comes with the last.
+
+    ``form`` is True, or what is odd about it: "members" (each part is one of its own), "unfinished", "broken".
+    """
     packer = zlib.compressobj(wbits=31)
     last = max(at for at, part in enumerate(bodies) if isinstance(part, bytes))
     for at, part in enumerate(bodies):
-        if isinstance(part, bytes):
-            packed = packer.compress(part) + packer.flush(zlib.Z_FINISH if at == last else zlib.Z_SYNC_FLUSH)
-            yield packed
-        else:
+        if not isinstance(part, bytes):
             yield part
+            continue
+        ends = form == "members" or (at == last and form != "unfinished")
+        packed = packer.compress(part) + packer.flush(zlib.Z_FINISH if ends else zlib.Z_SYNC_FLUSH)
+        if form == "members":
+            packer = zlib.compressobj(wbits=31)
+        yield packed if form != "broken" else packed[:12] + b"\xff" * len(packed[12:])
 
 
 # ---- The server ------------------------------------------------------------------------------------------------------
@@ -198,6 +221,7 @@ class Session:
 
     vector: Vector
     base: str
+    other: str = ""  # the URL of the case at another origin
     cycling: bool = False  # after the last connection's script comes the first again, not the last
     patience: float = 1.0  # how many times longer than usual a connection is held
     beyond: int = 0  # requests after the answer that ends an event source; they are answered, and not counted
@@ -205,6 +229,7 @@ class Session:
     began: float = field(default_factory=time.monotonic)
     timeline: list[str] = field(default_factory=list)
     late: float = 0.0  # the most by which a pause was longer than it should be, in seconds
+    cancelling: threading.Event = field(default_factory=threading.Event)  # the client has said that it closes
     delta_seen: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -221,7 +246,7 @@ class Session:
             else:
                 self.requests.append(request)
             number = len(self.requests) + self.beyond
-        scripts = steps_of(self.vector, self.base, request.header("accept-encoding") or "")
+        scripts = steps_of(self.vector, self.base, request.header("accept-encoding") or "", self.other)
         at = (number - 1) % len(scripts) if self.cycling else min(number, len(scripts)) - 1
         return number, scripts[at]
 
@@ -238,17 +263,17 @@ class Session:
 
 
 class HostileServer:
-    """Plays the cases that are open, each below ``/case/ID``, on 127.0.0.1.
+    """Plays the cases that are open, each below ``/case/ID``, on 127.0.0.1: at one port, and at ``other``, another origin.
 
     ``play_all`` opens every case at once, for work by hand. Use it in a ``with`` block.
     """
 
     def __init__(self, port: int = 0, *, play_all: bool = False) -> None:
         try:
-            self._listener = socket.create_server(("127.0.0.1", port), backlog=64)
+            self._listeners = [socket.create_server(("127.0.0.1", at), backlog=64) for at in (port, 0)]
         except OSError as error:
             raise UsageError(f"port {port} cannot be used: {error.strerror}") from None
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.url, self.other = (f"http://127.0.0.1:{it.getsockname()[1]}" for it in self._listeners)
         self._sessions: dict[str, Session] = {}
         self._stopping = threading.Event()
         if play_all:
@@ -256,27 +281,30 @@ class HostileServer:
                 self.open(vector).cycling = True
 
     def __enter__(self) -> HostileServer:
-        threading.Thread(target=self._accept, daemon=True).start()
+        for listener in self._listeners:
+            threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stopping.set()
         for session in list(self._sessions.values()):
             session.over.set()
-        with contextlib.suppress(OSError):
-            self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
+        for listener in self._listeners:
+            with contextlib.suppress(OSError):
+                listener.shutdown(socket.SHUT_RDWR)
+            listener.close()
 
     def open(self, vector: Vector, *, patience: float = 1.0) -> Session:
         """Begin a run of a case; ``patience`` is how many times longer than usual connections are held."""
-        session = Session(vector, f"{self.url}/case/{vector.id}", patience=patience)
+        base, other = (f"{origin}/case/{vector.id}" for origin in (self.url, self.other))
+        session = Session(vector, base, other, patience=patience)
         self._sessions[vector.id] = session
         return session
 
-    def _accept(self) -> None:
+    def _accept(self, listener: socket.socket) -> None:
         while not self._stopping.is_set():
             try:
-                connection, _ = self._listener.accept()
+                connection, _ = listener.accept()
             except OSError:
                 return
             threading.Thread(target=self._serve, args=(connection,), daemon=True).start()
@@ -325,6 +353,9 @@ def play(connection: socket.socket, step: Step, request: SeenRequest, session: S
         request.awaited = session.delta_seen.wait(step.seconds * session.patience)
         session.note("a delta was printed while the stream is open" if request.awaited else "no delta was printed")
         return True
+    if step.do == "linger":
+        request.gone = _leaves(connection, step.seconds * session.patience, session)
+        return True
     if step.do == "hold":
         _hold(connection, step.seconds * session.patience, request, session)
         return False
@@ -337,6 +368,18 @@ def play(connection: socket.socket, step: Step, request: SeenRequest, session: S
         session.note("closed the connection")
         _close(connection)
     return False
+
+
+def _leaves(connection: socket.socket, seconds: float, session: Session) -> bool:
+    """Whether the client leaves in so many seconds."""
+    readable, _, _ = select.select([connection], [], [], seconds)
+    try:
+        left = bool(readable) and not connection.recv(1, socket.MSG_PEEK)
+    except OSError:
+        left = True
+    if left:
+        session.note("the client left")
+    return left
 
 
 def _hold(connection: socket.socket, seconds: float, request: SeenRequest, session: Session) -> None:
@@ -359,7 +402,7 @@ def _hold(connection: socket.socket, seconds: float, request: SeenRequest, sessi
         request.held_to_the_end = True
         session.note("held it for long enough")
         return
-    request.left = True
+    request.left, request.left_at = True, time.monotonic()
     session.note("the client left")
 
 

@@ -10,6 +10,8 @@ import contextlib
 import json
 import os
 import sys
+import threading
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -64,9 +66,8 @@ def chat(profile: str, url: str) -> None:
     cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
     dialect = DIALECTS.get(profile, DIALECTS[DEFAULT])
     model = request.get("model", "toy")  # which some wires have in the path
-    stream = ChatStream(
-        request, url=url, model=model, dialect=dialect, timeout=float(os.environ["SSE_CONFORMANCE_IDLE_S"])
-    )
+    key, timeout = os.environ.get("SSE_CONFORMANCE_KEY"), float(os.environ["SSE_CONFORMANCE_IDLE_S"])
+    stream = ChatStream(request, url=url, model=model, dialect=dialect, timeout=timeout, api_key=key)
     end: dict[str, Any] = {}
     deltas = 0
     try:
@@ -86,11 +87,27 @@ def chat(profile: str, url: str) -> None:
 
 
 def source(url: str) -> None:
-    """One case of an event source: print events until the server ends it."""
+    """One case of an event source: print events until the server ends it, or until it is time to close."""
+    events = EventSource(url)
+    closed = threading.Event()
+    cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
+
+    def close() -> None:
+        closed.set()
+        say({"cancelling": True})
+        events.close()
+
+    if cancel_in := float(os.environ.get("SSE_CONFORMANCE_CANCEL_IN_S", "0")):
+        timer = threading.Timer(cancel_in, close)
+        timer.daemon = True
+        timer.start()
     try:
-        for event in EventSource(url):
+        for number, event in enumerate(events, 1):
             say({"event": event.event, "data": event.data, "id": event.id})
-        say({"end": "complete"})
+            if number == cancel_after:
+                close()
+        time.sleep(1.0 if closed.is_set() else 0.0)  # so that it is seen that it does not connect again
+        say({"end": "cancelled" if closed.is_set() else "complete"})
     except StreamError as error:
         say({"end": error.outcome, "status": getattr(error, "status", None), "error": str(error)})
 

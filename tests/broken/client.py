@@ -9,13 +9,20 @@ import os
 import re
 import socket
 import sys
+import threading
 import time
 import urllib.parse
+import zlib
 
 PROFILE, FAULT, URL = sys.argv[1:4]
 IDLE = float(os.environ["SSE_CONFORMANCE_IDLE_S"])
+if FAULT == "closing-unknown":
+    os.environ.pop("SSE_CONFORMANCE_CANCEL_AFTER", None)
 CANCEL = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
-TIMEOUT = {"no-timeout": None, "timeout-early": IDLE / 4}.get(FAULT, IDLE)
+CANCEL_IN = float(os.environ.get("SSE_CONFORMANCE_CANCEL_IN_S", "0"))
+KEY = os.environ.get("SSE_CONFORMANCE_KEY", "") if FAULT != "key-never-sent" else ""
+ASKS_FOR_GZIP = "gzip" in FAULT or FAULT == "unknown-coding-is-empty"
+TIMEOUT = {"no-timeout": None, "timeout-early": IDLE / 4, "silence-limit": 5.0}.get(FAULT, IDLE)
 BODY = os.environ.get("SSE_CONFORMANCE_BODY", "")
 
 
@@ -54,6 +61,8 @@ class Wire:
     def more(self):
         if FAULT == "total-timeout":
             self.socket.settimeout(max(IDLE - (time.monotonic() - BEGAN), 0.001))
+        if FAULT == "total-limit":
+            self.socket.settimeout(max(1.5 - (time.monotonic() - BEGAN), 0.001))
         data = self.socket.recv(65536)
         self.buffer += data
         return bool(data)
@@ -68,7 +77,7 @@ class Wire:
 
 def request(url, method, body, headers):
     parts = urllib.parse.urlsplit(url)
-    wire = Wire(url)
+    wire = open_now["wire"] = Wire(url)
     lines = [f"{method} {parts.path or '/'} HTTP/1.1", f"Host: {wire.host}", *headers]
     if body:
         lines.append(f"Content-Length: {len(body)}")
@@ -82,7 +91,41 @@ def request(url, method, body, headers):
 
 
 def body_of(wire, headers):
-    """Yield the bytes of a body as they come; raises Cut if it ends early."""
+    """Yield the bytes of a body as they come, out of their coding; raises Cut if it ends early."""
+    coding = headers.get("content-encoding")
+    if coding is not None and FAULT == "codings-refused":
+        raise Wrong(f"the coding is {coding}")
+    names = [name.strip() for name in (coding or "").split(",")]
+    if FAULT != "gzip-by-name":
+        names = [{"x-gzip": "gzip"}.get(name.lower(), name.lower()) for name in names]
+    unknown = [name for name in names if name not in ("", "identity", "gzip")]
+    if FAULT == "unknown-coding-is-empty" and (unknown or len(names) > 1):
+        return
+    if "gzip" not in names or FAULT == "asks-for-gzip":
+        yield from plain_body(wire, headers)
+        return
+    unpack = zlib.decompressobj(wbits=31)
+    for data in plain_body(wire, headers):
+        while data:
+            try:
+                yield unpack.decompress(data)
+            except zlib.error:
+                if FAULT == "gzip-broken-ok":
+                    return
+                raise (OSError if FAULT == "gzip-broken-is-fatal" else Cut)("bad gzip") from None
+            data = unpack.unused_data
+            if unpack.eof and (data or FAULT != "gzip-first-member"):
+                if FAULT == "gzip-first-member":
+                    data = b""
+                else:
+                    unpack, ended = zlib.decompressobj(wbits=31), True
+                    continue
+            ended = False
+    if not ended and FAULT not in ("gzip-cut-ok", "gzip-first-member"):
+        raise Cut("gzip has no end")
+
+
+def plain_body(wire, headers):
     if "chunked" in headers.get("transfer-encoding", "") and FAULT != "no-chunks":
         yield from chunks(wire, headers)
     elif FAULT == "needs-chunks":
@@ -236,7 +279,7 @@ class Lines:
             else:
                 self.data.append(value)
         elif name == "event":
-            self.kind = value
+            self.kind = "\0lost" if FAULT == "message-is-unknown" and value == "message" else value
         elif name == "id" and ("\0" not in value or FAULT == "nul-ids"):
             self.id = value
         elif name == "retry" and re.fullmatch("[0-9]+", value):
@@ -307,10 +350,12 @@ class Answer:
             if not isinstance(chunk, dict):
                 raise ValueError
         except ValueError:
-            if FAULT == "bad-json-skipped":
+            if FAULT in ("bad-json-skipped", "done-is-complete"):
                 return
             raise Wrong(f"not JSON: {data[:40]}") from None
         error = chunk.get("error")
+        if FAULT == "done-is-complete":
+            error, chunk = None, {name: value for name, value in chunk.items() if name in ("choices", "id")}
         if FAULT == "error-key-present" and "error" in chunk:
             raise Failure("error")
         if FAULT == "errors-ignored":
@@ -368,6 +413,10 @@ class Answer:
             raise Wrong("no good time")
         if FAULT == "first-choice-assumed":
             chunk["choices"][0]  # raises IndexError for the usage chunk
+        if FAULT == "null-chunk-members-crash" and None in chunk.values():
+            raise Wrong("a member is null")
+        if FAULT == "choices-null-crash":
+            iter(chunk.get("choices", []))
         if FAULT == "known-members-only" and set(chunk) - {"id", "object", "created", "model", "choices", "usage"}:
             raise Wrong("unknown member")
         for choice in chunk.get("choices") or []:
@@ -381,7 +430,13 @@ class Answer:
             choice["finish_reason"]
         if FAULT == "empty-finish-ends" and choice.get("finish_reason") is not None:
             self.done = True
+        if FAULT == "null-choice-members-crash" and choice.get("logprobs", 0) is None:
+            raise Wrong("a member is null")
         delta = choice["delta"] if FAULT == "delta-required" else choice.get("delta") or {}
+        if FAULT == "delta-null-crash":
+            choice.get("delta", {}).get("content")
+        if FAULT == "null-delta-members-crash" and None in [v for k, v in delta.items() if k != "content"]:
+            raise Wrong("a member is null")
         if FAULT == "role-required" and not self.texts and not delta.get("role"):
             raise Wrong("no role")
         if FAULT == "role-once" and delta.get("role") and self.texts:
@@ -418,6 +473,8 @@ class Answer:
         reason = choice.get("finish_reason")
         if reason == "error" and FAULT != "finish-error-is-an-end":
             raise Failure("the finish reason is error")
+        if FAULT == "finish-overwritten" and "finish_reason" in choice:
+            self.finish[index] = reason
         if reason:
             if FAULT == "finish-reasons-joined":
                 reason = self.finish.get(index, "") + reason
@@ -426,6 +483,12 @@ class Answer:
             self.finish[index] = "stop" if FAULT == "finish-always-stop" else reason
             if FAULT == "ends-at-finish":
                 self.done = True
+        if FAULT == "tool-calls-list-required":
+            iter(delta.get("tool_calls", []))
+        if (FAULT == "empty-calls-end" and delta.get("tool_calls") == []) or (
+            FAULT == "content-ends-calls" and delta.get("content") == ""
+        ):
+            self.open = False
         fragments = delta.get("tool_calls") or []
         if delta.get("function_call") and FAULT != "function-call-lost":
             fragments = [{"index": 0, "function": delta["function_call"]}]
@@ -439,6 +502,12 @@ class Answer:
             return
         function = fragment.get("function") or {}
         index = fragment.get("index")
+        if FAULT == "function-required":
+            fragment["function"].get("name")  # raises TypeError or KeyError
+        if FAULT == "null-arguments-crash":
+            str.strip(function.get("arguments", ""))  # raises TypeError for null
+        if FAULT == "types-checked" and fragment.get("type", "function") != "function":
+            return
         if FAULT == "arguments-required":
             function["arguments"]  # raises KeyError for a call without arguments
         if isinstance(function.get("arguments"), dict):
@@ -469,10 +538,23 @@ class Answer:
             known = []
         if FAULT == "last-call" and known:
             known = self.calls[-1:]
+        if known and FAULT in ("empty-calls-end", "content-ends-calls") and not self.open:
+            known = []
+        if known and FAULT == "call-when-whole" and is_whole(known[-1]["arguments"]):
+            known = []
+        self.open = True
         if known:
             call = known[-1]
             if FAULT == "names-repeated" and name:
                 call["name"] += name
+            elif FAULT == "name-overwritten" and "name" in function:
+                call["name"] = name
+            elif name and name != call["name"] and FAULT != "first-name-counts":
+                call["name"] = (call["name"] or "") + name
+            if FAULT == "id-overwritten" and "id" in fragment:
+                call["id"] = id
+            elif FAULT != "first-id-counts":
+                call["id"] = call["id"] or id
         else:
             if (FAULT == "id-required" and not id) or (FAULT == "index-from-zero" and index != len(self.calls)):
                 return
@@ -482,9 +564,18 @@ class Answer:
                 return
         call["arguments"] += function.get("arguments") or ""
 
+    open = False  # a call has begun, and nothing ended it
+
     def whole(self):
         """True if every choice has its finish reason."""
         return bool(self.finish) and set(self.finish) >= set(self.texts)
+
+
+def is_whole(arguments):
+    try:
+        return isinstance(json.loads(arguments), dict)
+    except ValueError:
+        return False
 
 
 def chat():
@@ -499,7 +590,7 @@ def chat():
     except Wrong as error:
         return end("protocol_error", answer, error=str(error))
     except (Cut, ConnectionError) as error:
-        if FAULT == "cut-is-complete":
+        if FAULT == "cut-is-complete" or (FAULT == "cut-after-finish-ok" and answer.whole()):
             return end("complete", answer)
         if FAULT == "resends-after-cut":
             return chat()
@@ -549,7 +640,7 @@ def stream(answer, lines):
         for event in lines.feed(data):
             answer.take(*event[:2])
             if answer.done and FAULT not in ("waits-for-the-end", "reads-on", "done-mark-crash", "done-must-be-last"):
-                if FAULT == "finish-invented" or answer.whole():
+                if FAULT in ("finish-invented", "done-is-complete") or answer.whole():
                     return "complete"
                 raise Cut("no finish reason")
             if answer.done and FAULT == "waits-for-the-end":
@@ -572,7 +663,10 @@ def stream(answer, lines):
     if FAULT in ("any-type", "status-ignored") and not answer.chunks:
         return "complete"
     if not answer.chunks and not lines.text and not lines.data:
-        if FAULT in ("no-event-is-complete", "empty-answer-ok", "server-errors-are-empty"):
+        if FAULT in ("no-event-is-complete", "empty-answer-ok", "server-errors-are-empty") or FAULT in (
+            "unknown-coding-is-empty",
+            "gzip-broken-ok",
+        ):
             return "complete"
         raise Wrong("no event came")
     if FAULT == "done-required" and not answer.done:
@@ -591,10 +685,18 @@ def connect():
     if FAULT == "body-lost":
         body = b"{}"
     headers = ["Content-Type: application/json", "Accept: text/event-stream"]
-    if FAULT == "asks-for-gzip":
+    if ASKS_FOR_GZIP:
         headers.append("Accept-Encoding: gzip")
+    home = urllib.parse.urlsplit(url).netloc
     while True:
         tries += 1
+        if tries > (1000 if FAULT == "redirects-for-ever" else 25):
+            raise Wrong("too many redirects")
+        away = urllib.parse.urlsplit(url).netloc != home
+        if KEY and (FAULT == "key-follows" or not away) and not (FAULT == "key-sent-once" and tries > 1):
+            headers = [*(line for line in headers if not line.startswith("Auth")), f"Authorization: Bearer {KEY}"]
+        else:
+            headers = [line for line in headers if not line.startswith("Auth")]
         try:
             wire, status, got = request(url, method, body, headers)
         except Cut:
@@ -602,7 +704,9 @@ def connect():
                 return FakeWire(), {"content-type": "text/event-stream", "content-length": "0"}
             raise
         if status in (307, 308) and "location" in got and FAULT not in ("no-redirects",):
-            url = got["location"]
+            if FAULT == "redirect-absolute-only" and not got["location"].startswith("http"):
+                raise Wrong("no URL")
+            url = urllib.parse.urljoin(url, got["location"])
             if FAULT == "redirect-loses-body":
                 body = b"{}"
             continue
@@ -638,11 +742,64 @@ class FakeWire:
 # ---- Event sources ---------------------------------------------------------------------------------------------------
 
 
+API_TYPES = (
+    "error",
+    "open",
+    "close",
+    "end",
+    "done",
+    "abort",
+    "load",
+    "retry",
+    "data",
+    "id",
+    "readystatechange",
+    "timeout",
+)
+API_TYPES += ("connect", "disconnect")
+
+
+def shut():
+    """Close: no other connection, and no more of this one."""
+    say(cancelling=True)
+    if FAULT == "close-does-nothing":
+        return
+    if FAULT != "close-reconnects":
+        closed.set()
+    if FAULT != "close-leaves-open" and "wire" in open_now:
+        try:
+            open_now["wire"].socket.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            pass
+
+
 def source():
-    url, last_id, retry, failures = URL, "", 3000, 0
+    if CANCEL_IN:
+        timer = threading.Timer(CANCEL_IN, shut)
+        timer.daemon = True
+        timer.start()
+    follow()
+    if closed.is_set():
+        time.sleep(1)
+        say(end="cancelled")
+
+
+def say_end(**value):
+    if not closed.is_set():
+        say(**value)
+
+
+def follow():
+    url, last_id, retry, failures, losses, redirects, told = URL, "", 3000, 0, 0, 0, 0
     lines = None
-    while failures < 3:
+    while failures < (3 if FAULT == "three-failures-are-fatal" else 10) and not closed.is_set():
+        if FAULT == "first-failure-is-fatal" and failures and not told:
+            break
+        if FAULT == "gives-up-after-three" and losses > 3:
+            break
         headers = ["Accept: text/event-stream", "Cache-Control: no-store"]
+        if ASKS_FOR_GZIP:
+            headers.append("Accept-Encoding: gzip")
         if FAULT == "no-accept":
             headers[0] = "Accept: */*"
         if FAULT == "cached":
@@ -656,14 +813,29 @@ def source():
         try:
             wire, status, got = request(url, method, b"", headers)
         except (Cut, OSError):
+            if closed.is_set() or FAULT == "no-head-is-fatal":
+                break
             failures += 1
+            losses += 1
+            if FAULT == "id-forgotten-after-failure":
+                last_id = ""
+            if FAULT != "no-wait-after-failure":
+                closed.wait(min(retry / 1000, 60))
             continue
         if status in (301, 302, 303, 307, 308) and f"no-redirect-{status}" != FAULT:
             if not got.get("location"):
                 if FAULT == "redirect-loop":
                     continue
-                return say(end="protocol_error")
-            url = got["location"]
+                return say_end(end="protocol_error")
+            redirects += 1
+            if redirects > (1 if FAULT == "redirects-once" else 1000 if FAULT == "redirects-for-ever" else 20):
+                return say_end(end="protocol_error")
+            if FAULT == "redirect-absolute-only" and not got["location"].startswith("http"):
+                return say_end(end="protocol_error")
+            to = urllib.parse.urljoin(url, got["location"])
+            if FAULT == "redirect-same-origin-only" and not to.startswith("/".join(url.split("/")[:3]) + "/"):
+                return say_end(end="protocol_error")
+            url = to
             continue
         kind = got.get("content-type", "").partition(";")[0].strip().lower()
         good = kind == "text/event-stream"
@@ -677,10 +849,10 @@ def source():
             good = good or not kind
         if status == 204:
             if FAULT != "reconnects-at-204":
-                return say(end="complete")
+                return say_end(end="complete")
         elif (status != 200 and not (FAULT == "status-200s" and status < 300)) or not good:
             if FAULT not in ("reconnects-on-errors", "status-ignored"):
-                return say(end="http_error" if status != 200 else "protocol_error", status=status)
+                return say_end(end="http_error" if status != 200 else "protocol_error", status=status)
             if FAULT == "reconnects-on-errors":
                 failures += 1
                 continue
@@ -691,35 +863,68 @@ def source():
         lines = keep
         if FAULT == "bom-once" and failures == 0 and last_id == "" and retry != 3000:
             lines.first = False
+        waits = True
         try:
             for data in body_of(wire, got):
                 if FAULT == "charset-obeyed" and charset:
                     data = data.decode(charset[1], "replace").encode()
                 for kind, text, id in lines.feed(data):
+                    failures = 0
+                    redirects = redirects if FAULT == "redirects-once" else 0
+                    if FAULT == "id-sent-once":
+                        id = last_id or id
                     last_id = id if FAULT != "id-never-reset" else id or last_id
                     if FAULT == "prints-late":
                         held.append((kind, text, id))
+                    elif FAULT == "named-events-are-its-own" and kind in API_TYPES:
+                        continue
+                    elif FAULT == "members-of-objects-lost" and kind in ("constructor", "__proto__", "toString"):
+                        continue
                     else:
                         say(event=kind, data=text, id=id)
-                if lines.retry is not None:
+                        told += 1
+                        if told == CANCEL:
+                            shut()
+                if lines.retry is not None and not (FAULT == "first-retry-counts" and retry != 3000):
                     retry = lines.retry
                 if FAULT == "id-at-once":
                     lines.last_id = lines.id
-                last_id = lines.last_id if FAULT != "id-never-reset" else lines.last_id or last_id
-        except (Cut, OSError) as error:
+                if FAULT != "id-sent-once":
+                    last_id = lines.last_id if FAULT != "id-never-reset" else lines.last_id or last_id
+        except (Cut, OSError, Wrong) as error:
+            if closed.is_set():
+                break
             if ("reset-is-fatal" if str(error) == "reset" else "cut-is-fatal") == FAULT:
-                return say(end="truncated")
+                return say_end(end="truncated")
+            if isinstance(error, Wrong) and FAULT in ("broken-chunks-are-fatal", "codings-refused"):
+                return say_end(end="protocol_error")
+            if FAULT in ("gzip-broken-is-fatal", "total-limit"):
+                return say_end(end="truncated")
+            waits = FAULT != "no-wait-after-reset"
+            losses += 1
+        else:
+            losses += 1
+        if FAULT == "close-leaves-open" and closed.is_set():
+            time.sleep(5)
         for kind, text, id in [*held, *lines.end()]:
             say(event=kind, data=text, id=id)
         held.clear()
         if FAULT == "never-reconnects":
-            return say(end="complete")
+            return say_end(end="complete")
         if FAULT == "reconnects-at-once":
             retry = 1
-        time.sleep(min(retry / 1000, 60))
-    return say(end="http_error")
+        if FAULT == "retry-per-connection":
+            retry, kept = 3000, retry
+            closed.wait(kept / 1000 if lines.retry is not None else 3.0)
+            continue
+        (time.sleep if FAULT == "close-waits" else closed.wait)(min(retry / 1000, 60) if waits else 0.0)
+    if FAULT == "close-flushes" and lines and lines.data:
+        say(event="message", data="\n".join(lines.data), id="")
+    return say_end(end="http_error")
 
 
+closed = threading.Event()
+open_now: dict = {}
 held: list = []
 bare: list = []  # lines that are no fields, and may tell of an error
 BEGAN = time.monotonic()
