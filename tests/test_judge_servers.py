@@ -94,6 +94,50 @@ def test_every_fault_is_caught_and_no_vector_is_dead() -> None:
     assert not [(job[0], r.vector.id, r.verdict, r.reason) for job, rs in found for r in rs if r.verdict != "fail"]
 
 
+def test_rule_for_every_stream_looks_at_all_that_came() -> None:
+    heard, looked_at = run("heartbeat-in-a-line", ["frame/keep-alive-in-silence", "frame/json-or-done"])
+    assert heard.verdict != "fail" and looked_at.verdict == "fail"
+    assert looked_at.reason.startswith("in the stream of slow: the data is neither JSON nor [DONE]")
+    assert any("slow" in line for line in looked_at.shown["request"])
+
+
+def test_stream_of_a_connection_of_its_own_is_looked_at_too() -> None:
+    mixed, utf8 = run("emoji-broken", ["head/keep-alive", "frame/utf8"])
+    assert (mixed.verdict, utf8.verdict) == ("pass", "pass")
+    with serving("") as server:
+        asked = target(server)
+        assert judge(VECTORS["head/keep-alive"], asked).verdict == "pass" and len(asked.unnamed) == 2
+        asked.unnamed[1].body = asked.unnamed[1].body.replace(b"data: {", b"data: {\xff", 1)
+        result = judge(VECTORS["frame/utf8"], asked)
+    assert result.verdict == "fail" and "in the stream of a connection of its own" in result.reason
+
+
+def test_every_part_of_a_vector_is_told() -> None:
+    (result,) = run("errors-500", ["fault/messages"])
+    assert all(name in result.reason for name in ("no-messages: ", "empty-messages: ", "wrong-messages: "))
+    (key,) = run("any-key", ["fault/key"])
+    assert "wrong-key: " in key.reason and "no-key: " in key.reason
+    (nulls,) = run("nulls-refused", ["null/parameters"])
+    assert [name for name in ("temperature", "stop", "seed", "metadata", "n:") if f"null-{name}" in nulls.reason] == [
+        "temperature",
+        "stop",
+        "seed",
+        "metadata",
+    ]
+
+
+def test_what_a_server_is_said_not_to_have_is_skipped() -> None:
+    results = run("n-ignored", ["chunk/n", "chunk/max-tokens"], without=frozenset({"n"}))
+    assert [result.verdict for result in results] == ["skip", "pass"]
+
+
+def test_headers_go_with_each_request() -> None:
+    asked = Target("http://h/v1", {"": "m"}, headers={"X-Team": "7"})
+    assert b"X-Team: 7\r\n" in asked.ask("Why?") and b"X-Team: 7\r\n" in asked.request(
+        asked.file["exchanges"]["models"]
+    )
+
+
 @pytest.mark.once
 def test_slow_server_fails_nothing_for_it() -> None:
     with running(tps=100) as server:

@@ -199,7 +199,7 @@ class _Wait:
         if self.quiet and requests and now - requests[0].at > self.quiet:
             return True  # nothing was to happen, and nothing did
         if self.closing and requests and not self.session.cancelling.is_set():
-            return now > requests[0].at + self.cancel_in + self.timeout / 2  # it does not close: a skip
+            return bool(now > requests[0].at + self.cancel_in + self.timeout / 2)  # it does not close: a skip
         if self.session.beyond > 1:
             return True  # it goes on after the answer that ends an event source: that is a vector of its own
         if requests and now < requests[0].at + self.timeout + self.takes:

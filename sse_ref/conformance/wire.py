@@ -133,9 +133,16 @@ class RawConnection:
     """One connection to a server; ``timeout`` is for each silence, ``limit`` for a whole response, in seconds."""
 
     def __init__(
-        self, address: Address, timeout: float, *, limit: float | None = None, receive_buffer: int = 0
+        self,
+        address: Address,
+        timeout: float,
+        *,
+        limit: float | None = None,
+        receive_buffer: int = 0,
+        kept: list[Exchange] | None = None,
     ) -> None:
         self.timeout = timeout
+        self.kept = kept  # where each response is kept
         self.limit = limit or 6 * timeout
         self.last = math.inf  # when the response that is being read must be over, by time.monotonic()
         self.buffer = b""
@@ -215,6 +222,8 @@ class RawConnection:
         if exchange.status and not exchange.problem:
             self._body(exchange, bodiless=bodiless, stop_after=stop_after)
         exchange.end_s = time.monotonic() - exchange.began
+        if self.kept is not None:
+            self.kept.append(exchange)
         return exchange
 
     def _until(self, exchange: Exchange, mark: bytes) -> bytes | None:

@@ -4,6 +4,7 @@ It shares nothing with the package: sockets, chunks, lines and fields are read h
 the place where a client would have it.
 """
 
+import contextlib
 import json
 import os
 import re
@@ -767,10 +768,8 @@ def shut():
     if FAULT != "close-reconnects":
         closed.set()
     if FAULT != "close-leaves-open" and "wire" in open_now:
-        try:
+        with contextlib.suppress(OSError):
             open_now["wire"].socket.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass
 
 
 def source():
@@ -876,9 +875,9 @@ def follow():
                     last_id = id if FAULT != "id-never-reset" else id or last_id
                     if FAULT == "prints-late":
                         held.append((kind, text, id))
-                    elif FAULT == "named-events-are-its-own" and kind in API_TYPES:
-                        continue
-                    elif FAULT == "members-of-objects-lost" and kind in ("constructor", "__proto__", "toString"):
+                    elif (FAULT == "named-events-are-its-own" and kind in API_TYPES) or (
+                        FAULT == "members-of-objects-lost" and kind in ("constructor", "__proto__", "toString")
+                    ):
                         continue
                     else:
                         say(event=kind, data=text, id=id)

@@ -37,6 +37,7 @@ class GeminiServer(Typed):
         if self.method == "OPTIONS" or self.method != "POST" or self.path.endswith("/journal"):
             return super().route(body)
         self.check_key()
+        self.check_type()
         match = METHOD.fullmatch(self.path)
         if not match or ("%3A" in self.path and self.is_("colon-only")) or (match[1] == "v1" and self.is_("beta-only")):
             raise Refused(404, "no such path")

@@ -87,7 +87,7 @@ class Responses(Typed):
         return {**response, "metadata": {} if self.is_("metadata-lost") else request.get("metadata") or {}}
 
     def usage(self, tokens: int, request: Any = None) -> Any:
-        more = 0 if self.is_("instructions-not-counted") else len(request.get("instructions", "").split())
+        more = 0 if self.is_("instructions-not-counted") else len((request.get("instructions") or "").split())
         read = len(self.prompt(request).split()) + 1 + more
         usage: Any = {"input_tokens": read, "output_tokens": tokens, "total_tokens": read + tokens}
         usage["input_tokens_details"] = {"cached_tokens": 0}

@@ -252,7 +252,30 @@ class Conversation:
         if self.method != "POST":
             return self.answer(200 if self.is_("get-is-ok") else 405, {"error": {"message": "POST"}})
         self.check_key()
+        self.check_type()
         return self.chat(body)
+
+    def check_type(self) -> None:
+        """A server that looks at the type of a request by its letters, or refuses any coding."""
+        if self.is_("charset-refused") and self.headers.get("content-type") != "application/json":
+            raise Refused(415, "another type")
+        if self.is_("codings-refused") and "content-encoding" in self.headers:
+            raise Refused(415, "a coding")
+
+    def check_members(self, request: Any, messages: list[dict[str, Any]]) -> None:
+        """A server that refuses nulls, or lists of parts."""
+        nulls = {name for name, value in request.items() if value is None}
+        members = {name for message in messages for name, value in message.items() if value is None}
+        if self.is_("nulls-refused") and nulls & {"temperature", "stop", "seed", "metadata"}:
+            raise Refused(400, "null")
+        if self.is_("other-nulls-refused") and nulls & {"tools", "user"}:
+            raise Refused(400, "null")
+        if self.is_("null-members-refused") and members & {"refusal", "audio", "function_call"}:
+            raise Refused(400, "null")
+        if self.is_("null-names-refused") and members & {"name", "tool_calls"}:
+            raise Refused(400, "null")
+        if self.is_("parts-refused") and any(isinstance(message.get("content"), list) for message in messages):
+            raise Refused(400, "content must be text")
 
     def check_key(self) -> None:
         if self.headers.get("authorization", "") != f"Bearer {KEY}" and not self.is_("any-key"):
@@ -299,6 +322,7 @@ class Conversation:
                     "bad input" if self.is_("param-not-named") else "messages must be a list",
                     None if self.is_("param-not-named") else "messages",
                 )
+        self.check_members(request, messages)
         model = request.get("model")
         if model not in ("m", "echo", "slow", "error", "crash", "overload"):
             raise Refused(
@@ -350,6 +374,8 @@ class Conversation:
     def tokens(self, request: Any, messages: Any) -> list[str]:
         if request["model"] == "echo":
             text = messages[-1]["content"]
+            if isinstance(text, list):
+                text = "".join(part["text"] for part in (text[:1] if self.is_("first-part-only") else text))
             if self.is_("echo-loses-controls"):
                 text = re.sub("[\0\u2028\u2029]", "", text)
             if self.is_("emoji-broken"):
@@ -424,6 +450,8 @@ class Conversation:
             lines.append("Access-Control-Allow-Origin: *")
         if fault == "close-with-chunks":
             lines.append("Connection: close")
+        if fault == "names-identity":
+            lines.append("Content-Encoding: identity")
         if fault == "keep-alive-lower":
             lines.append("connection: Keep-Alive")
         if self.chunked and fault not in ("length-too", "close-delimited"):
@@ -467,6 +495,9 @@ class Conversation:
             self.pending = getattr(self, "pending", b"") + data
             return
         data = self.__dict__.pop("pending", b"") + data
+        if fault == "buffers-blocks" and len(data) < 4096 and not LAST.search(data):
+            self.pending = data
+            return
         if fault == "gzip-buffers" and "gzip" in self.headers.get("accept-encoding", ""):
             data = gzip.compress(data)
         self.write(data)
@@ -577,7 +608,14 @@ class Conversation:
                         **more,
                     )
                 record["tokens"] += 1
-                self.pause(0.02 if self.is_("buffers", "goes-on") else 0.003 if model != "echo" else 0.001, record)
+                self.pause(
+                    0.02
+                    if self.is_("buffers", "goes-on", "buffers-blocks")
+                    else 0.003
+                    if model != "echo"
+                    else 0.001,
+                    record,
+                )
         for index in range(count):
             if fault not in ("no-finish",):
                 value = {"finish-empty": "", "finish-odd": "eos", "finish-length-missing": "stop"}.get(fault, reason)
@@ -629,7 +667,9 @@ class Conversation:
         if model == "slow":
             for _ in range(3):
                 self.pause(0.12, record)
-                if fault not in ("silent", "late-head"):
+                if fault == "heartbeat-in-a-line":
+                    self.send(b"data: {" + self.heartbeat)
+                elif fault not in ("silent", "late-head"):
                     self.send(self.heartbeat)
             if fault == "late-head":
                 self.head()
@@ -890,6 +930,16 @@ FAULTS: dict[str, str] = {
     "any-model-found": "models/one",
     "completions-as-chat": "models/completions",
     "silent": "frame/keep-alive-in-silence",
+    "nulls-refused": "null/parameters",
+    "other-nulls-refused": "null/other-parameters",
+    "null-members-refused": "null/answer-members",
+    "null-names-refused": "null/message-members",
+    "parts-refused": "parts/user parts/system parts/developer parts/assistant parts/tool-result",
+    "first-part-only": "parts/several",
+    "charset-refused": "head/request-charset",
+    "codings-refused": "head/request-identity",
+    "names-identity": "head/no-identity",
+    "buffers-blocks": "head/first-piece",
 }
 """Faults of chat servers, each with the vectors that are made for it."""
 

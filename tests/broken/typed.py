@@ -50,11 +50,14 @@ class Typed(Conversation):
         if self.method != "POST":
             return self.answer(200 if self.is_("get-is-ok") else 405, {"error": {"message": "POST"}})
         self.check_key()
+        self.check_type()
         request = self.parse(body)
         if not isinstance(request, dict):
             raise Refused(400, "not an object")
         if self.is_("known-fields-only") and set(request) & {"metadata", "of_the_future"}:
             raise Refused(400, "unknown field")
+        if self.is_("nulls-refused") and None in request.values():
+            raise Refused(400, "null")
         if self.is_("no-tools") and request.get("tools"):
             raise Refused(400, "this model does not take tools")
         return self.create(request)
@@ -102,7 +105,7 @@ class Typed(Conversation):
         if self.fails and self.record["tokens"] == 3:
             return False
         self.record["tokens"] += 1
-        self.pause(0.02 if self.is_("buffers", "goes-on") else 0.002, self.record)
+        self.pause(0.02 if self.is_("buffers", "goes-on", "buffers-blocks") else 0.002, self.record)
         return True
 
     def failed(self) -> bool:

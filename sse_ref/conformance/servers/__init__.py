@@ -9,8 +9,8 @@ The requests are data, in the profile's file of the corpus. The checks are funct
     streams         what holds for every event stream: ``head/`` and ``frame/``
     life            the life of a connection: ``life/``
     chats           a chat stream taken apart
-    openai_chat     the profile ``openai-chat``
     typed           streams of typed events
+    openai_chat     the profile ``openai-chat``
     messages        the profile ``anthropic``
     responses       the profile ``openai-responses``
     gemini          the profile ``gemini``

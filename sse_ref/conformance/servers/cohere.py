@@ -16,7 +16,7 @@ from sse_ref.codec import ServerSentEvent
 from sse_ref.conformance.servers.chats import strict_json
 from sse_ref.conformance.servers.life import are_not_mixed_up
 from sse_ref.conformance.servers.streams import stream_of
-from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect
+from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect, in_each
 from sse_ref.conformance.servers.typed import (
     Typed,
     accepted,
@@ -462,27 +462,27 @@ def cohere_tool_choice(target: Target) -> None:
 
 
 @check("cohere/tool-result")
-def cohere_tool_result(target: Target) -> None:
+@in_each("tool-result", "tool-result-documents")
+def cohere_tool_result(target: Target, name: str) -> None:
     require(target, "tool", "tools")
-    for name in ("tool-result", "tool-result-documents"):
-        accepted(target, name)
-        stream = typed(target, name)
-        expect(text_of(stream) or finish_of(stream) == "MAX_TOKENS", f"{name}: no text came")
+    accepted(target, name)
+    stream = typed(target, name)
+    expect(text_of(stream) or finish_of(stream) == "MAX_TOKENS", f"{name}: no text came")
 
 
 # ---- Requests --------------------------------------------------------------------------------------------------------
 
 
 @check("cohere/whole")
-def cohere_whole(target: Target) -> None:
-    for name in ("stream-absent", "stream-false"):
-        answer = whole_answer(target, name)
-        expect(isinstance(answer.get("id"), str), f"{name}: the id is {answer.get('id')!r}")
-        expect(answer.get("finish_reason") in FINISH_REASONS, f"{name}: it ended with {answer.get('finish_reason')!r}")
-        text = whole_text(answer) or answer.get("finish_reason") == "MAX_TOKENS"
-        expect(text, f"{name}: there is no text: {answer!r:.80}")
-        role = answer["message"].get("role")
-        expect(role == "assistant", f"{name}: the role is {role!r}")
+@in_each("stream-absent", "stream-false")
+def cohere_whole(target: Target, name: str) -> None:
+    answer = whole_answer(target, name)
+    expect(isinstance(answer.get("id"), str), f"{name}: the id is {answer.get('id')!r}")
+    expect(answer.get("finish_reason") in FINISH_REASONS, f"{name}: it ended with {answer.get('finish_reason')!r}")
+    text = whole_text(answer) or answer.get("finish_reason") == "MAX_TOKENS"
+    expect(text, f"{name}: there is no text: {answer!r:.80}")
+    role = answer["message"].get("role")
+    expect(role == "assistant", f"{name}: the role is {role!r}")
 
 
 @check("cohere/whole-usage")
@@ -526,16 +526,16 @@ def error_of(target: Target, name: str, *statuses: int) -> str:
 
 
 @check("cohere/error-shape")
-def cohere_error_shape(target: Target) -> None:
-    for name in ("bad-json", "bad-json-stream", "unknown-model"):
-        message = refused(target, name, range(400, 500)).get("message")
-        expect(isinstance(message, str) and message, f"{name}: the message is {message!r:.80}")
+@in_each("bad-json", "bad-json-stream", "unknown-model")
+def cohere_error_shape(target: Target, name: str) -> None:
+    message = refused(target, name, range(400, 500)).get("message")
+    expect(isinstance(message, str) and message, f"{name}: the message is {message!r:.80}")
 
 
 @check("cohere/error-request")
-def cohere_error_request(target: Target) -> None:
-    for name in ("no-object", "no-messages", "empty-messages", "wrong-role", "negative-max-tokens"):
-        error_of(target, name, 400, 422)
+@in_each("no-object", "no-messages", "empty-messages", "wrong-role", "negative-max-tokens")
+def cohere_error_request(target: Target, name: str) -> None:
+    error_of(target, name, 400, 422)
 
 
 @check("cohere/error-model")
@@ -545,12 +545,12 @@ def cohere_error_model(target: Target) -> None:
 
 
 @check("cohere/key")
-def cohere_key(target: Target) -> None:
+@in_each("wrong-key", "no-key")
+def cohere_key(target: Target, name: str) -> None:
     if not target.key:
         raise Skipped("no key was given (--api-key-env)")
     accepted(target, "again")
-    for name in ("wrong-key", "no-key"):
-        error_of(target, name, 401)
+    error_of(target, name, 401)
 
 
 @check("cohere/overload")

@@ -17,7 +17,7 @@ from typing import Any
 from sse_ref.conformance.servers.chats import strict_json
 from sse_ref.conformance.servers.life import are_not_mixed_up
 from sse_ref.conformance.servers.streams import is_incremental, longest_silence, slow_stream
-from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect
+from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect, in_each
 from sse_ref.conformance.servers.typed import (
     Typed,
     accepted,
@@ -210,10 +210,10 @@ def gemini_unknown_field(target: Target) -> None:
 
 
 @check("gemini/json-mode")
-def gemini_json_mode(target: Target) -> None:
-    for name in ("json-schema", "json-openapi"):
-        require(target, name, "schemas")
-        fits_the_schema(text_of(typed(target, name)), f"{name}: the text", "city", "note")
+@in_each("json-schema", "json-openapi")
+def gemini_json_mode(target: Target, name: str) -> None:
+    require(target, name, "schemas")
+    fits_the_schema(text_of(typed(target, name)), f"{name}: the text", "city", "note")
 
 
 # ---- Lines -----------------------------------------------------------------------------------------------------------
@@ -460,13 +460,13 @@ def gemini_call_whole(target: Target) -> None:
 
 
 @check("gemini/call-arguments")
-def gemini_call_arguments(target: Target) -> None:
+@in_each("tool", "tool-lower", "tool-json-schema")
+def gemini_call_arguments(target: Target, name: str) -> None:
     calls_of(target)
-    for name in ("tool", "tool-lower", "tool-json-schema"):
-        accepted(target, name)
-        for call in calls_of(target, name):
-            if isinstance(call.get("args"), dict):  # else call-whole says so
-                fits_the_schema(json.dumps(call["args"]), f"{name}: args", "city", "note")
+    accepted(target, name)
+    for call in calls_of(target, name):
+        if isinstance(call.get("args"), dict):  # else call-whole says so
+            fits_the_schema(json.dumps(call["args"]), f"{name}: args", "city", "note")
 
 
 @check("gemini/call-two")
@@ -480,12 +480,12 @@ def gemini_call_two(target: Target) -> None:
 
 
 @check("gemini/call-finish")
-def gemini_call_finish(target: Target) -> None:
+@in_each("tool", "two-tools")
+def gemini_call_finish(target: Target, name: str) -> None:
     calls_of(target)
-    for name in ("tool", "two-tools"):
-        if any("functionCall" in part for value in typed(target, name).values for part in parts_of(value)):
-            reason = finish_of(typed(target, name))
-            expect(reason == "STOP", f"{name}: the finish reason is {reason!r}")
+    if any("functionCall" in part for value in typed(target, name).values for part in parts_of(value)):
+        reason = finish_of(typed(target, name))
+        expect(reason == "STOP", f"{name}: the finish reason is {reason!r}")
 
 
 @check("gemini/tool-choice")
@@ -518,23 +518,23 @@ def error_of(target: Target, name: str, *statuses: int) -> dict[str, Any]:
 
 
 @check("gemini/error-shape")
-def gemini_error_shape(target: Target) -> None:
-    for name in ("bad-json", "bad-json-stream", "unknown-model"):
-        error = refused(target, name, range(400, 500)).get("error")
-        if not isinstance(error, dict):
-            raise Failed(f"{name}: the error is {error!r:.80}")
-        status = target.get(name).status
-        expect(error.get("code") == status, f"{name}: the code is {error.get('code')!r}, the HTTP status {status}")
-        for member in ("message", "status"):
-            found = error.get(member)
-            expect(isinstance(found, str) and found, f"{name}: the {member} is {found!r}")
+@in_each("bad-json", "bad-json-stream", "unknown-model")
+def gemini_error_shape(target: Target, name: str) -> None:
+    error = refused(target, name, range(400, 500)).get("error")
+    if not isinstance(error, dict):
+        raise Failed(f"{name}: the error is {error!r:.80}")
+    status = target.get(name).status
+    expect(error.get("code") == status, f"{name}: the code is {error.get('code')!r}, the HTTP status {status}")
+    for member in ("message", "status"):
+        found = error.get(member)
+        expect(isinstance(found, str) and found, f"{name}: the {member} is {found!r}")
 
 
 @check("gemini/error-request")
-def gemini_error_request(target: Target) -> None:
-    for name in ("bad-json", "no-object", "no-contents", "empty-contents", "wrong-contents", "negative-max-tokens"):
-        status = error_of(target, name, 400).get("status", "INVALID_ARGUMENT")
-        expect(status == "INVALID_ARGUMENT", f"{name}: the status is {status!r}")
+@in_each("bad-json", "no-object", "no-contents", "empty-contents", "wrong-contents", "negative-max-tokens")
+def gemini_error_request(target: Target, name: str) -> None:
+    status = error_of(target, name, 400).get("status", "INVALID_ARGUMENT")
+    expect(status == "INVALID_ARGUMENT", f"{name}: the status is {status!r}")
 
 
 @check("gemini/error-model")
@@ -547,12 +547,12 @@ def gemini_error_model(target: Target) -> None:
 
 
 @check("gemini/key")
-def gemini_key(target: Target) -> None:
+@in_each("wrong-key", "no-key")
+def gemini_key(target: Target, name: str) -> None:
     if not target.key:
         raise Skipped("no key was given (--api-key-env)")
     accepted(target, "again")
-    for name in ("wrong-key", "no-key"):
-        error_of(target, name, 400, 401, 403)
+    error_of(target, name, 400, 401, 403)
 
 
 @check("gemini/key-query")

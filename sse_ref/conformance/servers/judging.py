@@ -9,11 +9,12 @@ event stream has one check, which the vectors of several profiles name.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from sse_ref.conformance.corpus import Vector, document
@@ -43,11 +44,15 @@ def judge_patiently(vector: Vector, target: Target, factor: float) -> Result:
 
 def judge(vector: Vector, target: Target) -> Result:
     """Judge the server by one vector."""
+    if lacking := [name for name in vector.needs if name in target.without]:
+        return Result(vector, "skip", f"the server is said to have no {' and no '.join(lacking)}")
     began = time.perf_counter()
     result = Result(vector, "pass")
     target.exchanges = vector.body["exchanges"]
     try:
-        CHECKS[vector.body.get("check", vector.id)](target)
+        check = CHECKS[vector.body.get("check", vector.id)]
+        check(target)
+        _look_at_all(vector, target, check)
     except Failed as failure:
         left_open = vector.level == "may"
         result.verdict = "pass" if left_open else "fail"
@@ -67,12 +72,28 @@ def judge(vector: Vector, target: Target) -> Result:
     return result
 
 
+def _look_at_all(vector: Vector, target: Target, check: Callable[[Target], None]) -> None:
+    """What holds for every stream must hold for all that came, whatever was asked for. Raises ``Failed``."""
+    which = vector.body.get("every")
+    if not which:
+        return
+    first = vector.body["exchanges"][0]
+    for name, exchange in target.streams(failing=which == "any"):
+        if name != first:
+            with contextlib.suppress(Skipped, Expired):
+                try:
+                    check(target.with_stream(first, exchange))
+                except Failed as failure:
+                    target.looked_at = name
+                    raise Failed(f"in the stream of {name}: {failure}", expired=failure.expired) from None
+
+
 def shown(vector: Vector, target: Target) -> dict[str, list[str]]:
     """The request as a curl line, and the response as it came, without the key."""
     names = [name for name in vector.body["exchanges"] if name in target.sent]
     if not names:
         return {}
-    name = target.looked_at if target.looked_at in names else names[-1]
+    name = target.looked_at if target.looked_at in target.sent else names[-1]
     exchange = target.sent[name]
     lines = exchange.head.decode("latin-1").splitlines()[:20]
     seen = re.findall(rb"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", exchange.body)

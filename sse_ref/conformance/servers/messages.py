@@ -14,7 +14,7 @@ from typing import Any
 
 from sse_ref.conformance.servers.life import are_not_mixed_up
 from sse_ref.conformance.servers.streams import longest_silence, slow_stream
-from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect
+from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect, in_each
 from sse_ref.conformance.servers.typed import (
     Typed,
     accepted,
@@ -395,14 +395,14 @@ def messages_tool_none(target: Target) -> None:
 
 
 @check("messages/tool-any")
-def messages_tool_any(target: Target) -> None:
+@in_each("tool-any", "tool-named")
+def messages_tool_any(target: Target, name: str) -> None:
     require(target, "tool", "tools")
-    for name in ("tool-any", "tool-named"):
-        accepted(target, name)
-        calls = [block for block, _ in blocks_of(typed(target, name)) if block.get("type") == "tool_use"]
-        expect(calls, f"{name}: no call was made")
-        if name == "tool-named":
-            expect(calls[0].get("name") == "get_time", f"{name}: the call is of {calls[0].get('name')!r}")
+    accepted(target, name)
+    calls = [block for block, _ in blocks_of(typed(target, name)) if block.get("type") == "tool_use"]
+    expect(calls, f"{name}: no call was made")
+    if name == "tool-named":
+        expect(calls[0].get("name") == "get_time", f"{name}: the call is of {calls[0].get('name')!r}")
 
 
 @check("messages/tool-one")
@@ -412,12 +412,12 @@ def messages_tool_one(target: Target) -> None:
 
 
 @check("messages/tool-result")
-def messages_tool_result(target: Target) -> None:
+@in_each("tool-result", "tool-result-blocks")
+def messages_tool_result(target: Target, name: str) -> None:
     require(target, "tool", "tools")
-    for name in ("tool-result", "tool-result-blocks"):
-        accepted(target, name)
-        stream = typed(target, name)
-        expect(text_of(stream) or stop_of(stream) == "max_tokens", f"{name}: no text came")
+    accepted(target, name)
+    stream = typed(target, name)
+    expect(text_of(stream) or stop_of(stream) == "max_tokens", f"{name}: no text came")
 
 
 # ---- Requests --------------------------------------------------------------------------------------------------------
@@ -454,20 +454,20 @@ def messages_text(target: Target) -> None:
 
 
 @check("messages/whole")
-def messages_whole(target: Target) -> None:
-    for name in ("stream-absent", "stream-false"):
-        message = whole_answer(target, name)
-        expect(message.get("type") == "message", f"{name}: the type is {message.get('type')!r}")
-        expect(message.get("role") == "assistant", f"{name}: the role is {message.get('role')!r}")
-        for member in ("id", "model"):
-            expect(isinstance(message.get(member), str), f"{name}: the {member} is {message.get(member)!r}")
-        expect("stop_sequence" in message, f"{name}: stop_sequence is missing")
-        said = whole_text(message) or message.get("stop_reason") == "max_tokens"
-        expect(said, f"{name}: there is no text: {message.get('content')!r:.80}")
-        expect(message.get("stop_reason") in STOP_REASONS, f"{name}: the stop reason is {message.get('stop_reason')!r}")
-        usage = message.get("usage")
-        counts = [usage.get(n) for n in ("input_tokens", "output_tokens")] if isinstance(usage, dict) else [None]
-        expect(all(map(is_whole_number, counts)), f"{name}: the usage is {usage!r:.80}")
+@in_each("stream-absent", "stream-false")
+def messages_whole(target: Target, name: str) -> None:
+    message = whole_answer(target, name)
+    expect(message.get("type") == "message", f"{name}: the type is {message.get('type')!r}")
+    expect(message.get("role") == "assistant", f"{name}: the role is {message.get('role')!r}")
+    for member in ("id", "model"):
+        expect(isinstance(message.get(member), str), f"{name}: the {member} is {message.get(member)!r}")
+    expect("stop_sequence" in message, f"{name}: stop_sequence is missing")
+    said = whole_text(message) or message.get("stop_reason") == "max_tokens"
+    expect(said, f"{name}: there is no text: {message.get('content')!r:.80}")
+    expect(message.get("stop_reason") in STOP_REASONS, f"{name}: the stop reason is {message.get('stop_reason')!r}")
+    usage = message.get("usage")
+    counts = [usage.get(n) for n in ("input_tokens", "output_tokens")] if isinstance(usage, dict) else [None]
+    expect(all(map(is_whole_number, counts)), f"{name}: the usage is {usage!r:.80}")
 
 
 @check("messages/whole-input")
@@ -483,16 +483,16 @@ def messages_whole_input(target: Target) -> None:
 
 
 @check("messages/count")
-def messages_count(target: Target) -> None:
+@in_each("count", "count-beta")
+def messages_count(target: Target, name: str) -> None:
     target.require("echo")
     used = tokens_in(whole_answer(target, "echo-whole").get("usage")) or 0
-    for name in ("count", "count-beta"):
-        exchange = target.get(name)
-        if exchange.status in (404, 405, 501):
-            raise Skipped(f"the server does not count: status {exchange.status}")
-        counted = whole_answer(target, name).get("input_tokens")
-        near = is_whole_number(counted) and abs(counted - used) <= max(5, used // 10)  # it is an estimate
-        expect(near, f"{name}: {counted!r} tokens, the answer to the same request says {used!r}")
+    exchange = target.get(name)
+    if exchange.status in (404, 405, 501):
+        raise Skipped(f"the server does not count: status {exchange.status}")
+    counted = whole_answer(target, name).get("input_tokens")
+    near = is_whole_number(counted) and abs(counted - used) <= max(5, used // 10)  # it is an estimate
+    expect(near, f"{name}: {counted!r} tokens, the answer to the same request says {used!r}")
 
 
 @check("messages/models")
@@ -553,30 +553,30 @@ def error_of(target: Target, name: str, *statuses: int) -> dict[str, Any]:
 
 
 @check("messages/error-shape")
-def messages_error_shape(target: Target) -> None:
-    for name in ("bad-json", "no-messages", "bad-json-stream"):
-        error_of(target, name, 400, 422)
+@in_each("bad-json", "no-messages", "bad-json-stream")
+def messages_error_shape(target: Target, name: str) -> None:
+    error_of(target, name, 400, 422)
 
 
 @check("messages/error-json")
-def messages_error_json(target: Target) -> None:
-    for name in ("bad-json", "no-object"):
-        kind = error_of(target, name, 400, 422).get("type")
-        expect(kind == "invalid_request_error", f"{name}: the type is {kind!r}")
+@in_each("bad-json", "no-object")
+def messages_error_json(target: Target, name: str) -> None:
+    kind = error_of(target, name, 400, 422).get("type")
+    expect(kind == "invalid_request_error", f"{name}: the type is {kind!r}")
 
 
 @check("messages/error-max-tokens")
-def messages_error_max_tokens(target: Target) -> None:
-    for name in ("no-max-tokens", "text-max-tokens", "negative-max-tokens"):
-        message = str(error_of(target, name, 400, 422).get("message"))
-        expect("max_tokens" in message, f"{name}: the error does not name max_tokens: {message!r:.80}")
+@in_each("no-max-tokens", "text-max-tokens", "negative-max-tokens")
+def messages_error_max_tokens(target: Target, name: str) -> None:
+    message = str(error_of(target, name, 400, 422).get("message"))
+    expect("max_tokens" in message, f"{name}: the error does not name max_tokens: {message!r:.80}")
 
 
 @check("messages/error-messages")
-def messages_error_messages(target: Target) -> None:
-    for name in ("no-messages", "empty-messages", "wrong-role", "wrong-content"):
-        message = str(error_of(target, name, 400, 422).get("message"))
-        expect("messages" in message, f"{name}: the error does not name messages: {message!r:.80}")
+@in_each("no-messages", "empty-messages", "wrong-role", "wrong-content")
+def messages_error_messages(target: Target, name: str) -> None:
+    message = str(error_of(target, name, 400, 422).get("message"))
+    expect("messages" in message, f"{name}: the error does not name messages: {message!r:.80}")
 
 
 @check("messages/error-model")
@@ -586,13 +586,13 @@ def messages_error_model(target: Target) -> None:
 
 
 @check("messages/key")
-def messages_key(target: Target) -> None:
+@in_each("wrong-key", "no-key")
+def messages_key(target: Target, name: str) -> None:
     if not target.key:
         raise Skipped("no key was given (--api-key-env)")
     accepted(target, "again")
-    for name in ("wrong-key", "no-key"):
-        kind = error_of(target, name, 401).get("type")
-        expect(kind == "authentication_error", f"{name}: the type is {kind!r}")
+    kind = error_of(target, name, 401).get("type")
+    expect(kind == "authentication_error", f"{name}: the type is {kind!r}")
 
 
 @check("messages/key-bearer")
@@ -603,9 +603,9 @@ def messages_key_bearer(target: Target) -> None:
 
 
 @check("messages/request-id")
-def messages_request_id(target: Target) -> None:
-    for name in ("base", "bad-json"):
-        expect(target.get(name).header("request-id"), f"{name}: there is no request-id")
+@in_each("base", "bad-json")
+def messages_request_id(target: Target, name: str) -> None:
+    expect(target.get(name).header("request-id"), f"{name}: there is no request-id")
 
 
 @check("messages/overload")

@@ -18,7 +18,18 @@ from os.path import commonpath
 from sse_ref.conformance.servers import chats
 from sse_ref.conformance.servers.life import are_not_mixed_up
 from sse_ref.conformance.servers.streams import slow_stream, stream_of
-from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, error_message, expect, json_object, whole
+from sse_ref.conformance.servers.target import (
+    Failed,
+    Skipped,
+    Target,
+    check,
+    error_message,
+    expect,
+    in_each,
+    json_object,
+    whole,
+)
+from sse_ref.conformance.servers.typed import accepted
 from sse_ref.conformance.wire import Exchange, RawConnection
 
 __all__: list[str] = []  # each check is found in CHECKS, by the id of its vector
@@ -29,9 +40,9 @@ FINISH_REASONS = {"stop", "length", "tool_calls", "content_filter", "function_ca
 
 
 @check("head/not-streamed")
-def head_not_streamed(target: Target) -> None:
-    for name in ("stream-absent", "stream-false", "stream-null"):
-        chats.whole_answer(target, name)
+@in_each("stream-absent", "stream-false", "stream-null")
+def head_not_streamed(target: Target, name: str) -> None:
+    chats.whole_answer(target, name)
 
 
 @check("head/request-id")
@@ -292,10 +303,10 @@ def chunk_stop(target: Target) -> None:
 
 
 @check("chunk/stop-null")
-def chunk_stop_null(target: Target) -> None:
-    for name in ("stop-null", "stop-empty"):
-        exchange = target.get(name)
-        expect(exchange.status == 200, f"{name}: status {exchange.status}: {error_message(exchange.body)}")
+@in_each("stop-null", "stop-empty")
+def chunk_stop_null(target: Target, name: str) -> None:
+    exchange = target.get(name)
+    expect(exchange.status == 200, f"{name}: status {exchange.status}: {error_message(exchange.body)}")
 
 
 @check("chunk/stop-unmatched")
@@ -358,6 +369,23 @@ def chunk_fingerprint(target: Target) -> None:
 def chunk_no_obfuscation(target: Target) -> None:
     for chunk in chats.chat_of(target, "no-obfuscation").chunks:
         expect("obfuscation" not in chunk, "obfuscation came")
+
+
+# ---- Requests ---------------------------------------------------------------------------------------------------------
+
+
+@check("parts/several")
+def parts_several(target: Target) -> None:
+    target.require("echo")
+    text = chats.chat_of(target, "parts-several").text()
+    expect("alpha" in text and "beta" in text[text.index("alpha") :], f"of 'alpha ' and 'beta' came {text!r:.80}")
+
+
+@check("parts/tool-result")
+def parts_tool_result(target: Target) -> None:
+    if target.get("tool-result").status != 200:
+        raise Skipped("the server takes no results of tools")
+    accepted(target, "tool-result-parts")
 
 
 # ---- Usage ------------------------------------------------------------------------------------------------------------
@@ -428,13 +456,11 @@ def call_index(target: Target) -> None:
 
 
 @check("call/index-dense")
-def call_index_dense(target: Target) -> None:
-    for name in ("tool", "two-tools"):
-        with contextlib.suppress(*((Skipped,) if name == "two-tools" else ())):
-            indexes = list(
-                dict.fromkeys(fragment.get("index") for fragment in chats.tool_stream(target, name).fragments)
-            )
-            expect(indexes == list(range(len(indexes))), f"the indexes are {indexes}")
+@in_each("tool", "two-tools")
+def call_index_dense(target: Target, name: str) -> None:
+    with contextlib.suppress(*((Skipped,) if name == "two-tools" else ())):
+        indexes = list(dict.fromkeys(fragment.get("index") for fragment in chats.tool_stream(target, name).fragments))
+        expect(indexes == list(range(len(indexes))), f"the indexes are {indexes}")
 
 
 @check("call/first-fragment")
@@ -534,11 +560,11 @@ def fault_bad_json(target: Target) -> None:
 
 
 @check("fault/messages")
-def fault_messages(target: Target) -> None:
-    for name in ("no-messages", "empty-messages", "wrong-messages"):
-        error = chats.refused(target, name, (400, 422))
-        text = f"{error.get('param')} {error.get('message')}"
-        expect("message" in text.lower(), f"{name}: the error does not name messages: {text!r:.80}")
+@in_each("no-messages", "empty-messages", "wrong-messages")
+def fault_messages(target: Target, name: str) -> None:
+    error = chats.refused(target, name, (400, 422))
+    text = f"{error.get('param')} {error.get('message')}"
+    expect("message" in text.lower(), f"{name}: the error does not name messages: {text!r:.80}")
 
 
 @check("fault/unknown-model")
@@ -548,23 +574,21 @@ def fault_unknown_model(target: Target) -> None:
 
 
 @check("fault/key")
-def fault_key(target: Target) -> None:
+@in_each("wrong-key", "no-key")
+def fault_key(target: Target, name: str) -> None:
     if not target.key:
         raise Skipped("no key was given (--api-key-env)")
-    for name in ("wrong-key", "no-key"):
-        chats.refused(target, name, (401,))
+    chats.refused(target, name, (401,))
 
 
 @check("fault/error-object")
-def fault_error_object(target: Target) -> None:
-    for name in ("bad-json", "no-messages"):
-        error = chats.refused(target, name, (400, 422))
-        for member in ("message", "type"):
-            expect(
-                isinstance(error.get(member), str) and error[member], f"{name}: the {member} is {error.get(member)!r}"
-            )
-        for member in ("param", "code"):
-            expect(member in error, f"{name}: the {member} is missing")
+@in_each("bad-json", "no-messages")
+def fault_error_object(target: Target, name: str) -> None:
+    error = chats.refused(target, name, (400, 422))
+    for member in ("message", "type"):
+        expect(isinstance(error.get(member), str) and error[member], f"{name}: the {member} is {error.get(member)!r}")
+    for member in ("param", "code"):
+        expect(member in error, f"{name}: the {member} is missing")
 
 
 @check("fault/in-stream")

@@ -14,7 +14,7 @@ from typing import Any
 from sse_ref.conformance.servers.chats import strict_json
 from sse_ref.conformance.servers.life import are_not_mixed_up
 from sse_ref.conformance.servers.streams import has_events, slow_stream
-from sse_ref.conformance.servers.target import Skipped, Target, check, expect
+from sse_ref.conformance.servers.target import Skipped, Target, check, expect, in_each
 from sse_ref.conformance.servers.typed import (
     Typed,
     accepted,
@@ -467,12 +467,12 @@ def responses_call_one(target: Target) -> None:
 
 
 @check("responses/call-result")
-def responses_call_result(target: Target) -> None:
+@in_each("tool-result", "tool-result-ids")
+def responses_call_result(target: Target, name: str) -> None:
     require(target, "tool", "tools")
     accepted(target, "tool-result", "tool-result-ids")
-    for name in ("tool-result", "tool-result-ids"):
-        stream = typed(target, name)
-        expect(text_of(stream) or end_of(stream).get("status") == "incomplete", f"{name}: no text came")
+    stream = typed(target, name)
+    expect(text_of(stream) or end_of(stream).get("status") == "incomplete", f"{name}: no text came")
 
 
 # ---- Requests --------------------------------------------------------------------------------------------------------
@@ -497,18 +497,16 @@ def responses_text(target: Target) -> None:
 
 
 @check("responses/whole")
-def responses_whole(target: Target) -> None:
-    for name in ("stream-absent", "stream-false"):
-        response = whole_answer(target, name)
-        expect(response.get("object") == "response", f"{name}: the object is {response.get('object')!r}")
-        status = response.get("status")
-        expect(status in ("completed", "incomplete"), f"{name}: the status is {status!r}")
-        expect(
-            whole_text(response) or status == "incomplete", f"{name}: there is no text: {response.get('output')!r:.80}"
-        )
-        usage = response.get("usage")
-        counts = [usage.get(n) for n in ("input_tokens", "output_tokens")] if isinstance(usage, dict) else [None]
-        expect(all(map(is_whole_number, counts)), f"{name}: the usage is {usage!r:.80}")
+@in_each("stream-absent", "stream-false")
+def responses_whole(target: Target, name: str) -> None:
+    response = whole_answer(target, name)
+    expect(response.get("object") == "response", f"{name}: the object is {response.get('object')!r}")
+    status = response.get("status")
+    expect(status in ("completed", "incomplete"), f"{name}: the status is {status!r}")
+    expect(whole_text(response) or status == "incomplete", f"{name}: there is no text: {response.get('output')!r:.80}")
+    usage = response.get("usage")
+    counts = [usage.get(n) for n in ("input_tokens", "output_tokens")] if isinstance(usage, dict) else [None]
+    expect(all(map(is_whole_number, counts)), f"{name}: the usage is {usage!r:.80}")
 
 
 @check("responses/metadata")
@@ -542,34 +540,34 @@ def error_of(target: Target, name: str, *statuses: int) -> dict[str, Any]:
 
 
 @check("responses/error-shape")
-def responses_error_shape(target: Target) -> None:
-    for name in ("bad-json", "no-input", "bad-json-stream"):
-        error = error_of(target, name, 400, 422)
-        for member in ("message", "type"):
-            value = error.get(member)
-            expect(isinstance(value, str) and value, f"{name}: the {member} is {value!r}")
-        for member in ("param", "code"):
-            expect(member in error, f"{name}: the {member} is missing")
+@in_each("bad-json", "no-input", "bad-json-stream")
+def responses_error_shape(target: Target, name: str) -> None:
+    error = error_of(target, name, 400, 422)
+    for member in ("message", "type"):
+        value = error.get(member)
+        expect(isinstance(value, str) and value, f"{name}: the {member} is {value!r}")
+    for member in ("param", "code"):
+        expect(member in error, f"{name}: the {member} is missing")
 
 
 @check("responses/error-json")
-def responses_error_json(target: Target) -> None:
-    for name in ("bad-json", "no-object"):
-        error_of(target, name, 400, 422)
+@in_each("bad-json", "no-object")
+def responses_error_json(target: Target, name: str) -> None:
+    error_of(target, name, 400, 422)
 
 
 @check("responses/error-input")
-def responses_error_input(target: Target) -> None:
-    for name in ("no-input", "empty-input"):
-        error = error_of(target, name, 400, 422)
-        text = f"{error.get('param')} {error.get('message')}"
-        expect("input" in text.lower(), f"{name}: the error does not name input: {text!r:.80}")
+@in_each("no-input", "empty-input")
+def responses_error_input(target: Target, name: str) -> None:
+    error = error_of(target, name, 400, 422)
+    text = f"{error.get('param')} {error.get('message')}"
+    expect("input" in text.lower(), f"{name}: the error does not name input: {text!r:.80}")
 
 
 @check("responses/error-types")
-def responses_error_types(target: Target) -> None:
-    for name in ("wrong-input", "wrong-limit", "wrong-tools"):
-        error_of(target, name, 400, 422)
+@in_each("wrong-input", "wrong-limit", "wrong-tools")
+def responses_error_types(target: Target, name: str) -> None:
+    error_of(target, name, 400, 422)
 
 
 @check("responses/error-in-stream")

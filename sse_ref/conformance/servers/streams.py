@@ -13,6 +13,7 @@ import re
 import zlib
 from collections.abc import Iterable, Iterator
 
+from sse_ref.codec import SSEDecoder
 from sse_ref.conformance.servers.target import (
     Expired,
     Failed,
@@ -22,6 +23,7 @@ from sse_ref.conformance.servers.target import (
     error_message,
     expect,
     in_brackets,
+    in_each,
     whole,
 )
 from sse_ref.conformance.wire import Exchange
@@ -104,9 +106,9 @@ def head_accept_json(target: Target) -> None:
 
 
 @check("head/accept-any")
-def head_accept_any(target: Target) -> None:
-    for name in ("accept-any", "accept-stream", "again"):
-        is_event_stream(target.get(name))
+@in_each("accept-any", "accept-stream", "again")
+def head_accept_any(target: Target, name: str) -> None:
+    is_event_stream(target.get(name))
 
 
 @check("head/framing")
@@ -222,17 +224,55 @@ def is_incremental(exchange: Exchange, first_token: float) -> None:
     )
 
 
+TOGETHER = 6  # events that may come in one piece: what begins an answer often does
+MEASURABLE = 0.03  # seconds; what is shorter cannot be told from chance
+
+
+@check("head/first-piece")
+def head_first_piece(target: Target) -> None:
+    """Count the events in the first piece: at the pace of the whole answer, how long did the first wait for the last?
+
+    An answer of one token shows when a first event can be there. A pause of the machine may hold up one try, so three must
+    fail.
+    """
+    base = stream_of(target, "base")
+    possible = stream_of(target, "one-token").arrivals[0][0]
+    pace = (base.end_s - possible) / len(base.events)
+    reasons = []
+    for _ in range(3):
+        with target.connect() as connection:
+            connection.send(target.request(target.file["exchanges"]["long"]))
+            exchange = has_events(whole(connection.answer(stop_after=TOGETHER + 1)))
+        came, size = exchange.arrivals[0]
+        together = len(SSEDecoder().feed(exchange.body[:size]))
+        if together <= TOGETHER:
+            return
+        needed, waited = (together - 1) * pace, came - possible
+        if needed < MEASURABLE:
+            raise Skipped(f"{together} events take {needed:.3f} s: too fast to tell")
+        if waited < needed / 2:
+            return
+        reasons.append(f"the first {together} events came in one piece, {waited:.2f} s after the first could be there")
+    raise Failed(reasons[0])
+
+
+@check("head/no-identity")
+def head_no_identity(target: Target) -> None:
+    coding = stream_of(target, "base").header("content-encoding")
+    expect(coding is None or coding.lower() != "identity", f"Content-Encoding is {coding!r}")
+
+
 @check("head/no-interim")
 def head_no_interim(target: Target) -> None:
     expect(not target.get("base").interim, f"status {target.get('base').interim} came first")
 
 
 @check("head/other-methods")
-def head_other_methods(target: Target) -> None:
-    for name in ("head-method", "get-method"):
-        exchange = target.get(name)
-        expect(exchange.status in (404, 405), f"{name}: the status is {exchange.status or exchange.problem}")
-        expect(len(exchange.body) < 65536, f"{name}: the body has {len(exchange.body)} bytes")
+@in_each("head-method", "get-method")
+def head_other_methods(target: Target, name: str) -> None:
+    exchange = target.get(name)
+    expect(exchange.status in (404, 405), f"{name}: the status is {exchange.status or exchange.problem}")
+    expect(len(exchange.body) < 65536, f"{name}: the body has {len(exchange.body)} bytes")
 
 
 @check("head/chunked-request")
@@ -369,10 +409,10 @@ def fault_before_the_stream(target: Target) -> None:
 
 
 @check("fault/odd-bodies")
-def fault_odd_bodies(target: Target) -> None:
-    for name in ("no-body", "wrong-type", "oversized"):
-        exchange = target.get(name)
-        expect(400 <= exchange.status < 500, f"{name}: the status is {exchange.status or exchange.problem}")
+@in_each("no-body", "wrong-type", "oversized")
+def fault_odd_bodies(target: Target, name: str) -> None:
+    exchange = target.get(name)
+    expect(400 <= exchange.status < 500, f"{name}: the status is {exchange.status or exchange.problem}")
 
 
 @check("fault/crash")

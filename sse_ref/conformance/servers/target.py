@@ -14,9 +14,11 @@ How long to wait follows from how long the server was seen to take. A limit that
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -26,7 +28,7 @@ from sse_ref.conformance.corpus import DEFAULT_PROFILE, bytes_of, document
 from sse_ref.conformance.wire import Address, Exchange, RawConnection, request_bytes
 
 __all__ = ["CHECKS", "ROLES", "Expired", "Failed", "Skipped", "Target", "check", "error_message", "expect", "filled"]
-__all__ += ["in_brackets", "json_object", "key_headers", "whole"]
+__all__ += ["in_brackets", "in_each", "json_object", "key_headers", "whole"]
 
 ROLES = {
     "echo": "repeats its prompt",
@@ -68,6 +70,8 @@ class Target:
     pid: int | None = None
     timeout: float = 10.0
     profile: str = DEFAULT_PROFILE
+    headers: Mapping[str, str] = field(default_factory=dict)  # sent with each request
+    without: frozenset[str] = frozenset()  # what the server is said not to have
     long_silence: float = 30.0  # seconds after which proxies and clients time a quiet stream out
     patience: float = 1.0  # how many times longer than usual to wait
     takes: float = 0.0  # seconds for a short answer, as measured
@@ -75,6 +79,7 @@ class Target:
     exchanges: Sequence[str] = ()  # of the vector that is being judged
     looked_at: str = ""  # the exchange that was asked for last
     requests: dict[str, bytes] = field(default_factory=dict)
+    unnamed: list[Exchange] = field(default_factory=list)  # what came on connections of their own
 
     @cached_property
     def address(self) -> Address:
@@ -105,7 +110,7 @@ class Target:
         if not model and "{model}" in json.dumps(spec):
             raise Skipped(f"no model for it was named (--model-for {role}=NAME)")
         spec = filled(spec, {"model": model, "key": self.key or "", **values})
-        headers = dict(spec.get("headers", {}))
+        headers = {**self.headers, **spec.get("headers", {})}
         body = b""
         if "body" in spec:
             body = json.dumps(spec["body"]).encode()
@@ -181,7 +186,49 @@ class Target:
     def connect(self, *, before: int = 0, receive_buffer: int = 0) -> RawConnection:
         """Open a connection of its own, behind so many others that a server may answer first."""
         silence = self.silence + self.patience * 1.5 * before * self.takes
-        return RawConnection(self.address, silence, receive_buffer=receive_buffer)
+        return RawConnection(self.address, silence, receive_buffer=receive_buffer, kept=self.unnamed)
+
+    def streams(self, *, failing: bool) -> Iterator[tuple[str, Exchange]]:
+        """Every stream that has come whole, and where it was seen; ``failing``: also those of the model that fails."""
+        path, exchanges = self.file["ask"]["path"], self.file["exchanges"]
+        roles = {"crash", "overload", *(() if failing else ("error",))}
+        named = ((name, exchange) for name, exchange in self.sent.items() if name in exchanges)
+        asked = ((name, exchange) for name, exchange in named if exchanges[name]["path"] == path)
+        of_roles = ((name, exchange) for name, exchange in asked if exchanges[name].get("role", "") not in roles)
+        for name, exchange in (*of_roles, *(("a connection of its own", exchange) for exchange in self.unnamed)):
+            if exchange.status == 200 and exchange.ended and exchange.kind == "text/event-stream" and exchange.events:
+                yield name, exchange
+
+    def with_stream(self, name: str, exchange: Exchange) -> Target:
+        """The same target, as if a named request had been answered by this stream."""
+        return dataclasses.replace(self, sent={**self.sent, name: exchange}, requests=dict(self.requests))
+
+
+def in_each(*names: str) -> Callable[[Callable[[Target, str], None]], Callable[[Target], None]]:
+    """Make a check of one exchange a check of several: what does not hold is told of each, not of the first alone."""
+
+    def over_all(part: Callable[[Target, str], None]) -> Callable[[Target], None]:
+        @functools.wraps(part)
+        def check_all(target: Target) -> None:
+            failures: dict[str, Failed] = {}
+            others: list[Skipped | Expired] = []
+            for name in names:
+                try:
+                    part(target, name)
+                except Failed as failure:
+                    prefix = "" if str(failure).startswith(f"{name}: ") else f"{name}: "
+                    failures[f"{prefix}{failure}"] = failure
+                except (Skipped, Expired) as other:
+                    others.append(other)
+            if failures:
+                raise Failed("; ".join(failures), expired=any(failure.expired for failure in failures.values()))
+            expired = [other for other in others if isinstance(other, Expired)]
+            if expired or len(others) == len(names):
+                raise [*expired, *others][0]
+
+        return check_all
+
+    return over_all
 
 
 def holds(value: Mapping[str, Any], name: str) -> bool:
