@@ -34,6 +34,7 @@ Tells where a program departs from the standard, in any language.
   fuzz    [options] -- CMD ...                compare a decoder with ours on random streams
   client  [options] [GLOB ...] -- CMD ...     judge a client: we are the hostile server
   server  [options] [GLOB ...] URL --model M  judge a server
+  gateway [options] [GLOB ...] URL --model M  judge a gateway: our own server is behind it
   list · show · export · serve · report       look at the vectors, play a case by hand, put reports side by side
   self                                        judge this package's own; needs nothing else
 
@@ -186,10 +187,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="WHAT=NAME",
         help=f"a model made for one thing: {', '.join(servers.ROLES)}",
     )
-    server.add_argument("--api-key-env", metavar="NAME", help="environment variable that holds the API key")
+    _asking(server)
+    server.add_argument("--without", default="", metavar="F,F", help="what it does not have, like n or logprobs")
     server.add_argument("--journal", metavar="URL", help="where a server of this package keeps its journal")
     server.add_argument("--pid", type=int, help="process of the server, to count its threads and files")
     server.set_defaults(do=runs.judge_server)
+
+    gateway = command("gateway", runs.judge_gateway, "judge a gateway: our own server is behind it", "URL --model M")
+    _common(gateway, timeout=10.0)
+    gateway.add_argument("--model", default="", metavar="NAME", help="the model that the gateway asks our server for")
+    gateway.add_argument(
+        "--upstream-port",
+        type=between(int, 0, 65535),
+        default=8001,
+        metavar="N",
+        help="where our server listens on 127.0.0.1 (default: %(default)s)",
+    )
+    _asking(gateway)
 
     serve = command("serve", looking.serve_cases, "play the client cases, for curl or a browser")
     serve.add_argument("--port", type=between(int, 0, 65535), default=0)
@@ -203,6 +217,12 @@ def _parser() -> argparse.ArgumentParser:
     own.add_argument("--jobs", type=JOBS, metavar="N")
     own.add_argument("--brief", action="store_true")
     return parser
+
+
+def _asking(parser: argparse.ArgumentParser) -> None:
+    """What goes with each request to a server."""
+    parser.add_argument("--api-key-env", metavar="NAME", help="environment variable that holds the API key")
+    parser.add_argument("--header", action="append", default=[], metavar="N: V", help="a header of each request")
 
 
 def _common(parser: argparse.ArgumentParser, timeout: float) -> None:

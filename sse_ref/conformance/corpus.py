@@ -31,7 +31,7 @@ __all__ = [
 ]
 __all__ += ["profiles_of", "text_of", "versions"]
 
-TARGETS = ("decoder", "encoder", "client", "server")
+TARGETS = ("decoder", "encoder", "client", "server", "gateway")
 LEVELS = ("must", "should", "may")
 FILES = resources.files("sse_ref.conformance") / "corpus"
 
@@ -109,7 +109,7 @@ def document(target: str, profile: str | None = None) -> dict[str, Any]:
 
 @cache
 def load(target: str) -> tuple[Vector, ...]:
-    """Every vector of a target (``decoder``, ``encoder``, ``client`` or ``server``), in the order of the files.
+    """Every vector of a target (one of ``TARGETS``), in the order of the files.
 
     >>> [vector.title for vector in load("decoder")][:2]
     ['An empty stream holds no event.', 'A blank line dispatches the data before it.']

@@ -10,6 +10,7 @@ kernel has acknowledged the bytes before it, so that a client has every chance t
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import email.utils
 import json
 import select
@@ -21,7 +22,7 @@ import urllib.parse
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 
 from sse_ref.conformance.corpus import Vector, bytes_of, document, load
 from sse_ref.conformance.verdicts import UsageError
@@ -63,6 +64,7 @@ class SeenRequest:
     left_at: float = 0.0  # time.monotonic() when it did
     held_to_the_end: bool = False
     gone: bool | None = None  # the client left before the connection was broken; None: nobody looked
+    version: str = "HTTP/1.1"
     awaited: bool | None = None  # a delta was seen while the stream was open; None: nobody waited for one
 
     def header(self, name: str) -> str | None:
@@ -83,8 +85,16 @@ def steps_of(vector: Vector, base: str, accept_encoding: str = "", other: str = 
     >>> steps_of(load("client")[0], "")[0][1].data[-8:]
     b'l}]}\\n\\n\\r\\n'
     """
-    profile = document("client", vector.profile)
+    profile = document(vector.target, vector.profile)
     return [_connection(script, profile, base, accept_encoding, other) for script in vector.body["connections"]]
+
+
+def for_http_1_0(script: dict[str, Any]) -> dict[str, Any]:
+    """The script for a peer that knows no chunks (RFC 9112, 7): the end of the connection ends the body."""
+    if "raw" in script or script.get("framing", "chunked") != "chunked":
+        return script
+    ends = ["close" if end == "last-chunk" else end for end in script.get("end", ["close"])]
+    return {**script, "framing": "close", "end": ends, "version": "1.0"}
 
 
 def _connection(
@@ -246,7 +256,11 @@ class Session:
             else:
                 self.requests.append(request)
             number = len(self.requests) + self.beyond
-        scripts = steps_of(self.vector, self.base, request.header("accept-encoding") or "", self.other)
+        vector = self.vector
+        if request.version == "HTTP/1.0":
+            scripts_of_old = [for_http_1_0(script) for script in vector.body["connections"]]
+            vector = dataclasses.replace(vector, body={**vector.body, "connections": scripts_of_old})
+        scripts = steps_of(vector, self.base, request.header("accept-encoding") or "", self.other)
         at = (number - 1) % len(scripts) if self.cycling else min(number, len(scripts)) - 1
         return number, scripts[at]
 
@@ -274,20 +288,20 @@ class HostileServer:
         except OSError as error:
             raise UsageError(f"port {port} cannot be used: {error.strerror}") from None
         self.url, self.other = (f"http://127.0.0.1:{it.getsockname()[1]}" for it in self._listeners)
-        self._sessions: dict[str, Session] = {}
+        self.sessions: dict[str, Session] = {}
         self._stopping = threading.Event()
         if play_all:
             for vector in load("client"):
                 self.open(vector).cycling = True
 
-    def __enter__(self) -> HostileServer:
+    def __enter__(self) -> Self:
         for listener in self._listeners:
             threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
         return self
 
     def __exit__(self, *exception: object) -> None:
         self._stopping.set()
-        for session in list(self._sessions.values()):
+        for session in list(self.sessions.values()):
             session.over.set()
         for listener in self._listeners:
             with contextlib.suppress(OSError):
@@ -298,8 +312,12 @@ class HostileServer:
         """Begin a run of a case; ``patience`` is how many times longer than usual connections are held."""
         base, other = (f"{origin}/case/{vector.id}" for origin in (self.url, self.other))
         session = Session(vector, base, other, patience=patience)
-        self._sessions[vector.id] = session
+        self.sessions[vector.id] = session
         return session
+
+    def shut(self, vector: Vector) -> None:
+        """End a case: its requests are no longer answered by its script."""
+        self.sessions.pop(vector.id, None)
 
     def _accept(self, listener: socket.socket) -> None:
         while not self._stopping.is_set():
@@ -322,19 +340,20 @@ class HostileServer:
 
     def _answer(self, connection: socket.socket, request: SeenRequest) -> bool:
         """Play the script for one request; True if the connection may be used again."""
-        session = self._session(request.path)
-        if session is None or request.method == "OPTIONS":
-            connection.sendall(_not_a_case(request))
+        session = self.respond(request)
+        if isinstance(session, bytes):
+            connection.sendall(session)
             return True
         number, steps = session.script(request)
         session.note(f"request {number}: {request.method} {request.path}")
         return all(play(connection, step, request, session) for step in steps)
 
-    def _session(self, path: str) -> Session | None:
-        """The open case whose id the path begins with; the longest, if several do."""
-        parts = path.partition("?")[0].removeprefix("/case/").split("/")
+    def respond(self, request: SeenRequest) -> bytes | Session:
+        """The open case whose id the path of a request begins with (the longest, if several do), else an answer."""
+        parts = request.path.partition("?")[0].removeprefix("/case/").split("/")
         ids = ("/".join(parts[:end]) for end in range(len(parts), 0, -1))
-        return next((self._sessions[id] for id in ids if id in self._sessions), None)
+        session = next((self.sessions[id] for id in ids if id in self.sessions), None)
+        return session if session and request.method != "OPTIONS" else _not_a_case(request)
 
 
 def play(connection: socket.socket, step: Step, request: SeenRequest, session: Session) -> bool:
@@ -350,7 +369,9 @@ def play(connection: socket.socket, step: Step, request: SeenRequest, session: S
         session.late = max(session.late, time.monotonic() - began - step.seconds)
         return True
     if step.do == "await":
-        request.awaited = session.delta_seen.wait(step.seconds * session.patience)
+        seen = session.delta_seen.wait(step.seconds * session.patience)
+        session.delta_seen.clear()  # what is awaited next is another
+        request.awaited = seen and request.awaited is not False
         session.note("a delta was printed while the stream is open" if request.awaited else "no delta was printed")
         return True
     if step.do == "linger":
@@ -454,7 +475,7 @@ class _Reader:
         try:
             head = self._until(b"\r\n\r\n").decode("utf-8", "replace")
             first, *lines = head.split("\r\n")
-            method, path, _ = first.split(" ", 2)
+            method, path, version = first.split(" ", 2)
             pairs = [(name.strip(), value.strip(" \t")) for name, _, value in (line.partition(":") for line in lines)]
             lower = {name.lower(): value for name, value in pairs}
             if lower.get("expect", "").lower() == "100-continue":
@@ -465,7 +486,7 @@ class _Reader:
                 body = self._exactly(int(lower.get("content-length", "0")))
         except (EOFError, ValueError, OSError):
             return None
-        return SeenRequest(method, path, pairs, body, time.monotonic())
+        return SeenRequest(method, path, pairs, body, time.monotonic(), version=version)
 
     def _until(self, mark: bytes) -> bytes:
         while mark not in self.buffer:

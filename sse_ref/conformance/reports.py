@@ -84,7 +84,7 @@ class Run:
     def again(self, result: Result) -> list[str]:
         """The lines that put the same vector to the same program again."""
         id = result.vector.id
-        if self.target == "server":
+        if self.target in ("server", "gateway"):
             call = shlex.join([self.target, id, "-v", *self.options]) + f" {shlex.quote(self.program)}"
             return [f"{COMMAND} {call}"]
         lines = [f"{COMMAND} {shlex.join([self.target, id, '-v', *self.options])} -- {self.program}"]

@@ -14,6 +14,7 @@ import contextlib
 import functools
 import json
 import os
+import re
 import shlex
 import sys
 import threading
@@ -28,6 +29,7 @@ from sse_ref.conformance import (
     decoders,
     encoders,
     fuzz,
+    gateways,
     hostile,
     matrix,
     programs,
@@ -35,7 +37,7 @@ from sse_ref.conformance import (
     servers,
     verdicts,
 )
-from sse_ref.conformance.corpus import Vector
+from sse_ref.conformance.corpus import DEFAULT_PROFILE, Vector
 from sse_ref.conformance.programs import Program
 from sse_ref.conformance.reports import Run
 from sse_ref.conformance.verdicts import Result, UsageError
@@ -377,11 +379,7 @@ def judge_client(options: argparse.Namespace) -> int:
 
 def judge_server(options: argparse.Namespace) -> int:
     """``server``: judge a server, and return the exit status."""
-    urls = [word for word in options.globs if "://" in word]
-    if len(urls) != 1:
-        raise UsageError("name one URL: that of the API, like http://127.0.0.1:8000/v1")
-    options.url = urls[0]
-    options.globs.remove(options.url)
+    options.url = _url(options)
     vectors = selected(options, "server", options.profile)
     target = _target(options)
     if target.file.get("needs_model") and not options.model:
@@ -402,12 +400,59 @@ def judge_server(options: argparse.Namespace) -> int:
     return _finish(options, run)
 
 
+def judge_gateway(options: argparse.Namespace) -> int:
+    """``gateway``: judge a gateway from both sides, and return the exit status."""
+    options.url = _url(options)
+    vectors = selected(options, "gateway", DEFAULT_PROFILE)
+    if not options.model:
+        raise UsageError("--model is missing: the model to ask for")
+    words = ["--model", options.model, "--upstream-port", str(options.upstream_port)]
+    run = _run(options, "gateway", options.url, vectors, words, DEFAULT_PROFILE)
+    run.name = options.name or ""
+    with gateways.Upstream(options.upstream_port, options.model) as upstream:
+        print(f"the upstream is {upstream.url}/v1; the gateway must ask it for {options.model}", file=sys.stderr)
+        limit = options.timeout * options.timeout_scale
+        gateway = gateways.Gateway(
+            options.url, options.model, upstream, _key(options), _headers(options), limit, DEFAULT_PROFILE
+        )
+        gateway.await_start()
+        progress = _Progress(options, run, len(vectors))
+        one, patient = (functools.partial(gateways.judge, gateway=gateway, patience=f) for f in (1.0, LONGER))
+        run.results = run_vectors(vectors, one, patient, 1, progress)
+    return _finish(options, run)
+
+
+def _url(options: argparse.Namespace) -> str:
+    """Take the URL from among the globs. Raises ``UsageError`` if there is none, or more than one."""
+    urls = [word for word in options.globs if "://" in word]
+    if len(urls) != 1:
+        raise UsageError("name one URL: that of the API, like http://127.0.0.1:8000/v1")
+    options.globs.remove(urls[0])
+    return str(urls[0])
+
+
+def _key(options: argparse.Namespace) -> str | None:
+    """The API key, from the environment. Raises ``UsageError`` if the variable holds none."""
+    if not options.api_key_env:
+        return None
+    key = os.environ.get(options.api_key_env, "").strip()
+    if not key:
+        raise UsageError(f"the environment variable {options.api_key_env} holds no API key")
+    return key
+
+
+def _headers(options: argparse.Namespace) -> dict[str, str]:
+    """The headers that ``--header`` names. Raises ``UsageError`` for what is no header."""
+    headers = {}
+    for line in options.header:
+        name, colon, value = line.partition(":")
+        if not colon or not re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name) or re.search("[\0\r\n]", value):
+            raise UsageError(f"--header takes NAME: VALUE, not {line!r}")
+        headers[name] = value.strip()
+    return headers
+
+
 def _target(options: argparse.Namespace) -> servers.Target:
-    key = None
-    if options.api_key_env:
-        key = os.environ.get(options.api_key_env, "").strip()
-        if not key:
-            raise UsageError(f"the environment variable {options.api_key_env} holds no API key")
     models = {"": options.model}
     for entry in options.model_for:
         what, _, name = entry.partition("=")
@@ -415,16 +460,34 @@ def _target(options: argparse.Namespace) -> servers.Target:
             raise UsageError(f"--model-for takes WHAT=NAME, WHAT being one of {', '.join(servers.ROLES)}")
         models[what] = name
     timeout = options.timeout * options.timeout_scale
-    return servers.Target(options.url, models, key, options.journal, options.pid, timeout, options.profile)
+    without = frozenset(filter(None, options.without.replace(" ", "").split(",")))
+    known = {name for vector in corpus.load("server") for name in vector.needs}
+    if unknown := without - known:
+        raise UsageError(
+            f"--without: there is no feature {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
+        )
+    return servers.Target(
+        options.url,
+        models,
+        _key(options),
+        options.journal,
+        options.pid,
+        timeout,
+        options.profile,
+        _headers(options),
+        without,
+    )
 
 
 def _server_options(options: argparse.Namespace) -> list[str]:
     words = ["--profile", options.profile, "--model", options.model]
     for entry in options.model_for:
         words += ["--model-for", entry]
-    for name in ("api_key_env", "journal"):
+    for name in ("api_key_env", "journal", "without"):
         if value := getattr(options, name):
             words += [f"--{name.replace('_', '-')}", value]
+    for line in options.header:
+        words += ["--header", line]
     return words
 
 

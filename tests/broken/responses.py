@@ -52,7 +52,7 @@ class Responses(Typed):
         given = request["input"]
         if isinstance(given, str):
             return given
-        content = given[-1].get("content", "")
+        content = given[-1].get("content", "") if given else ""
         return content if isinstance(content, str) else "".join(part["text"] for part in content)
 
     def tokens(self, request: Any, messages: Any) -> list[str]:

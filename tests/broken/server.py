@@ -258,9 +258,9 @@ class Conversation:
     def check_type(self) -> None:
         """A server that looks at the type of a request by its letters, or refuses any coding."""
         if self.is_("charset-refused") and self.headers.get("content-type") != "application/json":
-            raise Refused(415, "another type")
+            raise Refused(400, "another type")
         if self.is_("codings-refused") and "content-encoding" in self.headers:
-            raise Refused(415, "a coding")
+            raise Refused(400, "a coding")
 
     def check_members(self, request: Any, messages: list[dict[str, Any]]) -> None:
         """A server that refuses nulls, or lists of parts."""
@@ -609,11 +609,7 @@ class Conversation:
                     )
                 record["tokens"] += 1
                 self.pause(
-                    0.02
-                    if self.is_("buffers", "goes-on", "buffers-blocks")
-                    else 0.003
-                    if model != "echo"
-                    else 0.001,
+                    0.02 if self.is_("buffers", "goes-on", "buffers-blocks") else 0.003 if model != "echo" else 0.001,
                     record,
                 )
         for index in range(count):
