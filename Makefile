@@ -5,7 +5,7 @@ CHECK_ENV := .check-env
 BENCH_ENV := .bench-env
 INTEROP_ENV := .interop-env
 
-.PHONY: help run test fuzz self check format readme lessons bench interop judge clean
+.PHONY: help run test fuzz self check format readme causes lessons bench interop judge clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -44,6 +44,9 @@ format: $(CHECK_ENV) ## Format the code
 readme: ## Write the generated tables, and the client cases of the quirks
 	$(PYTHON) tests/quirk_cases.py --write
 	$(PYTHON) tests/readme_tables.py --write
+
+causes: ## Run the broken programs and write what each fails: by it the judge groups failures
+	PYTHONPATH=$(TEST_ENV) $(PYTHON) tests/causes.py --write
 
 lessons: ## Run the examples and write what they print into examples/README.md
 	$(PYTHON) tests/lessons.py --write

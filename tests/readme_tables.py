@@ -84,6 +84,7 @@ JUDGE_ORDER = (
     ("servers/judging.py", "runs the checks, and shows failures"),
     ("servers/__init__.py", "judges servers: the checks together"),
     ("gateways.py", "judges gateways: our own server behind them"),
+    ("causes.py", "failures grouped by what most likely caused them"),
     ("reports.py", "text, JSON, JUnit, TAP, Markdown, badge, annotations"),
     ("matrix.py", "several reports as one page of HTML"),
     ("reference.py", "our own decoder, encoder, client and server under test"),

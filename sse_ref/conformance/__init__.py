@@ -16,6 +16,7 @@ Read it in this order; each module imports only modules above it:
     wire          HTTP on a raw socket, so that nothing is hidden
     servers       judges servers: one function for each vector, one file for each profile
     gateways      judges gateways: our own server behind them
+    causes        failures grouped by what most likely caused them
     reports       what is printed and written: text, JSON, JUnit, TAP, Markdown, badge, annotations
     matrix        several reports as one page of HTML
     reference     our own decoder, encoder, client and server under test

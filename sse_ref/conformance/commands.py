@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from sse_ref.conformance import looking, programs, runs, servers
-from sse_ref.conformance.corpus import CLIENT_PROFILES, DEFAULT_PROFILE, LEVELS, PROFILES, TARGETS
+from sse_ref.conformance.corpus import CLIENT_PROFILES, DEFAULT_PROFILE, LEVELS, PROFILES, TARGETS, exercises
 from sse_ref.conformance.reports import COMMAND
 from sse_ref.conformance.verdicts import UsageError
 from sse_ref.options import between
@@ -158,6 +158,8 @@ def _parser() -> argparse.ArgumentParser:
         sub.add_argument("--without", default="", metavar="F,F", help="features that it does not have")
         if target == "decoder":
             sub.add_argument("--raw", action="store_true", help="bytes on its input, one line of JSON for each event")
+            levels = between(int, 1, len(exercises()))
+            sub.add_argument("--exercise", type=levels, metavar="N", help="a level of examples/exercises.md")
         else:
             sub.set_defaults(raw=False)
 
@@ -231,12 +233,14 @@ def _common(parser: argparse.ArgumentParser, timeout: float) -> None:
     pick.add_argument("--skip", action="append", default=[], metavar="GLOB")
     pick.add_argument("--level", choices=LEVELS)
     pick.add_argument("--tag", metavar="T")
+    pick.add_argument("--quick", action="store_true", help="a few that tell most, in seconds")
     pick.add_argument("--only-failed", metavar="REPORT.json", help="those that failed in an earlier --json report")
     judged = parser.add_argument_group("how they count")
     judged.add_argument("--known", metavar="FILE", help="known failures; an unexpected pass fails")
     judged.add_argument("--write-known", metavar="FILE", help="write such a file")
     judged.add_argument("--allow-xpass", action="store_true", help="let unexpected passes be")
     judged.add_argument("--as-of", metavar="VERSION", help="score only what this corpus version had")
+    judged.add_argument("--fail-fast", action="store_true", help="end the run at the first failure that counts")
     judged.add_argument("--strict", action="store_true", help="should vectors count, too")
     judged.add_argument("--strict-skips", action="store_true", help="a skipped must vector counts as a failure")
     written = parser.add_argument_group("reports (FILE may be - for standard output)")

@@ -26,6 +26,7 @@ __all__ = [
     "Vector",
     "bytes_of",
     "document",
+    "exercises",
     "load",
     "matching",
 ]
@@ -33,7 +34,8 @@ __all__ += ["profiles_of", "text_of", "versions"]
 
 TARGETS = ("decoder", "encoder", "client", "server", "gateway")
 LEVELS = ("must", "should", "may")
-FILES = resources.files("sse_ref.conformance") / "corpus"
+FOLDER = resources.files("sse_ref.conformance")
+FILES = FOLDER / "corpus"
 
 
 DEFAULT_PROFILE = "openai-chat"
@@ -123,6 +125,13 @@ def vector_of(target: str, entry: dict[str, Any], profile: str | None = None) ->
     members = {name: entry[name] for name in ("id", "title", "level", "basis", "since")}
     body = {name: value for name, value in entry.items() if name not in members}
     return Vector(target=target, **members, body={"profile": profile, **body} if profile else body)
+
+
+@cache
+def exercises() -> dict[str, list[str]]:
+    """The vectors of each level of the decoder exercises (examples/exercises.md), as globs."""
+    loaded: dict[str, list[str]] = json.loads((FOLDER / "exercises.json").read_text(encoding="utf-8"))
+    return loaded
 
 
 def versions() -> list[str]:

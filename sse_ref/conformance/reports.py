@@ -19,30 +19,38 @@ from dataclasses import dataclass, field
 from typing import Any
 from xml.etree import ElementTree
 
+from sse_ref.conformance.causes import Group, grouped
 from sse_ref.conformance.corpus import LEVELS
 from sse_ref.conformance.fuzz import Difference
 from sse_ref.conformance.verdicts import VERDICTS, Result, conformance, count, unexpected
+from sse_ref.errors import fit
 
 __all__ = [
     "Run",
     "as_badge",
+    "as_cell",
     "as_json",
     "as_junit",
     "as_markdown",
     "as_tap",
+    "escaped",
     "event_lines",
     "github_annotations",
     "input_lines",
     "one_line",
     "show_difference",
     "show_failure",
+    "show_group",
     "summary",
     "trimmed",
 ]
 
 COMMAND = "python -m sse_ref.conformance"
+CONTROLS = r"[\0-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
+COMMANDS = r"(^\s*|#)([:#])(?=:|\[|vso\[|teamcity\[)"  # of GitHub, Azure and TeamCity
 SHOWN_BYTES = 512  # of one input; the rest is counted
 SHOWN_SKIPS = 6  # different reasons
+SHOWN_CAUSES = 12
 SHOWN_STRING = 300  # characters of one string in a report
 BAD = ("fail", "error", "xpass")
 
@@ -74,7 +82,21 @@ class Run:
     @property
     def conformant(self) -> str:
         """``yes``, ``no`` or ``incomplete``."""
-        return conformance(self.results, self.left_out)
+        return conformance(self.results, self.left_out, skips_count=self.skips_count)
+
+    @property
+    def skips_count(self) -> bool:
+        """Whether a skip leaves open whether the program is conformant.
+
+        Of a server much cannot be seen from outside, or needs a model of its own: that is no lack of the server.
+        """
+        return self.target not in ("server", "gateway")
+
+    @property
+    def unjudged(self) -> int:
+        """How many ``must`` vectors were skipped."""
+        must = (result for result in self.results if result.vector.level == "must" and result.scored)
+        return sum(result.verdict in ("skip", "not-run") for result in must)
 
     @property
     def title(self) -> str:
@@ -114,13 +136,38 @@ def summary(run: Run) -> str:
                 + ", ".join(f"{of_level[v]} {v}" for v in VERDICTS if of_level[v] or v in ("pass", "fail"))
             )
     lines.append("  all    " + ", ".join(f"{counts[verdict]} {verdict}" for verdict in VERDICTS))
-    lines += _skips(run.results) + _services(run.results)
+    lines += _skips(run.results) + _services(run.results) + _causes(run)
     new = sum(not result.scored for result in run.results)
     if new:
         lines.append(f"  new, not scored: {new}, later than {run.as_of}")
-    why = f" ({run.left_out} must vectors left out)" if run.left_out and run.conformant == "incomplete" else ""
+    notes = {
+        "must vectors left out": run.left_out if run.conformant == "incomplete" else 0,
+        "must vectors could not be judged here": run.unjudged if run.conformant == "yes" else 0,
+    }
+    why = "".join(f" ({number} {note})" for note, number in notes.items() if number)
     lines.append(f"  conformant: {run.conformant}{why}")
     return "\n".join(lines)
+
+
+def _causes(run: Run) -> list[str]:
+    """What the failures most likely come from: the number of vectors, the cause, and the vector to begin with."""
+    groups = grouped(run.results)
+    width = max((len(str(len(group.results))) for group in groups), default=1)
+    lines = [
+        f"  cause  {len(group.results):>{width}}  {escaped(fit(group.cause, 100))}  ({group.results[0].vector.id})"
+        for group in groups[:SHOWN_CAUSES]
+    ]
+    more = groups[SHOWN_CAUSES:]
+    return [*lines, f"  and {sum(len(group.results) for group in more)} of {len(more)} other causes"] if more else lines
+
+
+def show_group(run: Run, group: Group, *, colour: bool = False) -> str:
+    """A likely cause: its most telling failure, and the other vectors that it fails in one line."""
+    number = "1 vector" if len(group.results) == 1 else f"{len(group.results)} vectors"
+    head = f"{number}: {escaped(group.cause)}"
+    rest = ", ".join(result.vector.id for result in group.results[1:])
+    block = show_failure(run, group.results[0], colour=colour)
+    return "\n".join([head, block, *([f"  {'rest':<8} {rest}"] if rest else [])])
 
 
 def _services(results: Sequence[Result]) -> list[str]:
@@ -274,8 +321,13 @@ def event_lines(side: dict[str, Any]) -> list[str]:
 
 
 def escaped(text: str) -> str:
-    """The text with control characters and lone surrogates shown, so that it harms no terminal."""
-    return re.sub(r"[\0-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]", lambda c: ascii(c[0])[1:-1], text)
+    """The text as nothing but text, for a terminal and for the log of a CI system.
+
+    Control characters, those that turn the direction of writing, and lone surrogates are shown; so are the beginnings of
+    what a CI system takes for a command to it.
+    """
+    text = re.sub(CONTROLS, lambda c: ascii(c[0])[1:-1], text)
+    return re.sub(COMMANDS, lambda c: f"{c[1]}\\x{ord(c[2]):02x}", text)
 
 
 # ---- JSON ------------------------------------------------------------------------------------------------------------
@@ -304,6 +356,8 @@ def as_json(run: Run) -> dict[str, Any]:
         "program": {"run": run.program, "name": run.name, "version": run.version, "features": run.features},
         "conformant": run.conformant,
         "left_out": run.left_out,
+        "unjudged": run.unjudged,
+        "causes": [{"cause": g.cause, "vectors": [r.vector.id for r in g.results]} for g in grouped(run.results)],
         "counts": count(run.results),
         "results": [_result_json(result) for result in run.results],
     }
@@ -381,7 +435,7 @@ def as_tap(run: Run) -> str:
 def as_markdown(run: Run) -> str:
     """The report as Markdown: counts, and a table of what did not pass."""
     counts = count(run.results)
-    lines = [f"### {run.target}: {_cell(run.title)}", ""]
+    lines = [f"### {run.target}: {as_cell(run.title)}", ""]
     lines += ["| " + " | ".join(VERDICTS) + " | conformant |", "|--:" * len(VERDICTS) + "|---|"]
     lines += ["| " + " | ".join(str(counts[v]) for v in VERDICTS) + f" | **{run.conformant}** |", ""]
     notable = [result for result in run.results if result.verdict != "pass"]
@@ -389,13 +443,14 @@ def as_markdown(run: Run) -> str:
         lines += ["| verdict | level | vector | fact | here |", "|---|---|---|---|---|"]
         for result in notable:
             vector = result.vector
-            cells = (result.verdict, vector.level, f"`{vector.id}`", _cell(vector.title), _cell(result.reason))
+            cells = (result.verdict, vector.level, f"`{vector.id}`", as_cell(vector.title), as_cell(result.reason))
             lines.append("| " + " | ".join(cells) + " |")
         lines.append("")
     return "\n".join(lines)
 
 
-def _cell(text: str) -> str:
+def as_cell(text: str) -> str:
+    """The text as a cell of a table in Markdown."""
     return re.sub(r"([\\`*_|<>\[\]])", r"\\\1", escaped(text))
 
 

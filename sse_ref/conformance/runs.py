@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from sse_ref.conformance import (
+    causes,
     clients,
     corpus,
     decoders,
@@ -41,6 +42,7 @@ from sse_ref.conformance.corpus import DEFAULT_PROFILE, Vector
 from sse_ref.conformance.programs import Program
 from sse_ref.conformance.reports import Run
 from sse_ref.conformance.verdicts import Result, UsageError
+from sse_ref.errors import fit
 
 __all__ = [
     "REPORTS",
@@ -74,6 +76,8 @@ def selected(options: argparse.Namespace, target: str, profile: str | None = Non
     _check_files(options)
     options.known_failures = _known_failures(options, target)
     vectors = [vector for vector in corpus.load(target) if profile is None or vector.profile == profile]
+    if getattr(options, "exercise", None):
+        options.globs += corpus.exercises()[str(options.exercise)]
     for pattern in [*options.globs, *options.skip]:
         if not any(corpus.matching(vectors, [pattern])):
             raise UsageError(f"no {target} vector matches {pattern!r}; the command list shows them")
@@ -81,6 +85,8 @@ def selected(options: argparse.Namespace, target: str, profile: str | None = Non
         vectors = list(corpus.matching(vectors, options.globs))
     left_out = {vector.id for vector in corpus.matching(vectors, options.skip)}
     vectors = [vector for vector in vectors if vector.id not in left_out]
+    if options.quick:
+        vectors = [vector for vector in vectors if "quick" in vector.tags]
     if options.level:
         vectors = [vector for vector in vectors if vector.level == options.level]
     if options.tag:
@@ -136,16 +142,26 @@ def read_report(name: str) -> dict[str, Any]:
 
 
 def run_vectors(
-    vectors: Sequence[Vector], judge: Judge, again: Judge, jobs: int, report: Callable[[Result], None]
+    vectors: Sequence[Vector],
+    judge: Judge,
+    again: Judge,
+    jobs: int,
+    report: Callable[[Result], None],
+    stopped: Callable[[], bool] = lambda: False,
 ) -> list[Result]:
     """Judge each vector, several at once if asked; the results are in the order of the vectors.
 
-    ``report`` is called with each result as it comes. On a busy machine a limit that passes says little about a program:
+    ``report`` is called with each result as it comes; when ``stopped`` says so, no other vector is judged. On a busy
+    machine a limit that passes says little about a program:
     such vectors are judged ``again`` after all others, one by one and with longer limits, before they are reported.
     """
     results: list[Result] = []
     expired: list[int] = []
-    with _each(vectors, judge, jobs) as first_results:
+
+    def unless_stopped(vector: Vector) -> Result:
+        return Result(vector, "not-run", "the run ended at its first failure") if stopped() else judge(vector)
+
+    with _each(vectors, unless_stopped, jobs) as first_results:
         for result in first_results:
             results.append(result)
             if result.expired:
@@ -155,7 +171,9 @@ def run_vectors(
     in_vain = 0
     for at in expired:
         result = results[at]
-        if result.verdict == "error" and in_vain == TRIED_IN_VAIN:
+        if stopped():
+            results[at] = Result(vectors[at], "not-run", "the run ended at its first failure")
+        elif result.verdict == "error" and in_vain == TRIED_IN_VAIN:
             result.reason += f" (not tried again: {TRIED_IN_VAIN} others were, in vain)"
         else:
             results[at] = again(vectors[at])
@@ -188,8 +206,8 @@ def _in_order(futures: Sequence[concurrent.futures.Future[Result]]) -> Iterator[
         yield future.result()
 
 
-class _Progress:
-    """Prints each result as it comes, and on a terminal how far the run is."""
+class Progress:
+    """Prints each result as it comes, and on a terminal how far the run is; the first failure ends a run that fails fast."""
 
     def __init__(self, options: argparse.Namespace, run: Run, total: int) -> None:
         self.options = options
@@ -200,6 +218,7 @@ class _Progress:
         self.text_to = _text_to(options)
         self.colour = self.text_to.isatty() and not os.environ.get("NO_COLOR")
         self.progress = sys.stderr.isatty()
+        self.stopped = False
 
     def __call__(self, result: Result) -> None:
         if self.options.as_of:
@@ -208,9 +227,10 @@ class _Progress:
         self.done += 1
         bad = result.verdict in ("fail", "error", "xpass")
         self.bad += bad
+        self.stopped = self.stopped or (self.options.fail_fast and self.run.unexpected(result))
         if self.progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
-        if self.options.verbose or (bad and not self.options.brief):
+        if self.options.verbose:
             print(reports.show_failure(self.run, result, colour=self.colour) + "\n", file=self.text_to, flush=True)
         elif bad:
             print(reports.one_line(result), file=self.text_to, flush=True)
@@ -250,7 +270,7 @@ def _judge_pipe(
     repeat += ["--without", options.without] if options.without else []
     run = _run(options, target, shlex.join(command), vectors, repeat)
     run.name = options.name or ""
-    progress = _Progress(options, run, len(vectors))
+    progress = Progress(options, run, len(vectors))
     features = set(known) - without
     if options.raw:
         one, patient = (
@@ -258,7 +278,7 @@ def _judge_pipe(
             for factor in (1, LONGER)
         )
         run.features = sorted(features)
-        run.results = run_vectors(vectors, one, patient, options.jobs or cores(), progress)
+        run.results = run_vectors(vectors, one, patient, options.jobs or cores(), progress, lambda: progress.stopped)
         return _finish(options, run)
     measured = programs.Measured()
     with (
@@ -266,11 +286,12 @@ def _judge_pipe(
         _programs(command, options.persistent, LONGER * timeout, measured) as patient_program,
     ):
         hello = programs.ask_features(program(), probe, known)
+        _self_test(program(), target, vectors)
         features = hello["features"] - without
         run.name, run.version, run.features = options.name or hello["name"], hello["version"], sorted(features)
         one, patient = (functools.partial(_one, judge, made, features) for made in (program, patient_program))
         jobs = options.jobs or (1 if options.persistent else cores())
-        run.results = run_vectors(vectors, one, patient, jobs, progress)
+        run.results = run_vectors(vectors, one, patient, jobs, progress, lambda: progress.stopped)
     return _finish(options, run)
 
 
@@ -301,6 +322,41 @@ def fuzz_decoder(options: argparse.Namespace) -> int:
     again = f"{reports.COMMAND} {shlex.join(words)} -- {shlex.join(command)}"
     print(reports.show_difference(found, stderr, again))
     return 1
+
+
+FEW = 10  # vectors: a run of fewer is no test of a whole program
+SIMPLEST = {
+    "decoder": {"v": 1, "id": "self-test", "op": "decode", "chunks": [b"data: x\n\n".hex()]},
+    "encoder": {
+        "v": 1,
+        "id": "self-test",
+        "op": "encode",
+        "events": [{"data": "x", "event": None, "id": None, "retry": None}],
+    },
+}
+"""What a program is asked before it is judged, and what must not be missing in its reply."""
+
+
+def _self_test(program: Program, target: str, vectors: Sequence[Vector]) -> None:
+    """Raise ``UsageError`` if the program, asked for the simplest there is, gives nothing: then its adapter does nothing."""
+    if len(vectors) < FEW:
+        return  # they show by themselves what is wrong
+    request = SIMPLEST[target]
+    try:
+        (reply,) = program.ask([request])
+    except programs.NoReply as error:
+        said = error.args[0]
+        if error.expired:
+            return  # it may be slow: the vectors will tell
+    else:
+        given = reply.get("events") if target == "decoder" else reply.get("bytes")
+        if given or reply.get("skip") is not None:
+            return
+        said = f"it says {reports.escaped(fit(json.dumps(reply), 160))}"
+    last = program.stderr.strip().splitlines()[-1:]
+    hint = f"; its last words: {reports.escaped(fit(last[0], 160))}" if last else ""
+    asked = json.dumps(request)
+    raise UsageError(f"the adapter does nothing yet, so nothing was counted: asked {asked} {said}{hint}")
 
 
 def _one(
@@ -372,8 +428,8 @@ def judge_client(options: argparse.Namespace) -> int:
             )
             for factor in (1.0, LONGER)
         )
-        progress = _Progress(options, run, len(vectors))
-        run.results = run_vectors(vectors, judge, patient, options.jobs or 1, progress)
+        progress = Progress(options, run, len(vectors))
+        run.results = run_vectors(vectors, judge, patient, options.jobs or 1, progress, lambda: progress.stopped)
     return _finish(options, run)
 
 
@@ -392,11 +448,11 @@ def judge_server(options: argparse.Namespace) -> int:
     run = _run(options, "server", target.url, vectors, _server_options(options), options.profile)
     run.name = options.name or ""
     target.warm_up()
-    progress = _Progress(options, run, len(vectors))
+    progress = Progress(options, run, len(vectors))
     vectors.sort(key=lambda vector: "every" in vector.body)  # last: they look at every stream that came
     judge = functools.partial(servers.judge, target=target)
     patient = functools.partial(servers.judge_patiently, target=target, factor=LONGER)
-    run.results = run_vectors(vectors, judge, patient, 1, progress)
+    run.results = run_vectors(vectors, judge, patient, 1, progress, lambda: progress.stopped)
     return _finish(options, run)
 
 
@@ -416,9 +472,9 @@ def judge_gateway(options: argparse.Namespace) -> int:
             options.url, options.model, upstream, _key(options), _headers(options), limit, DEFAULT_PROFILE
         )
         gateway.await_start()
-        progress = _Progress(options, run, len(vectors))
+        progress = Progress(options, run, len(vectors))
         one, patient = (functools.partial(gateways.judge, gateway=gateway, patience=f) for f in (1.0, LONGER))
-        run.results = run_vectors(vectors, one, patient, 1, progress)
+        run.results = run_vectors(vectors, one, patient, 1, progress, lambda: progress.stopped)
     return _finish(options, run)
 
 
@@ -551,6 +607,12 @@ def _finish(options: argparse.Namespace, run: Run) -> int:
         (options.write_known, lambda: verdicts.write_known(run.results)),
     ]
     text_to = _text_to(options)
+    if not options.brief and not options.verbose:
+        colour = text_to.isatty() and not os.environ.get("NO_COLOR")
+        for group in causes.grouped(run.results):
+            print(f"\n{reports.show_group(run, group, colour=colour)}", file=text_to)
+        if causes.failures(run.results):
+            print(file=text_to)
     print(reports.summary(run), file=text_to, flush=True)
     for name, form in forms:
         if name:

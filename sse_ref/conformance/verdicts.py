@@ -138,17 +138,20 @@ def count(results: Iterable[Result]) -> dict[str, int]:
     return {verdict: counted[verdict] for verdict in VERDICTS}
 
 
-def conformance(results: Sequence[Result], left_out: int = 0) -> str:
+def conformance(results: Sequence[Result], left_out: int = 0, *, skips_count: bool = True) -> str:
     """``yes`` if every ``must`` vector passed, ``no`` if one failed, ``incomplete`` if one was not judged.
 
-    ``left_out`` is how many the run did not choose. ``none`` if there is no ``must`` vector.
+    ``left_out`` is how many the run did not choose. ``none`` if there is no ``must`` vector. Where ``skips_count`` is
+    false, vectors that were skipped leave nothing open, if others were judged.
     """
     verdicts = {result.verdict for result in results if result.vector.level == "must" and result.scored}
     if verdicts & {"fail", "error", "xfail"}:
         return "no"
     if not verdicts and not left_out:
         return "none"
-    return "yes" if verdicts <= {"pass", "xpass"} and not left_out else "incomplete"
+    good = {"pass", "xpass"}
+    judged = verdicts - {"skip"} if not skips_count and verdicts & good else verdicts
+    return "yes" if judged <= good and not left_out else "incomplete"
 
 
 def exit_status(

@@ -25,6 +25,7 @@ from typing import Any
 
 from sse_ref.codec import ServerSentEvent
 from sse_ref.conformance.corpus import DEFAULT_PROFILE, bytes_of, document
+from sse_ref.conformance.verdicts import UsageError
 from sse_ref.conformance.wire import Address, Exchange, RawConnection, request_bytes
 
 __all__ = ["CHECKS", "ROLES", "Expired", "Failed", "Skipped", "Target", "check", "error_message", "expect", "filled"]
@@ -40,6 +41,7 @@ ROLES = {
 }
 """What ``--model-for`` can name a model for, and what it does."""
 
+WRONG_PATH = (301, 302, 307, 308, 404, 405, 501)  # statuses of a server that has no such path
 STARTING = 12  # times the usual limit that a first answer may take
 
 
@@ -139,18 +141,31 @@ class Target:
     def warm_up(self) -> None:
         """Ask twice, with much patience: a first answer may take long, and the second tells what others take.
 
-        Raises ``UsageError`` if nothing listens at the URL.
+        Raises ``UsageError`` if nothing listens at the URL, or if what is there knows no such path.
         """
         with self.connect():
             pass
         limit = STARTING * self.timeout
         some = {"stop_after": 1, "seconds": limit} if self.file.get("endless") else {}
+        refused = 0
         for _ in range(2):
             began = time.monotonic()
             with contextlib.suppress(Skipped), RawConnection(self.address, limit) as connection:
                 connection.send(self.ask("Say hello", tokens=48))
-                connection.answer(**some)  # type: ignore[arg-type]
+                exchange = connection.answer(**some)  # type: ignore[arg-type]
+                refused = exchange.status
             self.takes = time.monotonic() - began
+
+        if refused in WRONG_PATH and not error_names_a_model(exchange.body):
+            path = request_line(self.ask("", tokens=1))
+            raise UsageError(f"the URL is wrong: {path!r} is answered with status {refused}; {self.hint}")
+
+    @property
+    def hint(self) -> str:
+        """How a base URL looks."""
+        return (
+            f"it must be what stands before {self.file['ask']['path']!r}" if self.file["ask"]["path"] else "is it so?"
+        )
 
     def get(self, name: str) -> Exchange:
         """The response of a named exchange, sent once and kept. Raises ``Expired`` if it did not come whole.
@@ -229,6 +244,16 @@ def in_each(*names: str) -> Callable[[Callable[[Target, str], None]], Callable[[
         return check_all
 
     return over_all
+
+
+def error_names_a_model(body: bytes) -> bool:
+    """Whether an error is about the model, and so from a server that knows the path."""
+    return b"model" in body.lower()
+
+
+def request_line(data: bytes) -> str:
+    """Method and path of a request."""
+    return data.partition(b" HTTP/")[0].decode("latin-1")
 
 
 def holds(value: Mapping[str, Any], name: str) -> bool:
