@@ -140,7 +140,9 @@ SERVERS = {
 def shorter(value: Any) -> Any:
     """A part of a vector whose long repetitions are a fortieth as long: the broken decoders take their time."""
     if isinstance(value, dict):
-        return {n: v // 40 if n == "repeat" and isinstance(v, int) and v > 5000 else shorter(v) for n, v in value.items()}
+        return {
+            n: v // 40 if n == "repeat" and isinstance(v, int) and v > 5000 else shorter(v) for n, v in value.items()
+        }
     return [shorter(element) for element in value] if isinstance(value, list) else value
 
 

@@ -76,6 +76,7 @@ JUDGE_ORDER = (
     ("servers/chats.py", "a chat stream taken apart"),
     ("servers/typed.py", "streams of typed events"),
     ("servers/openai_chat.py", "the profile `openai-chat`"),
+    ("servers/calls.py", "its tool calls"),
     ("servers/messages.py", "the profile `anthropic`"),
     ("servers/responses.py", "the profile `openai-responses`"),
     ("servers/gemini.py", "the profile `gemini`"),

@@ -150,6 +150,7 @@ def _parser() -> argparse.ArgumentParser:
     export = command("export", looking.export_corpus, "write the corpus as plain JSON for other runners")
     export.add_argument("dir", metavar="DIR")
     export.add_argument("--as-of", metavar="VERSION")
+    export.add_argument("--force", action="store_true", help="write over files that are there")
 
     for target, do in (("decoder", runs.judge_decoder), ("encoder", runs.judge_encoder)):
         sub = command(target, do, f"judge an event stream {target}", "-- CMD ...")

@@ -114,8 +114,13 @@ def _compare(vector: Vector, reply: Mapping[str, Any], features: set[str]) -> tu
     reasons = [_differs(outcome, stream, twice, features) for outcome in accepted if outcome != "error"]
     if "" in reasons:
         return "pass", "", got
-    reason = reasons[0] if reasons else "it was written, although it must read back as something else"
+    reason = reasons[0] if reasons else f"it must be refused; it was written, and reads as {_read(got)}"
     return _verdict(vector, reason, got)
+
+
+def _read(got: Mapping[str, Any]) -> str:
+    """What was read back, in a few words."""
+    return fit(json.dumps(got["events"]), 80) if got["events"] else "no event"
 
 
 def _verdict(vector: Vector, reason: str, got: Any) -> tuple[str, str, Any]:

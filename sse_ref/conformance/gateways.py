@@ -272,6 +272,13 @@ def pass_baseline(run: Run) -> None:
     expect(chat.finish() == ["stop"], f"the finish reasons are {chat.finish()}")
 
 
+@check("pass/comments")
+def pass_comments(run: Run) -> None:
+    pass_baseline(run)
+    for event in run.exchange.events:
+        expect(event.data.startswith(("{", "[DONE]")), f"an event is {event.data[:60]!r}")
+
+
 @check("pass/as-it-comes")
 def pass_as_it_comes(run: Run) -> None:
     """The upstream sends a piece, waits until it has come through, and sends the next."""
@@ -412,8 +419,9 @@ def request_stream(run: Run) -> None:
 
 @check("request/once")
 def request_once(run: Run) -> None:
-    run.chat()
-    expect(len(run.session.requests) == 1, f"the upstream was asked {len(run.session.requests)} times")
+    for _ in range(2):  # when the second is answered, all that the first led to was seen
+        run.chat()
+    expect(len(run.session.requests) == 2, f"for 2 requests the upstream was asked {len(run.session.requests)} times")
 
 
 @check("request/members")

@@ -106,6 +106,9 @@ def export_corpus(options: argparse.Namespace) -> int:
     folder = Path(options.dir)
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        there = [name for target in TARGETS if (name := folder / f"{target}.json").exists()]
+        if there and not options.force:
+            raise UsageError(f"{there[0]} is there already (--force writes over it)")
         for target in TARGETS:
             vectors = [_expanded(v) for v in corpus.load(target) if not options.as_of or v.since <= options.as_of]
             whole = {"target": target, "corpus": options.as_of or corpus.versions()[-1], "vectors": vectors}

@@ -114,7 +114,7 @@ class Run:
             where = "http://127.0.0.1:8090/case/" + id
             lines.append(f"{COMMAND} serve --port 8090  # and then: curl -sN --raw {where}")
         elif "chunks" not in result.vector.body and "linear" not in result.vector.body and self.target == "decoder":
-            lines.append(f"{COMMAND} show {id} --bytes | ...  # the stream itself")
+            lines.append(f"{COMMAND} show {id} --bytes  # the stream itself")
         return lines
 
 
@@ -200,6 +200,8 @@ def one_line(result: Result) -> str:
     vector = result.vector
     new = "" if result.scored else "new, not scored: "
     reason = f": {escaped(result.reason)}" if result.reason else ""
+    if result.verdict == "error" and (words := result.stderr.strip().splitlines()[-1:]):
+        reason += f"; its last words: {escaped(fit(words[0], 160))}"
     return f"{result.verdict.upper():<7} {vector.id}  [{vector.level}]  {new}{escaped(vector.title)}{reason}"
 
 

@@ -232,7 +232,7 @@ class Progress:
             print("\r\x1b[K", end="", file=sys.stderr, flush=True)
         if self.options.verbose:
             print(reports.show_failure(self.run, result, colour=self.colour) + "\n", file=self.text_to, flush=True)
-        elif bad:
+        elif bad and (self.options.brief or self.total > 1):
             print(reports.one_line(result), file=self.text_to, flush=True)
         if self.progress and self.done < self.total:
             text = f"{self.done}/{self.total}, {self.bad} failed: {result.vector.id}"

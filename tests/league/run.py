@@ -233,7 +233,9 @@ def chats() -> Iterator[Entry]:
         called = f"{package} (JavaScript) {node_version_of(package)}"
         yield Entry("chat", name, "client", [*CHATS, "--", *command], called=called)
     for name, (profile, command, package) in OWN_PROFILES.items():
-        number = node_version_of(package) if command[0] == node() else version_of(name.removesuffix("-responses"), package)
+        number = (
+            node_version_of(package) if command[0] == node() else version_of(name.removesuffix("-responses"), package)
+        )
         called = f"{package} {number}"
         words = ["--profile", profile, *CHATS, "--", *map(str, command)]
         yield Entry(profile, name, "client", words, called=called)
@@ -241,7 +243,11 @@ def chats() -> Iterator[Entry]:
 
 # ---- Servers ----------------------------------------------------------------------------------------------------------
 
-MODEL = ["--model", "m", *(word for role in ("echo", "slow", "error", "crash") for word in ("--model-for", f"{role}=m-{role}"))]
+MODEL = [
+    "--model",
+    "m",
+    *(word for role in ("echo", "slow", "error", "crash") for word in ("--model-for", f"{role}=m-{role}")),
+]
 UVICORN = [python("servers"), "-m", "uvicorn", "--log-level", "error", "--host", "127.0.0.1"]
 TOY = [sys.executable, "-m", "sse_ref.server", "--tps", "200"]
 TOYS = ["--model", "toy", *(word for r in ("echo", "slow") for word in ("--model-for", f"{r}=toy-{r}"))]
@@ -255,7 +261,9 @@ def app(name: str, *more: str) -> list[str]:
 def servers() -> Iterator[Entry]:
     def entry(name: str, port: int, *start: list[str], words: list[str] = MODEL, called: str = "", **env: str) -> Entry:
         url = f"http://127.0.0.1:{port}/v1"
-        return Entry("server", name, "server", [*words, "--timeout", "20", url], list(start), [port], env, called or name)
+        return Entry(
+            "server", name, "server", [*words, "--timeout", "20", url], list(start), [port], env, called or name
+        )
 
     def pip(*packages: str) -> str:
         return ", ".join(f"{package} {version_of('servers', package)}" for package in packages)
@@ -275,7 +283,9 @@ def servers() -> Iterator[Entry]:
     start = app("django_app:asgi", "--port", "9304")
     yield entry("django-asgi", 9304, start, called=pip("django", "uvicorn"), ASGI="1")
     flask = [python("servers"), "-m", "gunicorn", "--chdir", str(SERVERS), "-k", "gthread", "--threads", "64"]
-    yield entry("flask-gunicorn", 9305, [*flask, "-b", "127.0.0.1:9305", "flask_app:app"], called=pip("flask", "gunicorn"))
+    yield entry(
+        "flask-gunicorn", 9305, [*flask, "-b", "127.0.0.1:9305", "flask_app:app"], called=pip("flask", "gunicorn")
+    )
     werkzeug = [python("servers"), str(SERVERS / "flask_app.py"), "9306"]
     yield entry("flask-werkzeug", 9306, werkzeug, called=pip("flask", "werkzeug"))
     aiohttp = [python("servers"), str(SERVERS / "aiohttp_app.py"), "9307"]
@@ -294,7 +304,13 @@ def servers() -> Iterator[Entry]:
     yield entry("haproxy", 9324, [*TOY, "--port", "9320"], haproxy, words=TOYS, called="HAProxy, in front of sse_ref")
     caddy = ["caddy", "reverse-proxy", "--from", "http://127.0.0.1:9325", "--to", "127.0.0.1:9320"]
     yield entry("caddy", 9325, [*TOY, "--port", "9320"], caddy, words=TOYS, called="Caddy, in front of sse_ref")
-    litellm = [str(ENVIRONMENT / "litellm" / "bin" / "litellm"), "--config", str(SERVERS / "litellm.yaml"), "--port", "9326"]
+    litellm = [
+        str(ENVIRONMENT / "litellm" / "bin" / "litellm"),
+        "--config",
+        str(SERVERS / "litellm.yaml"),
+        "--port",
+        "9326",
+    ]
     insecure = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
     called = f"LiteLLM proxy {version_of('litellm', 'litellm')}, in front of sse_ref"
     yield entry("litellm", 9326, [*TOY, "--port", "9000"], litellm, called=called, **insecure)
@@ -323,7 +339,13 @@ def gateways() -> Iterator[Entry]:
     yield entry("haproxy", 9343, ["haproxy", "-f", str(conf / "haproxy-gateway.cfg"), "-db"], "HAProxy")
     caddy = ["caddy", "reverse-proxy", "--from", "http://127.0.0.1:9344", "--to", "127.0.0.1:9340"]
     yield entry("caddy", 9344, caddy, "Caddy")
-    litellm = [str(ENVIRONMENT / "litellm" / "bin" / "litellm"), "--config", str(SERVERS / "litellm-gateway.yaml"), "--port", "9345"]
+    litellm = [
+        str(ENVIRONMENT / "litellm" / "bin" / "litellm"),
+        "--config",
+        str(SERVERS / "litellm-gateway.yaml"),
+        "--port",
+        "9345",
+    ]
     insecure = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
     yield entry("litellm", 9345, litellm, f"LiteLLM proxy {version_of('litellm', 'litellm')}", **insecure)
 
@@ -392,12 +414,23 @@ def judged(entry: Entry) -> dict[str, Any]:
         report = Path(folder) / "report.json"
         at = entry.words.index("--") if "--" in entry.words else len(entry.words)
         options = ["--brief", "--json", str(report), *(["--name", entry.called] if entry.called else [])]
-        words = [sys.executable, "-m", "sse_ref.conformance", entry.target, *options, *entry.words[:at], *entry.words[at:]]
+        words = [
+            sys.executable,
+            "-m",
+            "sse_ref.conformance",
+            entry.target,
+            *options,
+            *entry.words[:at],
+            *entry.words[at:],
+        ]
         python_path = os.pathsep.join([str(ROOT), str(EXAMPLES), *filter(None, [entry.env.get("PYTHONPATH")])])
         env = {**os.environ, **entry.env, "PYTHONPATH": python_path, "OLD": str(ENVIRONMENT / "old")}
         done = subprocess.run(words, cwd=ROOT, env=env, capture_output=True, text=True, timeout=1500)
         if not report.exists() or not report.stat().st_size:
-            return {"name": entry.called or entry.name, "trouble": (done.stderr.strip().splitlines() or ["?"])[-1][:300]}
+            return {
+                "name": entry.called or entry.name,
+                "trouble": (done.stderr.strip().splitlines() or ["?"])[-1][:300],
+            }
         whole = json.loads(report.read_text())
     program = whole["program"]
     bad = [r for r in whole["results"] if r["verdict"] in ("fail", "error")]
@@ -408,9 +441,12 @@ def judged(entry: Entry) -> dict[str, Any]:
         "seconds": round(time.monotonic() - began),
         "conformant": whole["conformant"],
         "counts": whole["counts"],
-        "must": [sum(r["level"] == "must" and r["verdict"] == v for r in whole["results"]) for v in ("pass", "fail", "error")],
+        "must": [
+            sum(r["level"] == "must" and r["verdict"] == v for r in whole["results"]) for v in ("pass", "fail", "error")
+        ],
         "should": [
-            sum(r["level"] == "should" and r["verdict"] == v for r in whole["results"]) for v in ("pass", "fail", "error")
+            sum(r["level"] == "should" and r["verdict"] == v for r in whole["results"])
+            for v in ("pass", "fail", "error")
         ],
         "causes": whole["causes"],
         "failed": {r["id"]: f"{r['verdict']}: {r['reason']}"[:LONGEST_REASON] for r in bad},

@@ -11,6 +11,7 @@ The requests are data, in the profile's file of the corpus. The checks are funct
     chats           a chat stream taken apart
     typed           streams of typed events
     openai_chat     the profile ``openai-chat``
+    calls           its tool calls
     messages        the profile ``anthropic``
     responses       the profile ``openai-responses``
     gemini          the profile ``gemini``
@@ -21,9 +22,19 @@ The requests are data, in the profile's file of the corpus. The checks are funct
 A new profile is a file of checks here and a file of data in ``corpus/server/``.
 """
 
-from sse_ref.conformance.servers import cohere, event_source, gemini, life, messages, openai_chat, responses, streams
+from sse_ref.conformance.servers import (
+    calls,
+    cohere,
+    event_source,
+    gemini,
+    life,
+    messages,
+    openai_chat,
+    responses,
+    streams,
+)
 from sse_ref.conformance.servers.judging import curl, judge, judge_patiently, requests_needed
 from sse_ref.conformance.servers.target import CHECKS, ROLES, Target
 
 __all__ = ["CHECKS", "ROLES", "Target", "curl", "judge", "judge_patiently", "requests_needed"]
-__all__ += ["cohere", "event_source", "gemini", "life", "messages", "openai_chat", "responses", "streams"]
+__all__ += ["calls", "cohere", "event_source", "gemini", "life", "messages", "openai_chat", "responses", "streams"]

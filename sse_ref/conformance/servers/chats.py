@@ -15,7 +15,7 @@ from functools import cached_property
 from typing import Any
 
 from sse_ref.conformance.servers.streams import has_events, is_utf8
-from sse_ref.conformance.servers.target import Failed, Skipped, Target, error_message, expect, json_object, whole
+from sse_ref.conformance.servers.target import Failed, Skipped, Target, error_message, expect, json_object, told, whole
 from sse_ref.conformance.wire import Exchange
 
 __all__ = ["Chat", "arguments_of", "calls_of", "chat_of", "delta_of", "error_at", "failed_stream", "function_of"]
@@ -197,7 +197,7 @@ def refused(target: Target, name: str, statuses: Sequence[int]) -> dict[str, Any
     """The error object of a refused request; ``statuses`` are those that are right."""
     exchange = target.get(name)
     allowed = " or ".join(map(str, statuses))
-    expect(exchange.status in statuses, f"{name}: the status is {exchange.status or exchange.problem}, not {allowed}")
+    expect(exchange.status in statuses, f"{name}: {told(exchange)}, not {allowed}")
     expect(exchange.kind == "application/json", f"{name}: the Content-Type is {exchange.header('content-type')!r}")
     expect(exchange.ended, f"{name}: {exchange.problem}")
     error = json_object(exchange.body, name).get("error")

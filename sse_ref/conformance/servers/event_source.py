@@ -9,7 +9,7 @@ Follows HTML standard 9.2.
 from __future__ import annotations
 
 from sse_ref.conformance.servers.streams import ends_with_blank_line, is_event_stream, is_not_cached, is_utf8
-from sse_ref.conformance.servers.target import Expired, Skipped, Target, check, expect, whole
+from sse_ref.conformance.servers.target import Expired, Skipped, Target, check, expect, told, whole
 from sse_ref.conformance.wire import Exchange
 
 __all__: list[str] = []  # each check is found in CHECKS, by the id of its vector
@@ -17,7 +17,7 @@ __all__: list[str] = []  # each check is found in CHECKS, by the id of its vecto
 
 def source_of(target: Target, name: str = "get") -> Exchange:
     exchange = target.get(name)
-    expect(exchange.status == 200, f"the status is {exchange.status or exchange.problem}")
+    expect(exchange.status == 200, f"{told(exchange)}")
     return exchange
 
 
@@ -152,10 +152,10 @@ def events_resume(target: Target) -> None:
 @check("events/unknown-id")
 def events_unknown_id(target: Target) -> None:
     exchange = with_last_event_id(target, b"no-such-id")
-    expect(exchange.status in (200, 204), f"the status is {exchange.status or exchange.problem}")
+    expect(exchange.status in (200, 204), f"{told(exchange)}")
 
 
 @check("events/no-5xx-on-odd-id")
 def events_no_5xx_on_odd_id(target: Target) -> None:
     exchange = with_last_event_id(target, b"\xe2\x80\xa6\xff 99999999999999999999999")
-    expect(exchange.status and exchange.status < 500, f"the status is {exchange.status or exchange.problem}")
+    expect(exchange.status and exchange.status < 500, f"{told(exchange)}")

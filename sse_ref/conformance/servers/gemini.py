@@ -17,7 +17,7 @@ from typing import Any
 from sse_ref.conformance.servers.chats import strict_json
 from sse_ref.conformance.servers.life import are_not_mixed_up
 from sse_ref.conformance.servers.streams import is_incremental, longest_silence, slow_stream
-from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect, in_each
+from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect, in_each, told
 from sse_ref.conformance.servers.typed import (
     Typed,
     accepted,
@@ -152,7 +152,7 @@ def gemini_v1(target: Target) -> None:
 @check("gemini/array")
 def gemini_array(target: Target) -> None:
     exchange = target.get("no-alt")
-    expect(exchange.status == 200, f"the status is {exchange.status or exchange.problem}")
+    expect(exchange.status == 200, f"{told(exchange)}")
     expect(exchange.kind == "application/json", f"the Content-Type is {exchange.header('content-type')!r}")
     chunks = json.loads(exchange.body)
     expect(isinstance(chunks, list) and chunks, f"the body is no array of chunks: {exchange.body[:80]!r}")

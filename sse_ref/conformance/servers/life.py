@@ -17,7 +17,7 @@ import urllib.request
 from collections.abc import Callable
 from typing import Any
 
-from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect, whole
+from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, expect, told, whole
 from sse_ref.conformance.wire import Exchange, RawConnection
 
 __all__ = ["are_not_mixed_up"]  # each check is found in CHECKS, by the id of its vector
@@ -49,7 +49,7 @@ def life_leave(target: Target) -> None:
     with target.connect() as connection:
         connection.send(target.ask("Tell me a long story about a lighthouse."))
         exchange = whole(connection.answer(stop_after=4))
-        expect(exchange.status == 200, f"the status is {exchange.status or exchange.problem}")
+        expect(exchange.status == 200, f"{told(exchange)}")
     record = await_end(target, known)
     expect(
         record.get("outcome") == "client_left",
@@ -98,7 +98,7 @@ def life_hundred_leave(target: Target) -> None:
     with target.connect(before=100) as connection:
         connection.send(target.ask("Say one", tokens=4))
         exchange = whole(connection.answer())
-    expect(exchange.status == 200, f"after that the status is {exchange.status or exchange.problem}")
+    expect(exchange.status == 200, f"after that {told(exchange)}")
 
 
 @check("life/half-close")

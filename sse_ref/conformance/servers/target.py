@@ -29,7 +29,7 @@ from sse_ref.conformance.verdicts import UsageError
 from sse_ref.conformance.wire import Address, Exchange, RawConnection, request_bytes
 
 __all__ = ["CHECKS", "ROLES", "Expired", "Failed", "Skipped", "Target", "check", "error_message", "expect", "filled"]
-__all__ += ["in_brackets", "in_each", "json_object", "key_headers", "whole"]
+__all__ += ["in_brackets", "in_each", "json_object", "key_headers", "told", "whole"]
 
 ROLES = {
     "echo": "repeats its prompt",
@@ -302,6 +302,11 @@ def whole(exchange: Exchange) -> Exchange:
 def in_brackets(problem: str) -> str:
     """A problem as an addition to a sentence; "" if there is none."""
     return f" ({problem})" if problem else ""
+
+
+def told(exchange: Exchange) -> str:
+    """The status of a response in a sentence; why there is none, if none came."""
+    return f"the status is {exchange.status}" if exchange.status else f"no response came: {exchange.problem}"
 
 
 def error_message(body: bytes) -> str:

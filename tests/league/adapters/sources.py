@@ -37,7 +37,6 @@ def sseclient():
 def launchdarkly():
     from ld_eventsource import SSEClient
     from ld_eventsource.config import ErrorStrategy
-
     from ld_eventsource.errors import HTTPContentTypeError, HTTPStatusError
 
     # as a browser: an answer that is no event stream ends it, the end of a stream and a network error do not
@@ -62,7 +61,7 @@ def httpx_sse():
     import time
 
     import httpx
-    from httpx_sse import SSEError, connect_sse
+    from httpx_sse import connect_sse
 
     last, wait = "", 0.0
     with httpx.Client(follow_redirects=True) as client:

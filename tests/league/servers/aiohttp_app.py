@@ -1,8 +1,10 @@
 """aiohttp: StreamResponse written by hand"""
 
-import asyncio, sys
-from aiohttp import web
+import asyncio
+import sys
+
 import core
+from aiohttp import web
 
 
 async def models(request):

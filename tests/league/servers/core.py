@@ -1,10 +1,48 @@
 """The semantics of a small chat API, shared by the framework apps: what each app adds is its framework's own way to stream."""
 
-import json, time, uuid
+import json
+import time
+import uuid
 
-STORY = "Once there was a lighthouse on a grey rock and its keeper lit the lamp each night and the ships came home by it one after the other until the morning came up red over the sea".split(
-    " "
-)
+STORY = [
+    "Once",
+    "there",
+    "was",
+    "a",
+    "lighthouse",
+    "on",
+    "a",
+    "grey",
+    "rock",
+    "and",
+    "its",
+    "keeper",
+    "lit",
+    "the",
+    "lamp",
+    "each",
+    "night",
+    "and",
+    "the",
+    "ships",
+    "came",
+    "home",
+    "by",
+    "it",
+    "one",
+    "after",
+    "the",
+    "other",
+    "until",
+    "the",
+    "morning",
+    "came",
+    "up",
+    "red",
+    "over",
+    "the",
+    "sea",
+]
 MODELS = ["m", "m-echo", "m-slow", "m-error", "m-crash"]
 PACE = 0.01
 

@@ -1,6 +1,9 @@
 """Django's StreamingHttpResponse in one file. ASGI: uvicorn django_app:asgi; WSGI: gunicorn django_app:wsgi"""
 
-import asyncio, json, time
+import asyncio
+import json
+import time
+
 from django.conf import settings
 
 settings.configure(
@@ -13,11 +16,11 @@ settings.configure(
 import django
 
 django.setup()
-from django.http import JsonResponse, StreamingHttpResponse
-from django.urls import path
+import core
 from django.core.asgi import get_asgi_application
 from django.core.wsgi import get_wsgi_application
-import core
+from django.http import JsonResponse, StreamingHttpResponse
+from django.urls import path
 
 
 def models(request):

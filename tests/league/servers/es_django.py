@@ -19,11 +19,13 @@ django.setup()
 from django.core.management import call_command
 
 call_command("migrate", verbosity=0, run_syncdb=True)
-from django.urls import path, include
+import threading
+import time
+
 import django_eventstream
 from django.core.asgi import get_asgi_application
+from django.urls import include, path
 from django_eventstream import send_event
-import threading, time
 
 urlpatterns = [
     path("es", include(django_eventstream.urls), {"channels": ["test"]}),

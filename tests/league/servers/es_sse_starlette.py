@@ -3,8 +3,10 @@
 import asyncio
 from collections.abc import AsyncIterable
 from typing import Annotated
+
 from fastapi import FastAPI, Header, Request
-from fastapi.sse import EventSourceResponse as Own, ServerSentEvent
+from fastapi.sse import EventSourceResponse as Own
+from fastapi.sse import ServerSentEvent
 from sse_starlette import EventSourceResponse
 
 app = FastAPI()

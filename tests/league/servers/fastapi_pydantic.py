@@ -1,32 +1,33 @@
 """FastAPI with pydantic models for the request, as OpenAI clones have it (vLLM's and FastChat's style): 422 by default."""
 
 import asyncio
-from typing import Any, Optional
+from typing import Any
+
+import core
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse
-import core
 
 
 class Message(BaseModel):
     role: str
-    content: Optional[str] = None
-    tool_calls: Optional[list[Any]] = None
+    content: str | None = None
+    tool_calls: list[Any] | None = None
 
 
 class Body(BaseModel):
     model: str
     messages: list[Message]
-    stream: Optional[bool] = False
-    max_tokens: Optional[int] = None
-    max_completion_tokens: Optional[int] = None
+    stream: bool | None = False
+    max_tokens: int | None = None
+    max_completion_tokens: int | None = None
     stop: Any = None
-    n: Optional[int] = 1
-    tools: Optional[list[Any]] = None
+    n: int | None = 1
+    tools: list[Any] | None = None
     tool_choice: Any = None
-    stream_options: Optional[dict] = None
-    logprobs: Optional[bool] = None
+    stream_options: dict | None = None
+    logprobs: bool | None = None
 
 
 app = FastAPI()

@@ -1,9 +1,10 @@
 """FastAPI StreamingResponse, as most tutorials have it. uvicorn fastapi_streaming:app"""
 
 import asyncio
+
+import core
 from fastapi import FastAPI, Request
 from fastapi.responses import JSONResponse, StreamingResponse
-import core
 
 app = FastAPI()
 

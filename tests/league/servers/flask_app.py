@@ -1,8 +1,9 @@
 """Flask with a generator; run by gunicorn's threads, waitress-like, or Werkzeug's own server"""
 
 import time
-from flask import Flask, Response, jsonify, request
+
 import core
+from flask import Flask, Response, jsonify, request
 
 app = Flask(__name__)
 
