@@ -4,8 +4,9 @@ TEST_ENV := .test-env
 CHECK_ENV := .check-env
 BENCH_ENV := .bench-env
 INTEROP_ENV := .interop-env
+LEAGUE_ENV := .league-env
 
-.PHONY: help run test fuzz self check format readme causes lessons bench interop judge clean
+.PHONY: help run test fuzz self check format readme causes lessons bench interop judge league clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -70,5 +71,12 @@ interop: $(INTEROP_ENV)/installed ## Run unmodified SDKs, curl and a browser aga
 judge: $(INTEROP_ENV)/installed ## Judge published decoders and clients; then make readme
 	$(PYTHON) tests/interop/judge.py
 
+$(LEAGUE_ENV)/installed: tests/league/environments.py
+	$(PYTHON) $<
+	touch $@
+
+league: $(LEAGUE_ENV)/installed ## Judge published programs of every kind, browsers and gateways among them
+	$(PYTHON) tests/league/run.py
+
 clean: ## Remove what the targets installed
-	rm -rf $(TEST_ENV) $(CHECK_ENV) $(BENCH_ENV) $(INTEROP_ENV)
+	rm -rf $(TEST_ENV) $(CHECK_ENV) $(BENCH_ENV) $(INTEROP_ENV) $(LEAGUE_ENV)

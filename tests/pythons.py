@@ -25,8 +25,8 @@ PARTS = (
     ("judge_clients",),
     ("page",),
     ("examples", "exercises"),
-    ("judge_decoders", "judge_reports"),
-    ("client_memory", "codec", "house"),
+    ("judge_decoders", "judge_reports", "judge_fuzz"),
+    ("client_memory", "codec", "house", "judge_gateways"),
 )
 NO_TESTS = 5  # what pytest ends with when there were none
 ASK = (

@@ -54,6 +54,7 @@ def test_correct_but_unusual_decoder_does_not_differ(name: str) -> None:
     assert fuzz.first_difference(UNUSUAL[name], ALL, 2, 5000) is None
 
 
+@pytest.mark.once
 def test_ids_of_the_block_alone_are_no_difference_where_they_are_declared() -> None:
     class BlockIds(Decoder):
         def dispatch(self) -> None:
@@ -79,6 +80,7 @@ NAIVE = [sys.executable, "examples/adapters/decoder.py"]
 OURS = [sys.executable, "-m", "sse_ref.conformance.reference", "decoder"]
 
 
+@pytest.mark.once
 def test_command_prints_the_difference_as_a_vector() -> None:
     done = run("--persistent", "--streams", "2000", "--", *NAIVE)
     assert done.returncode == 1 and done.stderr == ""
@@ -87,11 +89,13 @@ def test_command_prints_the_difference_as_a_vector() -> None:
     assert vector.body["expect"] and "again    python -m sse_ref.conformance fuzz --seed 1" in done.stdout
 
 
+@pytest.mark.once
 def test_command_finds_nothing_in_our_own_decoder() -> None:
     done = run("--persistent", "--streams", "1000", "--seed", "3", "--", *OURS)
     assert (done.returncode, done.stdout) == (0, "no difference in 1000 streams (seed 3)\n"), done.stderr
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("persistent", [["--persistent"], []])
 def test_program_that_crashes_at_some_stream_is_found(tmp_path: Path, persistent: list[str]) -> None:
     program = tmp_path / "crashes.py"
@@ -110,6 +114,7 @@ def test_program_that_crashes_at_some_stream_is_found(tmp_path: Path, persistent
     assert "it ended with exit status 3" in done.stdout and "DIFFERENCE in 1 bytes" in done.stdout
 
 
+@pytest.mark.once
 def test_options_that_mean_nothing_are_refused() -> None:
     assert run("--persistent").returncode == 2
     assert run("--without", "colour", "--", *OURS).returncode == 2

@@ -39,6 +39,7 @@ def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyP
     assert not [(fault, r.vector.id, r.verdict, r.reason) for fault, rs in found for r in rs if r.verdict != "fail"]
 
 
+@pytest.mark.once
 def test_gateway_that_asks_somebody_else_is_told_so() -> None:
     with gateways.Upstream(0, "m") as upstream, serving(1, "") as behind:
         gateway = gateways.Gateway(behind.url, "m", upstream, timeout=0.2)
@@ -46,12 +47,14 @@ def test_gateway_that_asks_somebody_else_is_told_so() -> None:
             gateway.await_start()
 
 
+@pytest.mark.once
 def test_failure_shows_all_three_sides() -> None:
     (result,) = run("seed-lost", ["request/seed"])
     assert result.reason == "seed is null, not 7"
     assert set(result.shown) == {"request", "upstream", "response"} and "POST /v1/chat" in result.shown["upstream"][0]
 
 
+@pytest.mark.once
 def test_command_judges_a_gateway() -> None:
     with gateways.Upstream(0, "m") as upstream:
         port = upstream.url.rpartition(":")[2]

@@ -94,6 +94,7 @@ def test_every_fault_is_caught_and_no_vector_is_dead() -> None:
     assert not [(job[0], r.vector.id, r.verdict, r.reason) for job, rs in found for r in rs if r.verdict != "fail"]
 
 
+@pytest.mark.once
 def test_rule_for_every_stream_looks_at_all_that_came() -> None:
     heard, looked_at = run("heartbeat-in-a-line", ["frame/keep-alive-in-silence", "frame/json-or-done"])
     assert heard.verdict != "fail" and looked_at.verdict == "fail"
@@ -101,6 +102,7 @@ def test_rule_for_every_stream_looks_at_all_that_came() -> None:
     assert any("slow" in line for line in looked_at.shown["request"])
 
 
+@pytest.mark.once
 def test_stream_of_a_connection_of_its_own_is_looked_at_too() -> None:
     mixed, utf8 = run("emoji-broken", ["head/keep-alive", "frame/utf8"])
     assert (mixed.verdict, utf8.verdict) == ("pass", "pass")
@@ -112,6 +114,7 @@ def test_stream_of_a_connection_of_its_own_is_looked_at_too() -> None:
     assert result.verdict == "fail" and "in the stream of a connection of its own" in result.reason
 
 
+@pytest.mark.once
 def test_every_part_of_a_vector_is_told() -> None:
     (result,) = run("errors-500", ["fault/messages"])
     assert all(name in result.reason for name in ("no-messages: ", "empty-messages: ", "wrong-messages: "))
@@ -126,6 +129,7 @@ def test_every_part_of_a_vector_is_told() -> None:
     ]
 
 
+@pytest.mark.once
 def test_what_a_server_is_said_not_to_have_is_skipped() -> None:
     results = run("n-ignored", ["chunk/n", "chunk/max-tokens"], without=frozenset({"n"}))
     assert [result.verdict for result in results] == ["skip", "pass"]

@@ -139,11 +139,12 @@ class Run:
         return self.exchange
 
     def leave(self, events: int | None) -> None:
-        """Ask, and leave: after so many events or a while without them, or once the upstream has the request (None)."""
+        """Ask, and leave: after so many events or a while without them, or once the upstream is silent (None)."""
         with self.connect() as connection:
             connection.send(self.gateway.request(self.vector))
             if events is None:
-                self.wait(lambda: bool(self.session.requests), "the upstream was not asked")
+                self.wait(lambda: any(request.held for request in self.session.requests), "the upstream was not asked")
+                connection.answer(seconds=0.5 * self.patience)  # what the upstream has sent may come through
                 return
             self.exchange = connection.answer(stop_after=events, seconds=2.0 * self.patience)
 

@@ -1382,13 +1382,23 @@ class InBlocks(Decoder):
         return self.characters(block)
 
     def take_block(self, text: str) -> None:
-        text = self.line + text
         if self.after_cr and text[:1] == "\n":
             text = text[1:]
-        self.after_cr = text.endswith("\r")
-        *lines, self.line = re.split("\r\n|\r|\n", text)
+        self.after_cr = text.endswith("\r") or (self.after_cr and not text)
+        *lines, rest = re.split("\r\n|\r|\n", text)
         for line in lines:
-            self.interpret(line)
+            self.interpret("".join([*self.open, line]))
+            self.open = []
+        self.open.append(rest)
+
+    @property
+    def open(self) -> list[str]:
+        """The line whose end has not come, in pieces."""
+        return self.__dict__.setdefault("_open", [])
+
+    @open.setter
+    def open(self, pieces: list[str]) -> None:
+        self.__dict__["_open"] = pieces
 
 
 class DecodesEachBlock(InBlocks):
@@ -1406,15 +1416,15 @@ class LosesTheRestOfABlock(InBlocks):
     def take_block(self, text: str) -> None:
         super().take_block(text)
         if not text.endswith(("\n", "\r")):
-            self.line = ""
+            self.open = []
 
 
 class EndsTheLineOfABlock(InBlocks):
     def take_block(self, text: str) -> None:
         super().take_block(text)
-        if self.line:
-            self.interpret(self.line)
-            self.line = ""
+        if line := "".join(self.open):
+            self.interpret(line)
+            self.open = []
 
 
 def _in_blocks(kind: type[InBlocks], size: int, vector: str) -> None:

@@ -148,7 +148,6 @@ def sseclient_btubbs():
                 return played
 
         client = sseclient.SSEClient("http://127.0.0.1/", session=Session(), retry=0)
-        told = 0
         try:
             for e in client:
                 yield {"event": e.event, "data": e.data, "id": e.id, "retry": e.retry}

@@ -73,7 +73,6 @@ def words(body):
 
 
 def cut(tokens, stops):
-    text = ""
     whole = "".join(tokens)
     at = min((whole.index(s) for s in stops if s and s in whole), default=None)
     if at is None:
@@ -115,7 +114,7 @@ def plan(body):
     tokens = words(body)
     stops = body.get("stop") or []
     stops = [stops] if isinstance(stops, str) else stops
-    tokens, stopped = cut(tokens, stops)
+    tokens, _stopped = cut(tokens, stops)
     limit = body.get("max_completion_tokens") or body.get("max_tokens")
     finish = "stop"
     if limit and limit < len(tokens):
