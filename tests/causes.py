@@ -31,7 +31,7 @@ DECODERS = {
     "ForgetsCrBetweenChunks": "The LF of a CRLF that was cut in two is taken for a blank line.",
     "HoldsACrBack": "A CR at the end of a chunk waits for what follows.",
     "DecodesEachChunk": "Characters are decoded chunk by chunk, so that one that is cut in two is lost.",
-    "DecodesEachBlockForThreeOf1024": "Characters are decoded block by block, so that one that is cut in two is lost.",
+    "DecodesEachBlockOf1024": "Characters are decoded block by block, so that one that is cut in two is lost.",
     "DecodesStrictly": "Invalid UTF-8 raises an error.",
     "DecodesLatin1": "The stream is not decoded as UTF-8.",
     "KeepsTheBom": "The byte order mark is not removed.",

@@ -74,6 +74,16 @@ def test_correct_but_unusual_decoder_is_not_failed(name: str) -> None:
         assert result.verdict == ("skip" if chunkless else "pass"), (vector.id, result.reason)
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("id", [id for id in VECTORS if id.startswith(("align/characters", "align/crlf"))])
+def test_every_size_of_blocks_is_seen(id: str) -> None:
+    """Whatever the size of a program's blocks, one of them ends inside a character, or between CR and LF."""
+    (stream,) = decoders.splits_of(VECTORS[id])[0].chunks
+    inside = {at for at in range(1, len(stream)) if 0x80 <= stream[at] < 0xC0 or stream[at - 1 : at + 1] == b"\r\n"}
+    for size in range(16, 128 * 1024 + 1):
+        assert any(end in inside for end in range(size, len(stream), size)), size
+
+
 # ---- One fact a vector -----------------------------------------------------------------------------------------------
 
 

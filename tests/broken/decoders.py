@@ -1431,12 +1431,11 @@ def _in_blocks(kind: type[InBlocks], size: int, vector: str) -> None:
     fault(f"align/{vector}")(type(f"{kind.__name__}Of{size}", (kind,), {"size": size}))
 
 
-BLOCKS = (16, 17, 48, 100, 512, 1000, 1024, 1460, 3000, 4096, 8192, 16384, 30_000, 65536, 99_999, 131_072)
-for _size in BLOCKS:
-    for _width in ("two", "three", "four"):
-        if _width == "three" or _size in (16, 1024, 131_072):
-            kind = type(f"DecodesEachBlockFor{_width.title()}", (DecodesEachBlock,), {})
-            _in_blocks(kind, _size, f"characters-of-{_width}-bytes")
+for _size in (16, 100, 1000, 1024, 4096, 65536, 131_072):
+    _in_blocks(DecodesEachBlock, _size, "characters-of-three-bytes")
+for _size in (16, 1000, 131_072):
+    _in_blocks(type("DecodesEachBlockForTwo", (DecodesEachBlock,), {}), _size, "characters-of-two-bytes")
+    _in_blocks(type("DecodesEachBlockForFour", (DecodesEachBlock,), {}), _size, "characters-of-four-bytes")
     _in_blocks(ForgetsTheCrOfABlock, _size, "crlf")
     _in_blocks(LosesTheRestOfABlock, _size, "events-lf")
     _in_blocks(EndsTheLineOfABlock, _size, "events-crlf")
