@@ -23,6 +23,7 @@ from sse_ref.conformance.corpus import PROFILES, load, vector_of
 from sse_ref.conformance.reports import Run
 from sse_ref.conformance.runs import run_vectors
 from sse_ref.conformance.verdicts import KnownFailure, Result, UsageError, conformance, exit_status
+from sse_ref.server import running as serving
 
 ROOT = Path(__file__).parents[1]
 DECODERS = {vector.id: vector for vector in load("decoder")}
@@ -644,3 +645,122 @@ def test_only_failed_of_a_report_without_failures_is_nothing_to_do(tmp_path: Pat
 def test_list_takes_globs_without_a_target() -> None:
     assert len(judge("list", "bom/*").stdout.splitlines()) == 22
     assert len(judge("list", "client", "--profile", "sse").stdout.splitlines()) == 106
+
+
+# ---- Easy to use -------------------------------------------------------------------------------------------------------
+
+NAIVE = [sys.executable, "examples/adapters/decoder.py"]
+
+
+@pytest.mark.once
+def test_failures_stand_together_by_cause_the_most_telling_whole() -> None:
+    done = judge("decoder", "--persistent", "eol/*", "--", *NAIVE)
+    lines, _, whole = done.stdout.partition("\n\n")
+    assert all(line.startswith("FAIL    eol/") for line in lines.splitlines())
+    assert whole.count("FAIL decoder ") == whole.count("  again    ") < len(lines.splitlines())
+    assert "vectors: Neither CR nor CRLF is taken for a line end.\n" in whole and "  rest     eol/" in whole
+    assert "  cause  " in whole.rpartition("  all ")[2]
+
+
+@pytest.mark.once
+def test_quick_run_is_a_part_of_the_corpus() -> None:
+    done = judge("decoder", "--quick", "--persistent", "--", *GOOD)
+    assert done.returncode == 0 and "conformant: incomplete" in done.stdout
+    for target, most in (("decoder", 60), ("encoder", 40), ("client", 200), ("server", 300), ("gateway", 30)):
+        tagged = [vector for vector in load(target) if "quick" in vector.tags]
+        assert 0 < len(tagged) <= most, (target, len(tagged))
+
+
+@pytest.mark.once
+def test_fail_fast_ends_at_the_first_failure_that_counts() -> None:
+    done = judge("decoder", "--persistent", "--fail-fast", "--brief", "eol/*", "--", *NAIVE)
+    assert done.returncode == 1 and done.stdout.count("FAIL") == 1 and " not-run" in done.stdout
+    assert "the run ended at its first failure" in done.stdout
+    assert judge("decoder", "--persistent", "--fail-fast", "eol/*", "--", *GOOD).returncode == 0
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        ("pass", "it ended with exit status 0"),
+        ("import nothing_of_this_name", "No module named 'nothing_of_this_name'"),
+        (
+            "import sys, json\nfor l in sys.stdin: print(json.dumps({'id': json.loads(l).get('id'), 'events': []}))",
+            "it says",
+        ),
+    ],
+)
+@pytest.mark.parametrize("persistent", [["--persistent"], []])
+def test_adapter_that_does_nothing_is_told_so_before_anything_is_counted(
+    code: str, said: str, persistent: list[str]
+) -> None:
+    done = judge("decoder", *persistent, "--", sys.executable, "-c", code)
+    assert (done.returncode, done.stdout) == (2, ""), done.stdout[:500]
+    assert "the adapter does nothing yet, so nothing was counted" in done.stderr and said in done.stderr
+
+
+@pytest.mark.once
+def test_url_that_is_wrong_for_every_request_is_no_failure_of_the_server() -> None:
+    with serving() as server:
+        done = judge("server", f"{server.url}/api", "--model", "toy")
+        assert (done.returncode, done.stdout) == (
+            2,
+            "",
+        ) and "the URL is wrong: 'POST /api/chat/completions'" in done.stderr
+        assert judge("server", f"{server.url}/v1", "--model", "no-such", "head/status-200").returncode == 1
+
+
+def test_server_is_conformant_although_something_cannot_be_seen_from_outside() -> None:
+    server = load("server")[0]
+    given = run(result("pass", server), result("skip", load("server")[1]), target="server", profile="openai-chat")
+    assert given.conformant == "yes" and "conformant: yes (1 must vectors could not be judged here)" in reports.summary(
+        given
+    )
+    assert run(result("skip", server), target="server").conformant == "incomplete"
+    assert run(result("pass"), result("skip", SHOULD), result("skip", MUST)).conformant == "incomplete"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\x1b[31mred",
+        "\u202eevil",
+        "::error::x",
+        "  ::stop-commands::x",
+        "##[group]x",
+        "##vso[task.x]",
+        "##teamcity[x]",
+        "a\r\nb",
+    ],
+)
+def test_what_a_program_says_is_text_wherever_it_goes(text: str) -> None:
+    given = run(result("fail", reason=text), name=text)
+    shown = [reports.summary(given), reports.show_failure(given, given.results[0]), reports.one_line(given.results[0])]
+    shown += [reports.as_markdown(given), reports.as_tap(given), reports.as_junit(given)]
+    report = reports.as_json(given)
+    shown += [matrix.as_html([report]), matrix.as_table([report])]
+    for whole in shown:
+        assert not re.search("[\x00-\x09\x0b-\x1f\x7f\u202e]", whole)
+        for line in whole.splitlines():
+            assert not line.strip().startswith(("::", "##vso[", "##teamcity[")) and "##[" not in line, line
+
+
+def test_healthy_program_is_one_screen_of_the_matrix() -> None:
+    report = reports.as_json(run(*(result("pass", vector) for vector in DECODERS.values())))
+    page = matrix.as_html([report])
+    assert "No vector failed." in page and "<h3>Failures" not in page
+    assert page.count("<tr>") - page.count("<tr><td><code>") < 5 and "<details><summary>329 vectors" in page
+
+
+@pytest.mark.once
+def test_export_writes_over_nothing_unless_it_is_told_to(tmp_path: Path) -> None:
+    assert judge("export", str(tmp_path)).returncode == 0
+    again = judge("export", str(tmp_path))
+    assert again.returncode == 2 and "--force" in again.stderr
+    assert judge("export", str(tmp_path), "--force").returncode == 0
+
+
+def test_header_that_is_none_is_refused() -> None:
+    done = judge("server", "http://127.0.0.1:1/v1", "--model", "m", "--header", "no colon")
+    assert done.returncode == 2 and "--header takes NAME: VALUE" in done.stderr

@@ -22,6 +22,7 @@ from sse_ref.conformance.verdicts import Result
 __all__ = ["Group", "failures", "grouped"]
 
 MOST = 0.6  # of the vectors of a fault, those that must have failed
+UNSEEN = 0.05  # what each of its vectors that was not judged takes from what it explains: a run of few tells little
 
 
 @dataclass(frozen=True)
@@ -83,8 +84,9 @@ def _best(
         explained = [id for id in left if id in vectors]
         expected = len(vectors & judged)
         share = len(vectors & failed.keys()) / expected if expected else 0.0
-        if explained and share >= MOST:
-            fitting.append((len(explained), share, cause, explained))
+        score = len(explained) - UNSEEN * len(vectors - judged)
+        if share >= MOST and score > 0:
+            fitting.append((score, share, cause, explained))
     if not fitting:
         return None
     _, _, cause, explained = max(fitting, key=lambda entry: entry[:2])

@@ -400,13 +400,13 @@ def as_junit(run: Run) -> str:
         text = _xml(show_failure(run, result))
         if run.unexpected(result) and result.verdict != "error":
             bad += 1
-            ElementTree.SubElement(case, "failure", message=_xml(result.reason)).text = text
+            ElementTree.SubElement(case, "failure", message=_xml(escaped(result.reason))).text = text
         elif run.unexpected(result):
             errors += 1
-            ElementTree.SubElement(case, "error", message=_xml(result.reason)).text = text
+            ElementTree.SubElement(case, "error", message=_xml(escaped(result.reason))).text = text
         elif result.verdict != "pass":
             skipped += 1
-            ElementTree.SubElement(case, "skipped", message=_xml(f"{result.verdict}: {result.reason}"))
+            ElementTree.SubElement(case, "skipped", message=_xml(escaped(f"{result.verdict}: {result.reason}")))
     numbers = {"tests": len(run.results), "failures": bad, "errors": errors, "skipped": skipped}
     for name, number in numbers.items():
         suite.set(name, str(number))
@@ -430,7 +430,12 @@ def as_tap(run: Run) -> str:
         reason = escaped(result.reason).replace("#", "\\#")
         lines.append(f"{ok} {number} - {result.vector.id}{directive + reason if directive else ''}".rstrip())
         if ok == "not ok" and not directive:
-            lines += ["  ---", f"  message: {json.dumps(result.reason)}", f"  level: {result.vector.level}", "  ..."]
+            lines += [
+                "  ---",
+                f"  message: {json.dumps(escaped(result.reason))}",
+                f"  level: {result.vector.level}",
+                "  ...",
+            ]
     return "\n".join(lines) + "\n"
 
 

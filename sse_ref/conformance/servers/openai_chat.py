@@ -123,7 +123,7 @@ def frame_head_before_first_token(target: Target) -> None:
         token = time.monotonic() - look.began
     if token < 0.2:
         raise Skipped(f"the first token comes after {token:.2f} s: too fast to tell")
-    expect(head < token / 2, f"the head came after {head:.2f} s, the first token after {token:.2f} s")
+    expect(head < 0.8 * token, f"the head came after {head:.2f} s, the first token after {token:.2f} s")
     expect(exchange.status == 200, "the stream did not come")
 
 
