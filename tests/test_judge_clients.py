@@ -25,6 +25,7 @@ from sse_ref.conformance.verdicts import Result
 VECTORS = {vector.id: vector for vector in load("client")}
 BROKEN = Path(__file__).parent / "broken"
 CLIENT = str(BROKEN / "client.py")
+RUN_CLIENT = str(BROKEN / "run_client.py")
 TYPED_CLIENT = str(BROKEN / "typed_client.py")
 FAULTS = {
     "openai-chat": CHAT,
@@ -45,7 +46,7 @@ def server() -> Iterator[HostileServer]:
 
 
 def judge(vector: Vector, fault: str, server: HostileServer) -> Result:
-    program = CLIENT if vector.profile in ("openai-chat", "quirks", "sse") else TYPED_CLIENT
+    program = RUN_CLIENT if vector.profile in ("openai-chat", "quirks", "sse") else TYPED_CLIENT
     command = [sys.executable, "-I", "-S", program, str(vector.profile), fault]
     return clients.judge(vector, server, command, timeout=20.0)
 

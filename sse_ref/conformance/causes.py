@@ -22,7 +22,7 @@ from sse_ref.conformance.verdicts import Result
 __all__ = ["Group", "failures", "grouped"]
 
 MOST = 0.6  # of the vectors of a fault, those that must have failed
-UNSEEN = 0.05  # what each of its vectors that was not judged takes from what it explains: a run of few tells little
+UNSEEN = 0.1  # what each of its vectors that was not judged takes from what it explains: a run of few tells little
 
 
 @dataclass(frozen=True)

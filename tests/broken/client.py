@@ -928,8 +928,13 @@ held: list = []
 bare: list = []  # lines that are no fields, and may tell of an error
 BEGAN = time.monotonic()
 
-if __name__ == "__main__":
+
+def main():
     if FAULT == "crashes-at-the-end":
         say(delta="x")
         sys.exit(3)
     (source if PROFILE == "sse" else chat)()
+
+
+if __name__ == "__main__":
+    main()
