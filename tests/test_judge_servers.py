@@ -143,6 +143,21 @@ def test_headers_go_with_each_request() -> None:
 
 
 @pytest.mark.once
+def test_quick_run_asks_at_once_and_what_failed_to_come_again() -> None:
+    with serving("") as server:
+        asked = target(server)
+        asked.ask_at_once(["base", "again", "usage", "tool"])
+        came = dict(asked.sent)
+        assert set(came) == {"base", "again", "usage", "tool"} and all(exchange.ended for exchange in came.values())
+        assert judge(VECTORS["usage/sum"], asked).verdict == "pass" and asked.sent == came  # nothing was sent again
+    with serving("") as server:
+        impatient = target(server)
+        impatient.timeout, impatient.long_silence = 0.001, 0.0
+        impatient.ask_at_once(["base"])
+        assert impatient.sent == {}
+
+
+@pytest.mark.once
 def test_slow_server_fails_nothing_for_it() -> None:
     with running(tps=100) as server:
         asked = Target(f"{server.url}/v1", {"": "toy", "echo": "toy-echo"}, timeout=0.2)

@@ -18,7 +18,8 @@ import dataclasses
 import functools
 import json
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -42,6 +43,7 @@ ROLES = {
 """What ``--model-for`` can name a model for, and what it does."""
 
 WRONG_PATH = (301, 302, 307, 308, 404, 405, 501)  # statuses of a server that has no such path
+AT_ONCE = 8  # requests of a quick run
 STARTING = 12  # times the usual limit that a first answer may take
 
 
@@ -138,8 +140,8 @@ class Target:
         """How long to wait when nothing comes: a whole answer may take several times what a short stream takes."""
         return self.patience * max(self.timeout, 10 * self.takes)
 
-    def warm_up(self) -> None:
-        """Ask twice, with much patience: a first answer may take long, and the second tells what others take.
+    def warm_up(self, times: int = 2) -> None:
+        """Ask a few times with much patience: a first answer may take long, and the last tells what others take.
 
         Raises ``UsageError`` if nothing listens at the URL, or if what is there knows no such path.
         """
@@ -148,7 +150,7 @@ class Target:
         limit = STARTING * self.timeout
         some = {"stop_after": 1, "seconds": limit} if self.file.get("endless") else {}
         refused = 0
-        for _ in range(2):
+        for _ in range(times):
             began = time.monotonic()
             with contextlib.suppress(Skipped), RawConnection(self.address, limit) as connection:
                 connection.send(self.ask("Say hello", tokens=48))
@@ -186,6 +188,18 @@ class Target:
             self.requests[name] = data
         exchange = self.sent[name]
         return exchange if any(map(self.is_last, exchange.events)) else whole(exchange)
+
+    def ask_at_once(self, names: Iterable[str]) -> None:
+        """Ask for several named exchanges at the same time; what does not come in time is asked for again when needed."""
+
+        def ask(name: str) -> None:
+            try:
+                self.get(name)
+            except (Skipped, Expired, OSError, UsageError):
+                self.sent.pop(name, None)
+
+        with ThreadPoolExecutor(AT_ONCE) as pool:
+            list(pool.map(ask, sorted(names)))
 
     def is_last(self, event: ServerSentEvent) -> bool:
         """Whether an event ends a stream of this profile."""
