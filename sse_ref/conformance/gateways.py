@@ -22,7 +22,8 @@ from typing import Any
 from sse_ref.conformance.corpus import Vector, document, load
 from sse_ref.conformance.hostile import HostileServer, SeenRequest, Session
 from sse_ref.conformance.servers.chats import Chat, calls_of, delta_of, function_of
-from sse_ref.conformance.servers.target import Expired, Failed, Skipped, error_message, expect, in_brackets
+from sse_ref.conformance.servers.judging import result_of
+from sse_ref.conformance.servers.target import Expired, Failed, error_message, expect, in_brackets
 from sse_ref.conformance.verdicts import Result, UsageError
 from sse_ref.conformance.wire import Address, Exchange, RawConnection, request_bytes
 
@@ -208,31 +209,18 @@ def check(id: str) -> Callable[[Callable[[Run], None]], Callable[[Run], None]]:
 
 def judge(vector: Vector, gateway: Gateway, patience: float = 1.0) -> Result:
     """Judge the gateway by one vector; ``patience`` is how many times longer than usual to wait."""
-    began = time.perf_counter()
-    result = Result(vector, "pass")
     run = Run(vector, gateway, patience)
     check = GATEWAY_CHECKS[vector.body.get("check", vector.id)]
-    try:
+
+    def look() -> None:
+        nonlocal run
         if not _was_heard(run, check) and gateway.recovers():
             run = Run(vector, gateway, patience)
             check(run)
-    except Failed as failure:
-        left_open = vector.level == "may"
-        result.verdict = "pass" if left_open else "fail"
-        result.expired = failure.expired and not left_open
-        result.reason = f"this is left open; here: {failure}" if left_open else str(failure)
-    except Skipped as reason:
-        result.verdict, result.reason = "skip", str(reason)
-    except Expired as limit:
-        result.verdict, result.reason, result.expired = "error", f"timeout: {limit}", True
-    except (OSError, UsageError) as error:
-        result.verdict, result.reason = "error", f"the connection failed: {error}"
-    except (TypeError, ValueError, AttributeError, LookupError) as error:
-        result.verdict, result.reason = "fail", f"what came has another form than it can have: {error!r}"
-    finally:
-        run.session.over.set()
-        gateway.upstream.shut(vector)
-    result.ms = 1000 * (time.perf_counter() - began)
+
+    result = result_of(vector, look)
+    run.session.over.set()
+    gateway.upstream.shut(vector)
     if result.verdict in ("fail", "error"):
         result.shown = _shown(run)
     return result

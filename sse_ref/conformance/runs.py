@@ -52,6 +52,7 @@ __all__ = [
     "judge_client",
     "judge_decoder",
     "judge_encoder",
+    "judge_gateway",
     "judge_server",
 ]
 __all__ += ["read_report", "run_vectors", "write"]
@@ -263,7 +264,7 @@ def _judge_pipe(
     vectors = selected(options, target)
     command = _command(options)
     timeout = options.timeout * options.timeout_scale
-    without = _without(options, known)
+    without = _without(options, (*known, "comment"))
     if options.raw and options.persistent:
         raise UsageError("--raw starts a process for each stream: leave out --persistent")
     repeat = [flag for flag in ("--persistent", "--raw") if getattr(options, flag.strip("-"))]
@@ -374,7 +375,7 @@ def _one(
 def _without(options: argparse.Namespace, known: Sequence[str]) -> set[str]:
     """The features that ``--without`` names. Raises ``UsageError`` for one that there is not."""
     without = set(filter(None, options.without.replace(" ", "").split(",")))
-    if unknown := without - {*known, "comment"}:
+    if unknown := without - set(known):
         raise UsageError(f"--without: there is no feature {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return without
 
@@ -465,7 +466,7 @@ def judge_gateway(options: argparse.Namespace) -> int:
     vectors = selected(options, "gateway", DEFAULT_PROFILE)
     if not options.model:
         raise UsageError("--model is missing: the model to ask for")
-    words = ["--model", options.model, "--upstream-port", str(options.upstream_port)]
+    words = ["--model", options.model, "--upstream-port", str(options.upstream_port), *_asking(options)]
     run = _run(options, "gateway", options.url, vectors, words, DEFAULT_PROFILE)
     run.name = options.name or ""
     with gateways.Upstream(options.upstream_port, options.model) as upstream:
@@ -519,12 +520,8 @@ def _target(options: argparse.Namespace) -> servers.Target:
             raise UsageError(f"--model-for takes WHAT=NAME, WHAT being one of {', '.join(servers.ROLES)}")
         models[what] = name
     timeout = options.timeout * options.timeout_scale
-    without = frozenset(filter(None, options.without.replace(" ", "").split(",")))
-    known = {name for vector in corpus.load("server") for name in vector.needs}
-    if unknown := without - known:
-        raise UsageError(
-            f"--without: there is no feature {', '.join(sorted(unknown))}; there are {', '.join(sorted(known))}"
-        )
+    known = sorted({name for vector in corpus.load("server") for name in vector.needs})
+    without = frozenset(_without(options, known))
     return servers.Target(
         options.url,
         models,
@@ -542,9 +539,15 @@ def _server_options(options: argparse.Namespace) -> list[str]:
     words = ["--profile", options.profile, "--model", options.model]
     for entry in options.model_for:
         words += ["--model-for", entry]
-    for name in ("api_key_env", "journal", "without"):
+    for name in ("journal", "without"):
         if value := getattr(options, name):
-            words += [f"--{name.replace('_', '-')}", value]
+            words += [f"--{name}", value]
+    return words + _asking(options)
+
+
+def _asking(options: argparse.Namespace) -> list[str]:
+    """The options of what goes with each request, to repeat them."""
+    words = ["--api-key-env", options.api_key_env] if options.api_key_env else []
     for line in options.header:
         words += ["--header", line]
     return words

@@ -21,7 +21,7 @@ from sse_ref.conformance.corpus import Vector, document
 from sse_ref.conformance.servers.target import CHECKS, Expired, Failed, Skipped, Target, filled, key_headers
 from sse_ref.conformance.verdicts import Result, UsageError
 
-__all__ = ["curl", "judge", "judge_patiently", "requests_needed"]
+__all__ = ["curl", "judge", "judge_patiently", "requests_needed", "result_of"]
 
 
 def requests_needed(vectors: Sequence[Vector]) -> int:
@@ -46,13 +46,25 @@ def judge(vector: Vector, target: Target) -> Result:
     """Judge the server by one vector."""
     if lacking := [name for name in vector.needs if name in target.without]:
         return Result(vector, "skip", f"the server is said to have no {' and no '.join(lacking)}")
-    began = time.perf_counter()
-    result = Result(vector, "pass")
     target.exchanges = vector.body["exchanges"]
-    try:
-        check = CHECKS[vector.body.get("check", vector.id)]
+    check = CHECKS[vector.body.get("check", vector.id)]
+
+    def look() -> None:
         check(target)
         _look_at_all(vector, target, check)
+
+    result = result_of(vector, look)
+    if result.verdict in ("fail", "error"):
+        result.shown = shown(vector, target)
+    return result
+
+
+def result_of(vector: Vector, look: Callable[[], None]) -> Result:
+    """The result of looking: it passes if ``look`` returns, and what ``look`` raises says otherwise."""
+    began = time.perf_counter()
+    result = Result(vector, "pass")
+    try:
+        look()
     except Failed as failure:
         left_open = vector.level == "may"
         result.verdict = "pass" if left_open else "fail"
@@ -67,8 +79,6 @@ def judge(vector: Vector, target: Target) -> Result:
     except (TypeError, ValueError, AttributeError, LookupError, RecursionError) as error:
         result.verdict, result.reason = "fail", f"what came has another form than it can have: {error!r}"
     result.ms = 1000 * (time.perf_counter() - began)
-    if result.verdict in ("fail", "error"):
-        result.shown = shown(vector, target)
     return result
 
 

@@ -2,15 +2,9 @@
 
 import asyncio
 import json
-import os
 import sys
 
 name, url = sys.argv[1], sys.argv[-1]
-
-
-cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
-cancel_in = float(os.environ.get("SSE_CONFORMANCE_CANCEL_IN_S", "0"))
-events = 0
 
 
 def say(**value):
