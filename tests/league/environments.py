@@ -114,7 +114,6 @@ NODE = [
     "eventsource-client",
     "eventsource-encoder",
     "eventsource-parser",
-    "eventsource-parser-1@npm:eventsource-parser@1",
     "eventsource-parser-2@npm:eventsource-parser@2",
     "express",
     "express-sse",

@@ -16,6 +16,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -34,6 +35,7 @@ NODE_ADAPTERS = ENVIRONMENT / "node" / "adapters"
 SERVERS = HERE / "servers"
 RESULTS = HERE / "results.json"
 LONGEST_REASON = 240  # characters that are kept
+KEEPING = threading.Lock()
 
 
 @dataclass
@@ -73,7 +75,7 @@ PYTHON_DECODERS = {
     "httpx-sse-0.2.0": "decoders",
     "httpx-sse-0.3.1": "decoders",
     "httpx-sse-0.4.0": "decoders",
-    "launchdarkly": "decoders",
+    "launchdarkly-eventsource": "decoders",
     "mistralai": "mistralai",
     "openai": "openai",
     "requests-sse": "decoders",
@@ -83,43 +85,40 @@ PYTHON_DECODERS = {
     "sseclient-py-1.8.0": "decoders",
     "together": "together",
 }
-NODE_DECODERS = {
-    "azure-core-sse": ["azure_core_sse.mjs"],
-    "event-source-plus": ["event_source_plus.mjs"],
-    "event-stream-parser": ["event_stream_parser.mjs"],
-    "eventsource": ["eventsource_fetch.mjs", "eventsource"],
-    "eventsource-1": ["eventsource_http.mjs", "eventsource-1"],
-    "eventsource-2": ["eventsource_http.mjs", "eventsource-2"],
-    "eventsource-3": ["eventsource_fetch.mjs", "eventsource-3"],
-    "eventsource-4": ["eventsource_fetch.mjs", "eventsource-4"],
-    "eventsource-client": ["eventsource_client.mjs"],
-    "eventsource-parser": ["eventsource_parser.mjs", "eventsource-parser"],
-    "eventsource-parser-1": ["eventsource_parser.mjs", "eventsource-parser-1"],
-    "eventsource-parser-2": ["eventsource_parser.mjs", "eventsource-parser-2"],
-    "fetch-event-stream": ["fetch_event_stream.mjs"],
-    "launchdarkly-eventsource-node": ["eventsource_http.mjs", "launchdarkly-eventsource"],
-    "ms-fetch-event-source": ["ms_fetch_event_source.mjs"],
-    "openai-node": ["openai_node_decoder.mjs"],
-    "parse-sse": ["parse_sse.mjs"],
-    "server-sent-stream": ["server_sent_stream.mjs"],
-    "sse-decoder": ["sse_decoder.mjs"],
-    "undici": ["undici_decoder.mjs"],
-}
+NODE_DECODERS = [
+    "@azure/core-sse",
+    "@microsoft/fetch-event-source",
+    "@server-sent-stream/parser",
+    "event-source-plus",
+    "event-stream-parser",
+    "eventsource",
+    "eventsource-1",
+    "eventsource-2",
+    "eventsource-3",
+    "eventsource-4",
+    "eventsource-client",
+    "eventsource-parser",
+    "eventsource-parser-2",
+    "fetch-event-stream",
+    "launchdarkly-eventsource",
+    "parse-sse",
+    "sse-decoder",
+]
 BROWSERS = ("chromium", "firefox")
 PYTHON_ENCODERS = ["aiohttp-sse", "django-eventstream", "fastapi", "flask-sse", "litestar", "sse-starlette"]
 NODE_ENCODERS = [
-    "better_sse",
-    "better_sse_push",
-    "eventsource_encoder",
-    "express_sse",
-    "fastify_sse",
-    "fastify_sse_v2",
-    "h3_sse",
-    "hono_sse",
-    "nest_sse",
-    "sse_channel",
+    "@fastify/sse",
+    "@nestjs/core",
+    "better-sse",
+    "better-sse push()",
+    "eventsource-encoder",
+    "express-sse",
+    "fastify-sse-v2",
+    "h3",
+    "hono",
+    "sse-channel",
 ]
-# What a library does by design, which its adapter's hello does not say.
+SLOW = ("eventsource-parser-2", "event-source-plus")  # it takes minutes for long streams in many chunks
 PERSISTENT = ["--persistent", "--timeout-scale", "3"]
 
 
@@ -127,8 +126,14 @@ def decoders() -> Iterator[Entry]:
     for name, environment in PYTHON_DECODERS.items():
         command = [python(environment), str(ADAPTERS / "decoders.py"), name]
         yield Entry("decoder", name, "decoder", [*PERSISTENT, "--", *command])
-    for name, words in NODE_DECODERS.items():
-        yield Entry("decoder", name, "decoder", [*PERSISTENT, "--", node(), str(NODE_ADAPTERS / words[0]), *words[1:]])
+    for name in NODE_DECODERS:
+        # A package of the same name in Python keeps the name for itself.
+        own = f"{name} (npm)" if name in PYTHON_DECODERS else name
+        words = ["--persistent"] if name in SLOW else PERSISTENT
+        yield Entry("decoder", own, "decoder", [*words, "--", node(), str(NODE_ADAPTERS / "decoders.mjs"), name])
+    for name in ("undici", "openai_node"):
+        command = [node(), str(NODE_ADAPTERS / f"{name}_decoder.mjs")]
+        yield Entry("decoder", name.replace("_", "-"), "decoder", [*PERSISTENT, "--", *command])
     for name in BROWSERS:
         command = [node(), str(NODE_ADAPTERS / "browser.mjs"), name]
         yield Entry("decoder", name, "decoder", [*PERSISTENT, "--", *command], called=browser_version(name))
@@ -145,13 +150,13 @@ def encoders() -> Iterator[Entry]:
         command = [python("encoders"), str(ADAPTERS / "encoders.py"), name]
         yield Entry("encoder", name, "encoder", [*PERSISTENT, "--", *command])
     for name in NODE_ENCODERS:
-        command = [node(), str(NODE_ADAPTERS / "encoders" / f"{name}.mjs")]
-        yield Entry("encoder", name.replace("_", "-"), "encoder", [*PERSISTENT, "--", *command])
+        command = [node(), str(NODE_ADAPTERS / "encoders.mjs"), name]
+        yield Entry("encoder", name, "encoder", [*PERSISTENT, "--", *command])
 
 
 # ---- Event sources and chat clients -----------------------------------------------------------------------------------
 
-SOURCES = ["--profile", "sse", "--jobs", "4", "--timeout-scale", "2"]
+SOURCES = ["--profile", "sse", "--jobs", "10", "--timeout-scale", "2"]
 PYTHON_SOURCES = {
     "requests-sse": "requests-sse",
     "sseclient": "sseclient",
@@ -189,6 +194,7 @@ NODE_CHATS = {
     "huggingface-js": ("@huggingface/inference", "chat_node.mjs"),
     "xsai": ("@xsai/stream-text", "chat_node.mjs"),
 }
+WITH_QUIRKS = ("openai", "openai-node", "ai-sdk", "langchain-openai", "litellm")
 OWN_PROFILES = {
     "anthropic": ("anthropic", [python("anthropic"), EXAMPLES / "anthropic_client.py"], "anthropic"),
     "anthropic-node": ("anthropic", [node(), NODE_ADAPTERS / "anthropic_node_client.mjs"], "@anthropic-ai/sdk"),
@@ -222,16 +228,28 @@ def sources() -> Iterator[Entry]:
         yield Entry("source", name, "client", words, start=[serve], ports=[port], called=browser_version(name))
 
 
+def of_both(name: str, command: list[str], called: str) -> Iterator[Entry]:
+    """A client of chat completions, and the same with the quirks of services."""
+    yield Entry("chat", name, "client", [*CHATS, "--", *command], called=called)
+    if name in WITH_QUIRKS:
+        yield Entry("quirks", name, "client", ["--profile", "quirks", *CHATS, "--", *command], called=called)
+
+
 def chats() -> Iterator[Entry]:
     for name, (environment, package, adapter) in PYTHON_CHATS.items():
         command = [python(environment), str(adapter), *([name] if adapter.name == "chats.py" else [])]
         called = f"{package} (Python) {version_of(environment, package)}"
-        yield Entry("chat", name, "client", [*CHATS, "--", *command], called=called)
+        yield from of_both(name, command, called)
     for name, (package, adapter) in NODE_CHATS.items():
         own = [{"langchain-js": "langchain", "huggingface-js": "huggingface"}.get(name, name)]
         command = [node(), str(NODE_ADAPTERS / adapter), *(own if adapter == "chat_node.mjs" else [])]
-        called = f"{package} (JavaScript) {node_version_of(package)}"
-        yield Entry("chat", name, "client", [*CHATS, "--", *command], called=called)
+        yield from of_both(name, command, f"{package} (JavaScript) {node_version_of(package)}")
+    curl = subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout.split()[1]
+    for name, words, called in (
+        ("curl", [str(EXAMPLES / "curl_client.sh")], f"curl {curl} and jq, in a pipe"),
+        ("urllib", [sys.executable, str(EXAMPLES / "urllib_client.py")], "a loop over urllib, line by line"),
+    ):
+        yield Entry("chat", name, "client", [*CHATS, "--", *words], called=called)
     for name, (profile, command, package) in OWN_PROFILES.items():
         number = (
             node_version_of(package) if command[0] == node() else version_of(name.removesuffix("-responses"), package)
@@ -467,8 +485,7 @@ KINDS = {
 
 def prepare() -> None:
     """Copy what runs in Node.js to where its packages are found, and the configurations with the paths of this machine."""
-    shutil.rmtree(NODE_ADAPTERS, ignore_errors=True)
-    shutil.copytree(EXAMPLES, NODE_ADAPTERS)
+    shutil.copytree(EXAMPLES, NODE_ADAPTERS, dirs_exist_ok=True)
     shutil.copytree(ADAPTERS, NODE_ADAPTERS, dirs_exist_ok=True)
     shutil.copytree(SERVERS, NODE_ADAPTERS / "servers", dirs_exist_ok=True)
     (ENVIRONMENT / "nginx").mkdir(exist_ok=True)
@@ -477,33 +494,35 @@ def prepare() -> None:
 def main() -> None:
     prepare()
     only = set(sys.argv[1:])
-    kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     entries = [entry for make in KINDS.values() for entry in make()]
     chosen = [e for e in entries if not only or {e.name, e.kind, f"{e.kind}/{e.name}"} & only]
     # Pipes are judged several at once; what listens or is timed has the machine for itself.
     alone = [entry for entry in chosen if entry.start or entry.target == "client"]
-    together = [entry for entry in chosen if entry not in alone]
-
-    def one(entry: Entry) -> None:
-        try:
-            found = judged(entry)
-        except (RuntimeError, subprocess.TimeoutExpired) as error:
-            found = {"name": entry.called or entry.name, "trouble": str(error)[:300]}
-        kept.setdefault(entry.kind, {})[entry.name] = found
-        failed = f"{len(found['failed'])} failed" if "failed" in found else found["trouble"]
-        print(f"{entry.kind:<10} {found['name']:<50} {failed}", flush=True)
-
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(one, together))
+        list(pool.map(one, [entry for entry in chosen if entry not in alone]))
     for entry in alone:
         one(entry)
-        save(kept)
-    save(kept)
 
 
-def save(kept: dict[str, Any]) -> None:
-    ordered = {kind: dict(sorted(kept[kind].items())) for kind in sorted(kept)}
-    RESULTS.write_text(json.dumps(ordered, indent=1) + "\n")
+def one(entry: Entry) -> None:
+    try:
+        found = judged(entry)
+    except (RuntimeError, subprocess.TimeoutExpired) as error:
+        found = {"name": entry.called or entry.name, "trouble": str(error)[:LONGEST_REASON]}
+    keep(entry, found)
+    failed = f"{len(found['failed'])} failed" if "failed" in found else found["trouble"]
+    print(f"{entry.kind:<16} {found['name']:<50} {failed}", flush=True)
+
+
+def keep(entry: Entry, found: dict[str, Any]) -> None:
+    """Write what was found beside what is kept: a run of some programs leaves the others as they are."""
+    with KEEPING:
+        kept = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+        kept.setdefault(entry.kind, {})[entry.name] = found
+        ordered = {kind: dict(sorted(kept[kind].items())) for kind in sorted(kept)}
+        written = RESULTS.with_suffix(f".{os.getpid()}")
+        written.write_text(json.dumps(ordered, indent=1, ensure_ascii=False) + "\n")
+        written.replace(RESULTS)
 
 
 if __name__ == "__main__":

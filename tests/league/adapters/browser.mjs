@@ -116,7 +116,7 @@ async function run({ id, chunks: hex }) {
 let chain = Promise.resolve()
 for await (const line of createInterface({ input: process.stdin })) {
   const request = JSON.parse(line)
-  if (request.op === "hello") { say({ name: which, version: "real", features }); continue }
+  if (request.op === "hello") { say({ name: which, version: "", features }); continue }
   const answer = run(request)
   chain = chain.then(() => answer).then(say, error => say({ id: request.id, error: String(error) }))
 }

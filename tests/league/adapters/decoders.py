@@ -1,62 +1,79 @@
-"""Decoders of Python libraries as decoders under test: ``python decoders.py NAME``.
+"""Decoders of Python libraries as decoders under test: ``python decoders.py NAME``, a name of the table at the end.
 
-Each is a function from an iterator of bytes to events; where a library hides its decoder behind a request, the request is
-played. ``OLD`` names the folder of packages that share the name of a module.
+Each is a function from an iterator of bytes to events. Where a library hides its decoder behind a request, the request is
+played: it gives the chunks, and ``Over`` ends the case when the library asks again. ``OLD`` names the folder of the packages
+that share the name of a module.
 """
 
 import asyncio
 import json
 import os
 import sys
+import types
+from importlib import import_module
 from importlib.metadata import version
+from unittest.mock import Mock
 
 import adapter
 
-
-class Played:
-    """What a library reads from instead of a connection: an httpx or requests response, roughly."""
-
-    def __init__(self, chunks):
-        self.chunks, self.headers, self.status_code = chunks, {"content-type": "text/event-stream"}, 200
-        self.encoding, self.history, self.url = "utf-8", [], "http://127.0.0.1/"
-
-    def iter_bytes(self):
-        return iter(self.chunks)
-
-    def close(self):
-        pass
+ALL = ("event", "id", "retry")
+URL = "http://127.0.0.1/"
+HEAD = {"content-type": "text/event-stream"}
 
 
-def stainless(module, package):
-    from importlib import import_module
-
-    decoder = import_module(module).SSEDecoder
-
-    def decode(chunks):
-        for e in decoder().iter_bytes(chunks):
-            yield {"event": e.event, "data": e.data, "id": e.id, "retry": e.retry}
-
-    return decode, package, version(package), ("event", "id", "retry")
+class Over(BaseException):
+    """The library asks a second time: its stream has ended."""
 
 
-def speakeasy(module, package):
-    from importlib import import_module
+def once(respond):
+    """A session whose first request gives ``respond(…)``."""
+    asked = []
 
-    stream_events = import_module(module).stream_events
+    def request(*args, **kwargs):
+        if asked:
+            raise Over
+        asked.append(True)
+        return respond()
+
+    return request
+
+
+def members(e):
+    return {"event": e.event, "data": e.data, "id": e.id, "retry": e.retry}
+
+
+def stainless(package):
+    """What the SDKs that one generator makes share."""
+    decoder = import_module(f"{package}._streaming").SSEDecoder
 
     def decode(chunks):
-        for e in stream_events(Played(chunks), decoder=lambda text: json.loads(text)):
-            yield {"event": e.get("event"), "data": raw(e.get("data")), "id": e.get("id"), "retry": e.get("retry")}
+        return map(members, decoder().iter_bytes(chunks))
 
-    def raw(data):
-        return data if isinstance(data, str) else json.dumps(data)
-
-    return decode, package, version(package), ("event", "id", "retry")
+    return decode, package, version(package), ALL
 
 
-def cohere_sse():
+def speakeasy(package, module):
+    """What the SDKs of another generator share. It parses data that is JSON; here the text stays as it came."""
+    streaming = import_module(module)
+
+    def as_it_came(text):
+        raise json.JSONDecodeError("not parsed", text, 0)
+
+    streaming.json = types.SimpleNamespace(loads=as_it_came, dumps=json.dumps, JSONDecodeError=json.JSONDecodeError)
+
+    def decode(chunks):
+        response = types.SimpleNamespace(iter_bytes=lambda: iter(chunks), headers=HEAD, close=lambda: None)
+        for e in streaming.stream_events(response, decoder=json.loads):
+            yield {member: e.get(member) for member in ("event", "data", "id", "retry")}
+
+    return decode, package, version(package), ALL
+
+
+def over_httpx(name, number, module):
+    """What reads an httpx response: httpx-sse, and its copy in cohere."""
     import httpx
-    from cohere.core.http_sse._api import EventSource
+
+    source = import_module(module).EventSource
 
     class Body(httpx.SyncByteStream):
         def __init__(self, chunks):
@@ -66,62 +83,39 @@ def cohere_sse():
             return iter(self.chunks)
 
     def decode(chunks):
-        response = httpx.Response(
-            200,
-            headers={"content-type": "text/event-stream"},
-            stream=Body(chunks),
-            request=httpx.Request("GET", "http://127.0.0.1/"),
-        )
-        for e in EventSource(response).iter_sse():
-            yield {"event": e.event, "data": e.data, "id": e.id, "retry": e.retry}
+        response = httpx.Response(200, headers=HEAD, stream=Body(chunks), request=httpx.Request("GET", URL))
+        return map(members, source(response).iter_sse())
 
-    return decode, "cohere", version("cohere"), ("event", "id", "retry")
+    return decode, name, number, ALL
 
 
-def httpx_sse_old(v):
-    sys.path.insert(0, os.path.join(os.environ["OLD"], f"httpx-sse=={v}"))
-    import httpx
-    from httpx_sse import EventSource
+def old(package, number=""):
+    sys.path.insert(0, os.path.join(os.environ["OLD"], f"{package}=={number}" if number else package))
 
-    class Body(httpx.SyncByteStream):
-        def __init__(self, chunks):
-            self.chunks = chunks
 
-        def __iter__(self):
-            return iter(self.chunks)
+def httpx_sse(number=""):
+    if number:
+        old("httpx-sse", number)
+    return over_httpx("httpx-sse", number or version("httpx-sse"), "httpx_sse")
+
+
+def sseclient_py(number=""):
+    if number:
+        old("sseclient-py", number)
+    client = import_module("sseclient").SSEClient
 
     def decode(chunks):
-        response = httpx.Response(
-            200,
-            headers={"content-type": "text/event-stream"},
-            stream=Body(chunks),
-            request=httpx.Request("GET", "http://127.0.0.1/"),
-        )
-        for e in EventSource(response).iter_sse():
-            yield {"event": e.event, "data": e.data, "id": e.id, "retry": e.retry}
-
-    return decode, "httpx-sse", v, ("event", "id", "retry")
-
-
-def sseclient_py_old(v):
-    sys.path.insert(0, os.path.join(os.environ["OLD"], f"sseclient-py=={v}"))
-    import sseclient
-
-    def decode(chunks):
-        for e in sseclient.SSEClient(chunks).events():
+        for e in client(chunks).events():
             yield {"event": e.event, "data": e.data, "id": e.id}
 
-    return decode, "sseclient-py", v, ("event", "id")
+    return decode, "sseclient-py", number or version("sseclient-py"), ("event", "id")
 
 
-def sseclient_btubbs():
-    sys.path.insert(0, os.path.join(os.environ["OLD"], "sseclient"))
-    import sseclient
-
-    sseclient.print = lambda *args: None  # it prints the end of a connection to standard output
-
-    class Over(BaseException):
-        pass
+def sseclient():
+    old("sseclient")
+    module = import_module("sseclient")
+    module.print = lambda *args: None  # it prints the end of a connection to standard output
+    module.time = types.SimpleNamespace(sleep=lambda seconds: None)
 
     class Raw:
         def __init__(self, chunks):
@@ -137,161 +131,87 @@ def sseclient_btubbs():
             return part
 
     def decode(chunks):
-        class Session:
-            def get(self, url, **kwargs):
-                if hasattr(self, "used"):
-                    raise Over
-                self.used = True
-                played = Played(chunks)
-                played.raw = Raw(chunks)
-                played.raise_for_status = lambda: None
-                return played
-
-        client = sseclient.SSEClient("http://127.0.0.1/", session=Session(), retry=0)
+        response = Mock(raw=Raw(chunks), encoding="utf-8", headers=HEAD, url=URL, history=[])
         try:
-            for e in client:
-                yield {"event": e.event, "data": e.data, "id": e.id, "retry": e.retry}
+            yield from map(members, module.SSEClient(URL, session=Mock(get=once(lambda: response)), retry=0))
         except Over:
             return
 
-    sseclient.time = type("T", (), {"sleep": staticmethod(lambda s: None)})
-    return decode, "sseclient", "0.0.27", ("event", "id", "retry")
+    return decode, "sseclient", "0.0.27", ALL
 
 
-def requests_sse_():
-    import requests_sse.client as rs
+def requests_sse():
+    import requests
 
-    class Over(BaseException):
-        pass
-
-    rs.time.sleep = lambda s: None
+    client = import_module("requests_sse.client")
+    client.time.sleep = lambda seconds: None
 
     def decode(chunks):
-        import requests
+        def respond():
+            response = requests.Response()
+            response.status_code, response.url, response.headers["Content-Type"] = 200, URL, "text/event-stream"
+            response.raw = Mock(stream=lambda size, decode_content=True: iter(chunks))
+            return response
 
-        class Raw:
-            def stream(self, size, decode_content=True):
-                yield from (c for c in chunks)
-
-            def close(self):
-                pass
-
-            def release_conn(self):
-                pass
-
-        class Session:
-            def request(self, **kwargs):
-                if hasattr(self, "used"):
-                    raise Over
-                self.used = True
-                response = requests.Response()
-                response.status_code, response.raw, response.url = 200, Raw(), "http://127.0.0.1/"
-                response.headers["Content-Type"] = "text/event-stream"
-                return response
-
-            def close(self):
-                pass
-
-        source = rs.EventSource("http://127.0.0.1/", session=Session())
+        source = client.EventSource(URL, session=Mock(request=once(respond)))
         source.connect()
         try:
             for e in source:
-                yield {"event": e.type, "data": e.data, "id": e.last_event_id, "retry": retry_of(source)}
+                yield {"event": e.type, "data": e.data, "id": e.last_event_id}
         except Over:
-            if retry_of(source) is not None:
-                last.append(retry_of(source))
-
-    last = []
-
-    def retry_of(source):
-        return None
+            return
 
     return decode, "requests-sse", version("requests-sse"), ("event", "id")
 
 
-def aiohttp_sse_client2_():
+def aiohttp_sse_client2():
     import aiohttp
-    from aiohttp_sse_client2.client import EventSource
 
-    class Over(BaseException):
+    client = import_module("aiohttp_sse_client2.client")
+
+    async def no_wait(seconds):
         pass
 
+    client.asyncio = types.SimpleNamespace(sleep=no_wait)
+
     async def read(chunks):
-        events, at = [], [0]
         loop = asyncio.get_running_loop()
+        content = aiohttp.StreamReader(Mock(_reading_paused=False), 2**16, loop=loop)
+        at = [0]
+
+        async def feed():
+            for at[0], chunk in enumerate(chunks):
+                if chunk:
+                    content.feed_data(chunk)
+                for _ in range(2):  # let the library take it
+                    await asyncio.sleep(0)
+            content.feed_eof()
+
+        feeding = []
+
+        def respond():
+            feeding.append(loop.create_task(feed()))
+            return Mock(status=200, content_type="text/event-stream", content=content)
+
+        asked = once(respond)
 
         class Session:
-            async def request(self, method, url, **kwargs):
-                if hasattr(self, "used"):
-                    raise Over
-                self.used = True
-                from unittest.mock import Mock
+            async def request(self, *args, **kwargs):
+                return asked()
 
-                content = aiohttp.StreamReader(Mock(_reading_paused=False), 2**16, loop=loop)
-
-                async def feed():
-                    for at[0], chunk in enumerate(chunks):
-                        if chunk:
-                            content.feed_data(chunk)
-                        await asyncio.sleep(0)
-                        await asyncio.sleep(0)
-                    content.feed_eof()
-
-                self.task = loop.create_task(feed())
-                response = Mock()
-                response.status, response.content_type, response.content = 200, "text/event-stream", content
-                response.real_url.origin.return_value = "http://127.0.0.1"
-                return response
-
-        source = EventSource("http://127.0.0.1/", session=Session())
-        import aiohttp_sse_client2.client as module
-
-        async def nothing(seconds):
-            pass
-
-        module.asyncio = type("A", (), {"sleep": staticmethod(nothing)})
+        source, events = client.EventSource(URL, session=Session()), []
         await source.connect()
         try:
             async for e in source:
-                events.append({"event": e.type, "data": e.data, "id": e.last_event_id})
+                events.append({"event": e.type, "data": e.data, "id": e.last_event_id, "chunk": at[0]})
         except Over:
             pass
         return events
 
     def decode(chunks):
-        yield from asyncio.run(read(list(chunks)))
+        return asyncio.run(read(list(chunks)))
 
     return decode, "aiohttp-sse-client2", version("aiohttp-sse-client2"), ("event", "id")
-
-
-def httpx_sse_new():
-    import httpx
-    from httpx_sse import EventSource
-
-    class Body(httpx.SyncByteStream):
-        def __init__(self, chunks):
-            self.chunks = chunks
-
-        def __iter__(self):
-            return iter(self.chunks)
-
-    def decode(chunks):
-        head = {"content-type": "text/event-stream"}
-        request = httpx.Request("GET", "http://127.0.0.1/")
-        for e in EventSource(httpx.Response(200, headers=head, stream=Body(chunks), request=request)).iter_sse():
-            yield {"event": e.event, "data": e.data, "id": e.id, "retry": e.retry}
-
-    return decode, "httpx-sse", version("httpx-sse"), ("event", "id", "retry")
-
-
-def sseclient_py_new():
-    import sseclient
-
-    def decode(chunks):
-        for e in sseclient.SSEClient(chunks).events():
-            yield {"event": e.event, "data": e.data, "id": e.id}
-
-    return decode, "sseclient-py", version("sseclient-py"), ("event", "id")
 
 
 def launchdarkly():
@@ -306,24 +226,18 @@ def launchdarkly():
 
 
 NAMES = {
-    "anthropic": lambda: stainless("anthropic._streaming", "anthropic"),
-    "httpx-sse": httpx_sse_new,
-    "launchdarkly": launchdarkly,
-    "sseclient-py": sseclient_py_new,
-    "groq": lambda: stainless("groq._streaming", "groq"),
-    "together": lambda: stainless("together._streaming", "together"),
-    "openai": lambda: stainless("openai._streaming", "openai"),
-    "mistralai": lambda: speakeasy("mistralai.client.utils.eventstreaming", "mistralai"),
-    "google-genai": lambda: speakeasy("google.genai._gaos.utils.eventstreaming", "google-genai"),
-    "cohere": cohere_sse,
-    "httpx-sse-0.2.0": lambda: httpx_sse_old("0.2.0"),
-    "httpx-sse-0.3.1": lambda: httpx_sse_old("0.3.1"),
-    "httpx-sse-0.4.0": lambda: httpx_sse_old("0.4.0"),
-    "sseclient-py-1.7.2": lambda: sseclient_py_old("1.7.2"),
-    "sseclient-py-1.8.0": lambda: sseclient_py_old("1.8.0"),
-    "sseclient": sseclient_btubbs,
-    "requests-sse": requests_sse_,
-    "aiohttp-sse-client2": aiohttp_sse_client2_,
+    "aiohttp-sse-client2": aiohttp_sse_client2,
+    "cohere": lambda: over_httpx("cohere", version("cohere"), "cohere.core.http_sse._api"),
+    "google-genai": lambda: speakeasy("google-genai", "google.genai._gaos.utils.eventstreaming"),
+    "httpx-sse": httpx_sse,
+    "launchdarkly-eventsource": launchdarkly,
+    "mistralai": lambda: speakeasy("mistralai", "mistralai.client.utils.eventstreaming"),
+    "requests-sse": requests_sse,
+    "sseclient": sseclient,
+    "sseclient-py": sseclient_py,
+    **{name: lambda name=name: stainless(name) for name in ("anthropic", "groq", "openai", "together")},
+    **{f"httpx-sse-{v}": lambda v=v: httpx_sse(v) for v in ("0.2.0", "0.3.1", "0.4.0")},
+    **{f"sseclient-py-{v}": lambda v=v: sseclient_py(v) for v in ("1.7.2", "1.8.0")},
 }
 decode, name, number, features = NAMES[sys.argv[1]]()
-adapter.decoder(decode, name, number, features)
+adapter.decoder(decode, name, number, features, prompt=name != "aiohttp-sse-client2")
