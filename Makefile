@@ -46,7 +46,7 @@ readme: ## Write the generated tables, and the client cases of the quirks
 	$(PYTHON) tests/quirk_cases.py --write
 	$(PYTHON) tests/readme_tables.py --write
 
-causes: ## Run the broken programs and write what each fails: by it the judge groups failures
+causes: $(TEST_ENV) ## Run the broken programs and write what each fails: by it the judge groups failures
 	PYTHONPATH=$(TEST_ENV) $(PYTHON) tests/causes.py --write
 
 lessons: ## Run the examples and write what they print into examples/README.md

@@ -178,3 +178,11 @@ def test_export_is_plain_json_that_stands_alone(tmp_path: Path) -> None:
     client = json.loads((tmp_path / "client.json").read_text())["vectors"]
     reset = next(vector for vector in client if vector["id"] == "end/reset")["connections"][0]
     assert bytes.fromhex(reset[0]["send"]).startswith(b"HTTP/1.1 200 OK\r\n") and "reset" in reset[-1]
+
+
+@pytest.mark.parametrize(
+    "vector", [v for v in load("decoder") if v.id.partition("/")[0] in ("event", "id", "retry")], ids=lambda v: v.id
+)
+def test_fact_about_a_feature_needs_the_feature(vector: Vector) -> None:
+    """Without it a program that has no ids would fail what it cannot be asked."""
+    assert {"event", "id", "retry", "last_event_id"} & set(vector.needs), vector.id

@@ -29,7 +29,7 @@ def globs(line: str) -> list[str]:
 def judge(line: str, program: str) -> subprocess.CompletedProcess[str]:
     if program.endswith(".mjs") and not shutil.which("node"):
         pytest.skip("node is not installed")
-    runs = "node" if program.endswith(".mjs") else sys.executable
+    runs = "node" if program.endswith(".mjs") else f"{sys.executable} -S"
     line = re.sub(r"python \S+\.py$", f"{runs} {program}", line)
     words = [sys.executable, "-m", "sse_ref.conformance", *shlex.split(line)]
     return subprocess.run(words, cwd=ROOT, capture_output=True, text=True, timeout=120)

@@ -255,6 +255,20 @@ def test_cases_are_opened_while_others_are_played(server: HostileServer) -> None
         opening.result()
 
 
+def test_client_that_asks_without_a_pause_is_made_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that connects again every millisecond would keep the whole machine busy."""
+    monkeypatch.setattr(hostile, "MANY_REQUESTS", 3)
+    monkeypatch.setattr(hostile, "PAUSE_FOR_MANY", 600.0)
+    with HostileServer() as server, ThreadPoolExecutor(1) as pool:
+        session = server.open(VECTORS["source/baseline"])
+        for _ in range(3):
+            ask(server, "source/baseline")
+        waiting = pool.submit(ask, server, "source/baseline")
+        assert wait_for(lambda: len(session.requests) + session.beyond == 4) and not waiting.done()
+        session.over.set()
+        waiting.result(timeout=20)
+
+
 def test_stopping_the_server_ends_what_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile, "HOLD_SECONDS", 600.0)
     with HostileServer() as server:

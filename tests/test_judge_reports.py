@@ -296,8 +296,9 @@ def test_what_a_program_calls_itself_harms_nothing() -> None:
 
 # ---- The command -----------------------------------------------------------------------------------------------------
 
-GOOD = [sys.executable, "-m", "sse_ref.conformance.reference", "decoder"]
-BAD = [sys.executable, "examples/adapters/decoder.py"]
+PYTHON = [sys.executable, "-S"]  # without what is installed: it starts in a third of the time
+GOOD = [*PYTHON, "-m", "sse_ref.conformance.reference", "decoder"]
+BAD = [*PYTHON, "examples/adapters/decoder.py"]
 HANGS = 600  # seconds: no run of the judge takes as long, on a busy machine either
 
 
@@ -629,7 +630,7 @@ for line in sys.stdin:
 @pytest.mark.parametrize("options", [[], ["--persistent", "--jobs", "2"], ["--persistent"]], ids=str)
 def test_decoder_with_a_default_of_its_own_is_accused_of_nothing(options: list[str]) -> None:
     code = OWN_DEFAULT.format(root=str(ROOT))
-    done = judge("decoder", "retry/*", "framing/*", *options, "--", sys.executable, "-c", code)
+    done = judge("decoder", "retry/*", "framing/*", *options, "--", *PYTHON, "-c", code)
     assert done.returncode == 0 and "41 pass, 0 fail" in done.stdout, done.stdout
 
 
@@ -649,7 +650,7 @@ def test_list_takes_globs_without_a_target() -> None:
 
 # ---- Easy to use -------------------------------------------------------------------------------------------------------
 
-NAIVE = [sys.executable, "examples/adapters/decoder.py"]
+NAIVE = [*PYTHON, "examples/adapters/decoder.py"]
 
 
 @pytest.mark.once
@@ -695,7 +696,7 @@ def test_fail_fast_ends_at_the_first_failure_that_counts() -> None:
 def test_adapter_that_does_nothing_is_told_so_before_anything_is_counted(
     code: str, said: str, persistent: list[str]
 ) -> None:
-    done = judge("decoder", *persistent, "--", sys.executable, "-c", code)
+    done = judge("decoder", *persistent, "--", *PYTHON, "-c", code)
     assert (done.returncode, done.stdout) == (2, ""), done.stdout[:500]
     assert "the adapter does nothing yet, so nothing was counted" in done.stderr and said in done.stderr
 
@@ -750,7 +751,9 @@ def test_healthy_program_is_one_screen_of_the_matrix() -> None:
     report = reports.as_json(run(*(result("pass", vector) for vector in DECODERS.values())))
     page = matrix.as_html([report])
     assert "No vector failed." in page and "<h3>Failures" not in page
-    assert page.count("<tr>") - page.count("<tr><td><code>") < 5 and "<details><summary>329 vectors" in page
+    assert (
+        page.count("<tr>") - page.count("<tr><td><code>") < 5 and f"<details><summary>{len(DECODERS)} vectors" in page
+    )
 
 
 @pytest.mark.once

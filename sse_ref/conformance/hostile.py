@@ -33,6 +33,8 @@ MOVES = {"pause", "await", "linger"}  # parts of a body that are no bytes
 LINGER_SECONDS = 0.5  # how long a client has to leave before a connection is broken
 HOLD_SECONDS = 8.0  # how long a connection is held open for a client that should disconnect
 IDLE_SECONDS = 20.0  # after which a connection without a request is closed
+MANY_REQUESTS = 100  # of one case: each after them waits
+PAUSE_FOR_MANY = 0.2  # seconds
 
 
 @dataclass(frozen=True)
@@ -345,6 +347,8 @@ class HostileServer:
             connection.sendall(session)
             return True
         number, steps = session.script(request)
+        if number > MANY_REQUESTS:
+            session.over.wait(PAUSE_FOR_MANY)  # a client that asks without a pause would keep the whole machine busy
         session.note(f"request {number}: {request.method} {request.path}")
         return all(play(connection, step, request, session) for step in steps)
 

@@ -17,7 +17,7 @@ from typing import Any
 
 from sse_ref.client import ChatStream, EventSource
 from sse_ref.codec import SSEDecoder, encode_comment, encode_event
-from sse_ref.conformance.corpus import document
+from sse_ref.conformance.corpus import CLIENT_PROFILES, document
 from sse_ref.dialects import DEFAULT, DIALECTS
 from sse_ref.errors import StreamError
 from sse_ref.model import MODELS
@@ -119,11 +119,15 @@ def say(value: Mapping[str, Any]) -> None:
 
 def main(arguments: list[str]) -> int:
     """``decoder`` and ``encoder`` answer requests until their input ends; ``client PROFILE URL`` plays one case."""
-    if arguments[0] == "client":
+    if arguments[:1] == ["client"] and len(arguments) == 3 and arguments[1] in CLIENT_PROFILES:
         profile, url = arguments[1:]
         source(url) if profile == "sse" else chat(profile, url)
         return 0
-    answer = {"decoder": decode, "encoder": encode}[arguments[0]]
+    answers = {"decoder": decode, "encoder": encode}
+    if len(arguments) != 1 or arguments[0] not in answers:
+        print("usage: python -m sse_ref.conformance.reference decoder | encoder | client PROFILE URL", file=sys.stderr)
+        return 2
+    answer = answers[arguments[0]]
     for line in sys.stdin:
         request = json.loads(line)
         if request["op"] == "hello":

@@ -279,9 +279,9 @@ def app(name: str, *more: str) -> list[str]:
 def servers() -> Iterator[Entry]:
     def entry(name: str, port: int, *start: list[str], words: list[str] = MODEL, called: str = "", **env: str) -> Entry:
         url = f"http://127.0.0.1:{port}/v1"
-        return Entry(
-            "server", name, "server", [*words, "--timeout", "20", url], list(start), [port], env, called or name
-        )
+        ports = [int(command[-1]) for command in start if command[:-1] == [*TOY, "--port"]]  # those behind it first
+        words = [*words, "--timeout", "20", url]
+        return Entry("server", name, "server", words, list(start), [*ports, port], env, called or name)
 
     def pip(*packages: str) -> str:
         return ", ".join(f"{package} {version_of('servers', package)}" for package in packages)
@@ -319,9 +319,23 @@ def servers() -> Iterator[Entry]:
         called = f"nginx {nginx_version()}, {name}, in front of sse_ref"
         yield entry(f"nginx-{name}", port, upstream, nginx, words=TOYS, called=called)
     haproxy = ["haproxy", "-f", str(NODE_ADAPTERS / "servers" / "haproxy.cfg"), "-db"]
-    yield entry("haproxy", 9324, [*TOY, "--port", "9320"], haproxy, words=TOYS, called="HAProxy, in front of sse_ref")
-    caddy = ["caddy", "reverse-proxy", "--from", "http://127.0.0.1:9325", "--to", "127.0.0.1:9320"]
-    yield entry("caddy", 9325, [*TOY, "--port", "9320"], caddy, words=TOYS, called="Caddy, in front of sse_ref")
+    yield entry(
+        "haproxy",
+        9324,
+        [*TOY, "--port", "9320"],
+        haproxy,
+        words=TOYS,
+        called=f"HAProxy {haproxy_version()}, in front of sse_ref",
+    )
+    caddy = ["caddy", "run", "--config", str(NODE_ADAPTERS / "servers" / "Caddyfile")]
+    yield entry(
+        "caddy",
+        9325,
+        [*TOY, "--port", "9320"],
+        caddy,
+        words=TOYS,
+        called=f"Caddy {caddy_version()}, in front of sse_ref",
+    )
     litellm = [
         str(ENVIRONMENT / "litellm" / "bin" / "litellm"),
         "--config",
@@ -354,9 +368,11 @@ def gateways() -> Iterator[Entry]:
     for name, port in (("nginx-default", 9341), ("nginx-tuned", 9342)):
         nginx = ["nginx", "-p", str(ENVIRONMENT / "nginx"), "-c", str(conf / "nginx-gateway.conf")]
         yield entry(name, port, nginx, f"nginx {nginx_version()}, {name.removeprefix('nginx-')}")
-    yield entry("haproxy", 9343, ["haproxy", "-f", str(conf / "haproxy-gateway.cfg"), "-db"], "HAProxy")
-    caddy = ["caddy", "reverse-proxy", "--from", "http://127.0.0.1:9344", "--to", "127.0.0.1:9340"]
-    yield entry("caddy", 9344, caddy, "Caddy")
+    yield entry(
+        "haproxy", 9343, ["haproxy", "-f", str(conf / "haproxy-gateway.cfg"), "-db"], f"HAProxy {haproxy_version()}"
+    )
+    caddy = ["caddy", "run", "--config", str(conf / "Caddyfile")]
+    yield entry("caddy", 9344, caddy, f"Caddy {caddy_version()}")
     litellm = [
         str(ENVIRONMENT / "litellm" / "bin" / "litellm"),
         "--config",
@@ -366,6 +382,16 @@ def gateways() -> Iterator[Entry]:
     ]
     insecure = {"LITELLM_DANGEROUSLY_PERMIT_WEAK_OR_UNSET_MASTER_KEY": "true"}
     yield entry("litellm", 9345, litellm, f"LiteLLM proxy {version_of('litellm', 'litellm')}", **insecure)
+
+
+def caddy_version() -> str:
+    done = subprocess.run(["caddy", "version"], capture_output=True, text=True)
+    return done.stdout.split()[0]
+
+
+def haproxy_version() -> str:
+    done = subprocess.run(["haproxy", "-v"], capture_output=True, text=True)
+    return done.stdout.split()[2].partition("-")[0]
 
 
 def nginx_version() -> str:
