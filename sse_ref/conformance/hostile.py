@@ -35,13 +35,14 @@ HOLD_SECONDS = 8.0  # how long a connection is held open for a client that shoul
 IDLE_SECONDS = 20.0  # after which a connection without a request is closed
 MANY_REQUESTS = 100  # of one case: each after them waits
 PAUSE_FOR_MANY = 0.2  # seconds
+TRICKLE_SECONDS = 0.2  # between two pieces of a body that goes on until the client disconnects
 
 
 @dataclass(frozen=True)
 class Step:
     """One thing a script does: send ``data``, or ``do`` something with ``seconds``."""
 
-    do: str  # send, pause, await, linger, hold, reset, close
+    do: str  # send, pause, await, linger, hold, trickle, reset, close
     data: bytes = b""
     seconds: float = 0.0
 
@@ -49,6 +50,8 @@ class Step:
         """The step for other runners."""
         if self.do == "send":
             return {"send": self.data.hex()}
+        if self.do == "trickle":
+            return {"trickle": self.data.hex()}
         return {self.do: self.seconds} if self.seconds else {self.do: True}
 
 
@@ -127,6 +130,8 @@ def _connection(
     for end in ends:
         if end == "last-chunk":
             steps.append(Step("send", bytes_of(script["last"]) if "last" in script else b"0\r\n\r\n"))
+        elif end == "trickle":
+            steps.append(Step("trickle", steps[-1].data, HOLD_SECONDS))
         else:
             steps.append(Step(end, seconds=LINGER_SECONDS if end == "linger" else HOLD_SECONDS))
     if script.get("together"):
@@ -381,8 +386,8 @@ def play(connection: socket.socket, step: Step, request: SeenRequest, session: S
     if step.do == "linger":
         request.gone = _leaves(connection, step.seconds * session.patience, session)
         return True
-    if step.do == "hold":
-        _hold(connection, step.seconds * session.patience, request, session)
+    if step.do in ("hold", "trickle"):
+        _hold(connection, step.seconds * session.patience, request, session, again=step.data)
         return False
     _wait_until_taken(connection)
     if step.do == "reset":
@@ -407,14 +412,22 @@ def _leaves(connection: socket.socket, seconds: float, session: Session) -> bool
     return left
 
 
-def _hold(connection: socket.socket, seconds: float, request: SeenRequest, session: Session) -> None:
-    """Keep the connection open in silence until the client disconnects, the case is over, or the time is up."""
+def _hold(
+    connection: socket.socket, seconds: float, request: SeenRequest, session: Session, *, again: bytes = b""
+) -> None:
+    """Keep the connection open until the client disconnects, the case is over, or the time is up: in silence, or with the
+    bytes ``again`` and again."""
     request.held = True
     session.note("holds the connection open")
     end = time.monotonic() + seconds
-    connection.settimeout(0.02)
+    due = time.monotonic() + TRICKLE_SECONDS if again else end
     while time.monotonic() < end:
         try:
+            if time.monotonic() > due:
+                connection.settimeout(IDLE_SECONDS)
+                connection.sendall(again)
+                due = time.monotonic() + TRICKLE_SECONDS
+            connection.settimeout(0.02)
             if not connection.recv(65536):
                 break
         except TimeoutError:

@@ -97,6 +97,9 @@ class Gateway:
                 status, headers = self.head(reader)
                 reader.peer = None if self.is_("holds-on", "holds-on-in-silence") else client
                 self.pass_on(client, reader, status, headers, begun)
+            except (BrokenPipeError, ConnectionResetError):
+                while self.is_("holds-on") and upstream.recv(65536):
+                    pass  # it reads the answer to its end, for nobody
             except (Ended, EOFError):
                 if self.is_("tries-again") and not again:
                     self.exchange(client, body, begun)

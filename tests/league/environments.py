@@ -60,10 +60,7 @@ PYTHON = {
         "uvicorn",
     ],
     "fakellm": ["fakellm"],
-    "llm-mock-api": ["llm-mock-api"],
     "llmock": ["llmock"],
-    "mock-ai-api": ["mock-ai-api"],
-    "mockllm": ["mockllm"],
     "stubllm": ["stubllm"],
 }
 """The environments for programs in Python, and what is in each."""
@@ -88,7 +85,6 @@ NODE = [
     "@anthropic-ai/sdk",
     "@azure/core-sse",
     "@copilotkit/aimock",
-    "@dwmkerr/mock-llm",
     "@fastify/sse",
     "@google/genai",
     "@hono/node-server",

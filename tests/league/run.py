@@ -347,15 +347,15 @@ def servers() -> Iterator[Entry]:
     called = f"LiteLLM proxy {version_of('litellm', 'litellm')}, in front of sse_ref"
     yield entry("litellm", 9326, [*TOY, "--port", "9000"], litellm, called=called, **insecure)
     mock = ["--model", "gpt-4o"]
-    aimock = [str(ENVIRONMENT / "node" / "node_modules" / ".bin" / "aimock"), "--port", "9331"]
+    aimock = [str(ENVIRONMENT / "node" / "node_modules" / ".bin" / "llmock"), "--port", "9331", "--latency", "15"]
+    aimock += ["--chunk-size", "5", "--fixtures", str(SERVERS / "aimock.json")]
     yield entry("aimock", 9331, aimock, words=mock, called=npm("@copilotkit/aimock"))
     for name, port, words in (
-        ("llmock", 9332, ["-m", "llmock", "--port", "9332"]),
-        ("stubllm", 9333, ["-m", "stubllm", "serve", "--port", "9333", str(SERVERS / "stub.yaml")]),
-        ("fakellm", 9334, ["-m", "fakellm", "serve", "--port", "9334"]),
-        ("mockllm", 9335, ["-m", "mockllm", "start", "--port", "9335", "--responses", str(SERVERS / "mockllm.yml")]),
+        ("llmock", 9332, ["serve", "--port", "9332"]),
+        ("stubllm", 9333, ["serve", "--port", "9333", "--fixture-file", str(SERVERS / "stub.yaml")]),
+        ("fakellm", 9334, ["serve", "--port", "9334"]),
     ):
-        start = [python(name), *words]
+        start = [str(ENVIRONMENT / name / "bin" / name), *words]
         yield entry(name, port, start, words=mock, called=f"{name} {version_of(name, name)}")
 
 

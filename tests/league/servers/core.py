@@ -53,6 +53,12 @@ class Bad(Exception):
         self.body = {"error": {"message": message, "type": type, "param": param, "code": code}}
 
 
+def text_of(message):
+    """The text of a message, which may be a list of parts."""
+    content = message.get("content") or ""
+    return content if isinstance(content, str) else "".join(part.get("text", "") for part in content)
+
+
 def check(body):
     if not isinstance(body, dict):
         raise Bad(400, "the body must be a JSON object")
@@ -65,7 +71,7 @@ def check(body):
 
 
 def words(body):
-    last = body["messages"][-1].get("content") or ""
+    last = text_of(body["messages"][-1])
     if body["model"] == "m-echo":
         return [last[i : i + 3] for i in range(0, len(last), 3)]
     w = STORY * (3 if "long" in last else 1)
@@ -92,8 +98,8 @@ def plan(body):
     """(deltas, finish, completion tokens) of each choice"""
     tools = body.get("tools") if body.get("tool_choice") != "none" else None
     last = body["messages"][-1]
-    if tools and last.get("role") == "user" and str(last.get("content", "")).startswith("Call"):
-        names = ["get_weather", "get_time"] if "both" in last["content"] else ["get_weather"]
+    if tools and last.get("role") == "user" and text_of(last).startswith("Call"):
+        names = ["get_weather", "get_time"] if "both" in text_of(last) else ["get_weather"]
         d = [{"role": "assistant", "content": None}]
         for i, n in enumerate(names):
             d.append(
