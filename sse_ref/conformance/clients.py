@@ -185,7 +185,9 @@ class _Wait:
 
     def __init__(self, vector: Vector, session: Session, timeout: float, start_limit: float) -> None:
         self.session = session
-        self.quiet = vector.body["expect"].get("quiet_for") if isinstance(vector.body["expect"], dict) else None
+        expect = vector.body["expect"] if isinstance(vector.body["expect"], dict) else {}
+        self.quiet = expect.get("quiet_for")
+        self.follows = expect.get("follows")
         self.takes = vector.body.get("takes_s", 0.0)
         self.closing = _is_about_closing(vector)
         self.cancel_in = vector.body.get("cancel_in_s", 0.0)
@@ -198,6 +200,8 @@ class _Wait:
         requests = self.session.requests
         if self.quiet and requests and now - requests[0].at > self.quiet:
             return True  # nothing was to happen, and nothing did
+        if self.follows and _followed(list(requests)) > self.follows:
+            return True  # it follows whatever comes
         if self.closing and requests and not self.session.cancelling.is_set():
             return bool(now > requests[0].at + self.cancel_in + self.timeout / 2)  # it does not close: a skip
         if self.session.beyond > 1:
@@ -432,12 +436,24 @@ def _events_differ(got: list[dict[str, Any]], want: list[dict[str, Any]]) -> str
     return f"the events are {_in_json(got)}, not {_in_json(expected)}"
 
 
+def _followed(requests: Sequence[SeenRequest]) -> int:
+    """How many redirects were followed in a row: a client that tries again begins where it began."""
+    longest = row = 0
+    for request in requests:
+        row = 0 if request.path == requests[0].path else row + 1
+        longest = max(longest, row)
+    return longest
+
+
 def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at: float, key: str) -> str:
     """Describe how the requests differ from the expectation; "" if they do not."""
     requests = session.requests
     least, most = expect.get("requests", (1, 1_000_000))
     if not least <= len(requests) <= most:
         return f"the server saw {len(requests)} requests, not {least if least == most else f'{least} to {most}'}"
+    followed = _followed(requests)
+    if followed > expect.get("follows", followed):
+        return f"it followed {followed} redirects in a row"
     for number, (request, want) in enumerate(zip(requests, expect.get("each", []), strict=False), 1):
         if reason := _request_differs(request, want, key):
             return f"request {number}: {reason}"
