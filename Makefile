@@ -6,7 +6,7 @@ BENCH_ENV := .bench-env
 INTEROP_ENV := .interop-env
 LEAGUE_ENV := .league-env
 
-.PHONY: help run test fuzz self check format readme causes lessons bench interop judge league clean
+.PHONY: help run test fuzz self check format readme causes lessons bench interop league clean
 
 help: ## Show the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-9s %s\n", $$1, $$2}' Makefile
@@ -45,6 +45,7 @@ format: $(CHECK_ENV) ## Format the code
 readme: ## Write the generated tables, and the client cases of the quirks
 	$(PYTHON) tests/quirk_cases.py --write
 	$(PYTHON) tests/readme_tables.py --write
+	$(PYTHON) tests/league/page.py --write
 
 causes: $(TEST_ENV) ## Run the broken programs and write what each fails: by it the judge groups failures
 	PYTHONPATH=$(TEST_ENV) $(PYTHON) tests/causes.py --write
@@ -68,14 +69,11 @@ $(INTEROP_ENV)/installed: tests/interop/environments.py
 interop: $(INTEROP_ENV)/installed ## Run unmodified SDKs, curl and a browser against the server
 	$(PYTHON) tests/interop/run.py
 
-judge: $(INTEROP_ENV)/installed ## Judge published decoders and clients; then make readme
-	$(PYTHON) tests/interop/judge.py
-
 $(LEAGUE_ENV)/installed: tests/league/environments.py
 	$(PYTHON) $<
 	touch $@
 
-league: $(LEAGUE_ENV)/installed ## Judge published programs of every kind, browsers and gateways among them
+league: $(LEAGUE_ENV)/installed ## Judge published programs of every kind, browsers and gateways among them; then make readme
 	$(PYTHON) tests/league/run.py
 
 clean: ## Remove what the targets installed

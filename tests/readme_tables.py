@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "league")]
 
+import page as league_page  # noqa: E402
 import wires  # noqa: E402
 
 from sse_ref.conformance.corpus import LEVELS, TARGETS, load  # noqa: E402
@@ -158,22 +159,9 @@ def corpus_table() -> str:
     return "\n".join(rows)
 
 
-def judged() -> str:
-    """What the judge says of published programs: from the reports that ``make judge`` keeps."""
-    kept = json.loads((ROOT / "tests" / "interop" / "judged.json").read_text())
-    rows = []
-    clients = {f"client, `{profile}`": entries for profile, entries in kept["client"].items()}
-    for title, entries in {"decoder": kept["decoder"], **clients}.items():
-        rows.append(f"| {title} | passed | failed must | failed should | skipped | what it fails first |")
-        rows.append("|---|--:|--:|--:|--:|---|")
-        for entry in entries.values():
-            counts = entry["counts"]
-            first = ", ".join(f"`{id}`" for id in list(entry["failed"])[:3]) or "nothing"
-            numbers = (counts["pass"], entry["must"], entry["should"], counts["skip"])
-            rows.append(f"| {entry['name']} | {' | '.join(map(str, numbers))} | {first} |")
-        rows.append("")
-    rows.append(f"Run of {kept['date']}; `make judge` makes it again. Every reason is in `tests/interop/judged.json`.")
-    return "\n".join(rows)
+def league() -> str:
+    """The head of the league: what the judge says of published programs, as far as it was looked at by hand."""
+    return league_page.head()
 
 
 SETTINGS = {
@@ -236,7 +224,7 @@ TABLES = {
     "speed": speed,
     "judge": judge_list,
     "corpus": corpus_table,
-    "judged": judged,
+    "league": league,
     **wires.TABLES,
 }
 WIRES = ROOT / "sse_ref" / "dialects" / "README.md"

@@ -818,8 +818,7 @@ def follow():
             losses += 1
             if FAULT == "id-forgotten-after-failure":
                 last_id = ""
-            if FAULT != "no-wait-after-failure":
-                closed.wait(min(retry / 1000, 60))
+            closed.wait(min(retry / 1000, 60))
             continue
         if status in (301, 302, 303, 307, 308) and f"no-redirect-{status}" != FAULT:
             if not got.get("location"):

@@ -1,4 +1,4 @@
-"""The environments of ``make interop`` and ``make judge``, and what is in each: ``make`` runs this file to install them.
+"""The environments of ``make interop``, and what is in each: ``make`` runs this file to install them.
 
 Each SDK has an environment of its own, so none keeps another from its newest version. No version is pinned: pip takes the
 newest that there is, and npm the newest that admits the Node.js it runs on.
@@ -23,7 +23,6 @@ PYTHON = {
     "langchain": ["langchain-openai", "langchain-anthropic"],
     "litellm": ["litellm"],
     "mistral": ["mistralai"],
-    "decoders": ["anthropic", "httpx", "httpx-sse", "launchdarkly-eventsource", "sseclient-py"],
 }
 # The package that brings a Node.js; None is the Node.js of the system.
 NODE = {"node20": None, "node22": "node@22"}

@@ -59,7 +59,6 @@ PYTHON = {
         "sse-starlette",
         "uvicorn",
     ],
-    "fakellm": ["fakellm"],
     "llmock": ["llmock"],
     "stubllm": ["stubllm"],
 }

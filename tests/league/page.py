@@ -95,7 +95,7 @@ def vectors(kind: str) -> dict[str, Vector]:
 def explained(kind: str, name: str) -> dict[str, Finding | None]:
     """The finding that explains each failure of a program, or None."""
     own = [finding for finding in findings() if finding.kind == kind]
-    failed = results()[kind][name]["failed"]
+    failed = [id for id in results()[kind][name]["failed"] if vectors(kind)[id].level != "may"]
     return {id: next((f for f in own if f.explains(name, id)), None) for id in failed}
 
 

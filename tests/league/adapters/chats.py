@@ -34,7 +34,8 @@ def sdk(package, name):
 
     def stream(url, body, idle, answer):
         client = getattr(import_module(package), name)(base_url=url, api_key="none", timeout=idle)
-        for chunk in client.chat.completions.create(**body):
+        more = {"stream_options": body.pop("stream_options")} if "stream_options" in body else {}
+        for chunk in client.chat.completions.create(**body, extra_body=more):
             answer.take(chunk)
             if answer.enough:
                 break

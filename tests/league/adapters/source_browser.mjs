@@ -1,6 +1,6 @@
 // A browser's EventSource as an event source under test. Once: node source_browser.mjs serve chromium|firefox PORT (in the
 // background); for each case: node source_browser.mjs PORT URL. The page is not of the judge's origin: Chromium is started
-// without its same-origin policy; for Firefox a relay adds Access-Control-Allow-Origin to each response and nothing else.
+// without its same-origin policy; for Firefox a relay adds Access-Control-Allow-Origin to each response that has none, and nothing else.
 import http from "node:http"
 import net from "node:net"
 import { spawn } from "node:child_process"
@@ -53,6 +53,7 @@ if (process.argv[2] !== "serve") {
       down.setNoDelay(true); to.setNoDelay(true)
       down.on("data", d => to.write(d)); down.on("close", () => to.destroy()); down.on("error", () => to.destroy())
       to.on("data", d => {
+        if (first && /access-control-allow-origin/i.test(d.toString("latin1"))) first = false
         if (first) { const at = d.indexOf("\r\n"); if (at >= 0) { d = Buffer.concat([d.subarray(0, at), Buffer.from("\r\nAccess-Control-Allow-Origin: *"), d.subarray(at)]); first = false } }
         down.write(d)
       })
