@@ -66,7 +66,7 @@ from sse_ref.pieces import (
 )
 from sse_ref.schema import SchemaError, write_example
 
-__all__ = ["MODELS", "count_tokens", "generate", "tokenize"]
+__all__ = ["MODELS", "count_tokens", "cut_text", "generate", "take_turns", "tokenize"]
 
 # ---- Tokens ----------------------------------------------------------------------------------------------------------
 
@@ -89,6 +89,17 @@ def tokenize(text: str) -> Iterator[bytes]:
             yield token
         else:
             yield from (bytes([byte]) for byte in token)
+
+
+def cut_text(text: str) -> Iterator[tuple[str, int]]:
+    """Yield the text as a model gives it: whole characters, and how many tokens they are.
+
+    >>> list(cut_text("caf\u00e9 \U0001f98a"))
+    [('caf\xe9', 1), (' ', 1), ('\U0001f98a', 4)]
+    """
+    for piece in _whole_characters(Prompt("", ()), 0, map(_certain, tokenize(text))):
+        if isinstance(piece, Text):
+            yield piece.text, piece.tokens
 
 
 def count_tokens(prompt: Prompt) -> int:
@@ -253,7 +264,7 @@ def generate(prompt: Prompt) -> Iterator[Piece]:
     if prompt.model == "toy-slow" and choices:
         yield from [Silence()] * SILENCES
     completion_tokens = reasoning_tokens = 0
-    for piece in _taking_turns(choices):
+    for piece in take_turns(choices):
         completion_tokens += piece.tokens
         if isinstance(piece, Reasoning):
             reasoning_tokens += piece.tokens
@@ -261,7 +272,7 @@ def generate(prompt: Prompt) -> Iterator[Piece]:
     yield Usage(prompt_tokens, completion_tokens, reasoning_tokens)
 
 
-def _taking_turns(choices: list[Iterator[Piece]]) -> Iterator[Piece]:
+def take_turns(choices: list[Iterator[Piece]]) -> Iterator[Piece]:
     """The pieces of all choices, one of each in turn."""
     if len(choices) == 1:
         return choices[0]

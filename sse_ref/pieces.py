@@ -39,10 +39,14 @@ Schema = Mapping[str, Any] | bool
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One turn of the conversation; ``role`` is "system", "user", "assistant" or "tool"."""
+    """One turn of the conversation; ``role`` is "system", "user", "assistant" or "tool".
+
+    ``name`` is that of the tool whose result it is, "" where it is not known.
+    """
 
     role: str
     text: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)

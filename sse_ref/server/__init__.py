@@ -14,6 +14,8 @@ Read it in this order; each module imports only modules above it, the ground, an
     loop           one loop for all open connections
     delivery       what a model says, as bytes with the time at which each is due
     plain_events   the plain event source at ``/events``
+    recording      a stream as it was read, in lines of JSON
+    script         answers that a tester chose
     journal        what was asked, what was sent, and how each stream ended
     printer        the log and the wire, without holding anything up
     connection     reads requests, routes them, and answers
@@ -24,6 +26,7 @@ Read it in this order; each module imports only modules above it, the ground, an
 from sse_ref.server.command import main
 from sse_ref.server.delivery import FAULTS, Delivery
 from sse_ref.server.listener import Server, running
+from sse_ref.server.script import Answer, AnswerError, Asked, ScriptError
 from sse_ref.server.settings import Settings
 
-__all__ = ["FAULTS", "Delivery", "Server", "Settings", "main", "running"]
+__all__ = ["FAULTS", "Answer", "AnswerError", "Asked", "Delivery", "ScriptError", "Server", "Settings", "main", "running"]

@@ -9,8 +9,9 @@ Out:  responses; or ``stream``, with the head of its response already sent.
     GET   where it lists its models   all of them, or one
     GET   /events?prompt=TEXT         a plain event source: ids, a reconnection time, resume by Last-Event-ID
     GET   /journal                    the last streams, as JSON
+    PUT   /answers/NAME               a script: answers that a tester chose; GET tells what is left of it
     GET   /                           the page, and /page/FILE what it is made of
-    OPTIONS on any of them            CORS: pages of any origin may use the API, but not read the journal
+    OPTIONS on any of them            CORS: pages of any origin may use the API, but neither journal nor scripts
 
 One request goes through these steps, and each may end it with an error:
 
@@ -84,7 +85,7 @@ from typing import Any
 from sse_ref.dialects import DEFAULT, DIALECTS, dialects_at, unknown_model, write_models
 from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
 from sse_ref.dialects.quirky import with_quirks
-from sse_ref.dialects.strict_json import to_json
+from sse_ref.dialects.strict_json import json_parts, to_json
 from sse_ref.errors import STATUSES, RequestError
 from sse_ref.model import MODELS
 from sse_ref.pieces import ModelFailure, Piece, Prompt
@@ -117,6 +118,7 @@ from sse_ref.server.requests import (
     read_number,
     split_target,
 )
+from sse_ref.server.script import Asked, Scripts
 from sse_ref.server.settings import Settings
 
 __all__ = ["PAGE", "Connection", "Shared"]
@@ -125,9 +127,10 @@ PAGE_FILES = ["style.css", "icon.svg", "page.mjs", "chat.mjs", "dialects.mjs", "
 PAGE = {"/": "index.html", **{f"/page/{name}": name for name in PAGE_FILES}}
 PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
 MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
-ADDRESS = (*DELIVERY, "quirk")  # the names that a settings segment can have
+ADDRESS = (*DELIVERY, "quirk", "answers")  # the names that a settings segment can have
 LOOK_EVERY = 0.05  # seconds between two looks at whether somebody still waits for a whole answer
 SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its default, megabytes, would hide a slow reader
+SECRET = {"authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}  # headers that are kept nowhere
 KINDS = {status: kind for kind, status in STATUSES.items()}
 
 
@@ -135,13 +138,14 @@ KINDS = {status: kind for kind, status in STATUSES.items()}
 class Shared:
     """What all connections of one server have in common.
 
-    ``slots`` are the places for open streams. ``show`` is called with a connection and the bytes that it was sent, None if
+    ``slots`` are the places for open streams, ``scripts`` the answers that testers chose. ``show`` is called with a connection and the bytes that it was sent, None if
     nobody wants to see them. ``on_loopback``: only requests for this machine are served.
     """
 
     settings: Settings
     journal: Journal
     slots: threading.BoundedSemaphore
+    scripts: Scripts
     show: Callable[[Connection, bytes], None] | None = None
     on_loopback: bool = False
 
@@ -239,7 +243,7 @@ class Connection(BaseHTTPRequestHandler):
         if self.command == "POST" and self.takes_prompts:
             self.answer_prompt()  # which looks at the key before it reads the body
         else:
-            self.read_body()
+            self.body = self.read_body()
             self.route()()
 
     def read_body(self) -> bytes:
@@ -297,6 +301,8 @@ class Connection(BaseHTTPRequestHandler):
             routes["GET"] = routes["HEAD"] = self.answer_models
         elif path == "/events":
             routes["GET"] = self.answer_events
+        elif path.startswith("/answers/"):
+            routes["GET"], routes["PUT"] = self.answer_script, self.put_script
         elif path == "/journal":
             routes["GET"] = routes["HEAD"] = self.answer_journal
         elif path in PAGE:
@@ -339,12 +345,21 @@ class Connection(BaseHTTPRequestHandler):
             delivery, _ = self.read_delivery(record, own=("quirk",), ignored=self.dialect.query)
             dialect = self.dialect
             request = dialect.read_request(self.as_http_request(body))
-            if request.prompt.model not in MODELS:
+            script = self.shared.scripts.at(self.address_settings.get("answers", ""))
+            if script is None and request.prompt.model not in MODELS:
                 raise unknown_model(request.prompt.model, MODELS)
-            record.model, record.streamed = request.prompt.model, request.stream
+            asked = self.as_asked(dialect, request, body)
+            record.note_asked(asked)
             if request.prompt.n * len(body) > self.settings.max_body:
                 problem = f"n times this request is more than {self.settings.max_body} bytes"
                 raise RequestError("bad_request", problem, param="n")
+            pieces = None
+            if script is not None:
+                answer = script.take(asked)
+                answer.refuse()
+                delivery, pieces = answer.delivery(delivery, request.prompt), answer.pieces(request.prompt)
+                record.fault = delivery.fault or None
+                Fault(delivery.fault).refuse()
             write = self.write_stream if request.stream else self.write_whole
             with self.slot():
                 stream = deliver(
@@ -356,8 +371,15 @@ class Connection(BaseHTTPRequestHandler):
                     farewell=functools.partial(self.write_farewell, dialect, request),
                     on_failure=record.note_failure,
                     ends=request.ends or not request.stream,
+                    pieces=pieces,
                 )
                 self.begin(stream, record, request.media_type if request.stream else "")
+
+    def as_asked(self, dialect: Dialect, request: Request, body: bytes) -> Asked:
+        """The request as a script and the journal see it: its headers without the key."""
+        prompt = request.prompt
+        headers = {name.lower(): value for name, value in self.headers.items() if name.lower() not in SECRET}
+        return Asked(dialect.name, prompt.model, prompt.messages, prompt.tools, request.stream, headers, body)
 
     def write_farewell(self, dialect: Dialect, request: Request, number: int) -> bytes:
         """The error that ends a stream, after so many events, because the server stops."""
@@ -519,6 +541,20 @@ class Connection(BaseHTTPRequestHandler):
         self.check_key()
         self.send(self.json_response(HTTPStatus.OK, write_models(self.serving, self.path, list(MODELS))))
 
+    def put_script(self) -> None:
+        """Set a script, and tell what is in it."""
+        self.check_key()
+        self.shared.scripts.put(self.path.removeprefix("/answers/"), self.body)
+        self.answer_script()
+
+    def answer_script(self) -> None:
+        """What is left of a script, and the requests that had no answer."""
+        self.check_key()
+        script = self.shared.scripts.at(self.path.removeprefix("/answers/"))
+        if script is None:
+            raise RequestError("not_found", PROBLEMS["not_found"])
+        self.send(self.json_response(HTTPStatus.OK, script.as_json()))
+
     def answer_journal(self) -> None:
         """The journal, a record a line."""
         self.check_key()
@@ -550,10 +586,10 @@ class Connection(BaseHTTPRequestHandler):
 
     def answer_error(self, error: RequestError, headers: Mapping[str, str] | None = None) -> None:
         """Answer with an error, in the words of the dialect at this path."""
-        headers = dict(headers or {})
+        headers = {**error.headers, **(headers or {})}
         if error.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
-        if error.status == 429:
+        if error.status == 429 and not any(name.lower() == "retry-after" for name in headers):
             headers["Retry-After"] = "1"
         self.send(self.json_response(error.status, self.dialect.write_error(error, id=self.id), headers))
 
@@ -580,7 +616,7 @@ class Connection(BaseHTTPRequestHandler):
             self.send_header(name, value)
         for name in dict.fromkeys(("X-Request-Id", *(dialect.request_id for dialect in self.serving))):
             self.send_header(name, self.id)
-        if self.path != "/journal":
+        if not self.path.startswith(("/journal", "/answers/")):
             self.send_header("Access-Control-Allow-Origin", "*")
             self.send_header("Access-Control-Expose-Headers", "X-Request-Id, Request-Id, Retry-After")
         self.send_header("X-Content-Type-Options", "nosniff")
@@ -626,25 +662,3 @@ class Connection(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         """``http.server`` would print a line for each request and each error of a client."""
-
-
-def json_parts(value: Any, depth: int = 5) -> Iterator[str]:
-    """The parts of ``to_json(value)``. Each is made quickly, so that other threads get their turn between them.
-
-    >>> list(json_parts({"a": [1, {"b": 2}]}, depth=1))
-    ['{', '"a":', '[1,{"b":2}]', '}']
-    """
-    if depth and isinstance(value, dict):
-        yield "{"
-        for number, (name, member) in enumerate(value.items()):
-            yield f"{',' if number else ''}{to_json(name)}:"
-            yield from json_parts(member, depth - 1)
-        yield "}"
-    elif depth and isinstance(value, list):
-        yield "["
-        for number, element in enumerate(value):
-            yield from [","] if number else []
-            yield from json_parts(element, depth - 1)
-        yield "]"
-    else:
-        yield to_json(value)

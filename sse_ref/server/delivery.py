@@ -286,8 +286,11 @@ def deliver(
     on_failure: Callable[[], None] = lambda: None,
     skip: int = 0,
     ends: bool = True,
+    pieces: Iterable[Piece] | None = None,
 ) -> Stream:
     """Return the answer to ``prompt`` as a stream for the loop; its first write is made already.
+
+    ``pieces`` are the answer, None for the toy model's.
 
     ``write`` turns pieces into the bytes of each event, or of one whole answer. ``heartbeat`` is sent in silences,
     ``farewell(events)`` if the server stops after so many events; ``on_failure`` is called if the model fails. ``skip``: so
@@ -303,8 +306,9 @@ def deliver(
     [(1.0, b'1\\r\\na\\r\\n'), (1.5, b'2\\r\\n b\\r\\n'), (1.5, b'0\\r\\n\\r\\n')]
     """
     pace = Pace(delivery, prompt.n, on_failure)
-    pieces = pace.timed(Fault(delivery.fault, delivery.at).fail(generate(prompt)))
-    writes = timed_writes(write(pieces), pace, delivery, framing, skip, ends)
+    made = generate(prompt) if pieces is None else pieces
+    timed = pace.timed(Fault(delivery.fault, delivery.at).fail(made))
+    writes = timed_writes(write(timed), pace, delivery, framing, skip, ends)
     no_heartbeat = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
 
     def end() -> bytes:

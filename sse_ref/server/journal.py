@@ -28,13 +28,15 @@ One record, of a client that disconnected while the answer was paced:
      "status": 200, "outcome": "client_left", "tokens": 7, "events": 8, "bytes": 1947, "first_byte_s": 0.3012,
      "duration_s": 0.5034, "left_at_token": 7}
 
-It is written when the request's head has been read, and changes until the stream ends. A request that is longer than 4 KiB
-is kept by its beginning.
+It is written when the request's head has been read, and changes until the stream ends. A request is kept whole up to 64 KiB,
+a longer one by its beginning. ``dialect``, ``headers`` (without the key), ``messages`` and ``tools`` tell how it was
+understood.
 """
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import json
 import logging
 import time
@@ -44,8 +46,11 @@ from typing import Any
 
 from sse_ref.dialects.strict_json import to_json
 from sse_ref.server.loop import Stream
+from sse_ref.server.script import Asked
 
 __all__ = ["Journal", "Record"]
+
+MOST_KEPT = 65536  # bytes of a request
 
 log = logging.getLogger("sse_ref.server")
 
@@ -82,13 +87,20 @@ class Record:
         self.streamed: bool | None = None
         self.fault: str | None = None
         self.status = 200
+        self.asked: Asked | None = None
         self.stream: Stream | None = None
         self.outcome = "open"
         self.duration: float | None = None
 
     def note_request(self, body: bytes) -> None:
         """Keep a request whole if it is short, else its beginning."""
-        self.request = body if len(body) <= 4096 else f"{body[:200].decode('utf-8', 'replace')}... ({len(body)} bytes)"
+        self.request = body if len(body) <= MOST_KEPT else f"{body[:200].decode('utf-8', 'replace')}... ({len(body)} bytes)"
+
+    def note_asked(self, asked: Asked) -> None:
+        """Keep how the request was understood."""
+        body = asked.body if len(asked.body) <= MOST_KEPT else asked.body[:200]
+        self.asked = dataclasses.replace(asked, body=body)
+        self.model, self.streamed = asked.model, asked.stream
 
     def note_failure(self) -> None:
         """The model failed: when its stream ends, the outcome is "failed", not "complete"."""
@@ -112,6 +124,7 @@ class Record:
             "request": json_or_text(self.request),
             "model": self.model,
             "stream": self.streamed,
+            **understood(self.asked),
             "fault": self.fault,
             "status": self.status,
             "outcome": self.outcome,
@@ -138,6 +151,15 @@ class Record:
         size = self.stream.bytes_sent if self.stream else 0
         what = f"{self.method} {self.path} {self.model or '-'}{' whole' if self.streamed is False else ''}"
         return f"{what}: {how}, {tokens} tokens, {size} bytes, {self.duration or 0:.2f} s"
+
+
+def understood(asked: Asked | None) -> dict[str, Any]:
+    """How a request was understood, as JSON; nothing of one that was not."""
+    if asked is None:
+        return {}
+    messages = [{name: value for name, value in dataclasses.asdict(m).items() if value} for m in asked.messages]
+    tools = [{"name": tool.name, "parameters": tool.parameters} for tool in asked.tools]
+    return {"dialect": asked.dialect, "headers": dict(asked.headers), "messages": messages, "tools": tools}
 
 
 def json_or_text(body: str | bytes) -> Any:

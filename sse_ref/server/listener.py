@@ -33,6 +33,7 @@ from sse_ref.server.journal import Journal
 from sse_ref.server.loop import Loop
 from sse_ref.server.printer import Printer, wire_text
 from sse_ref.server.requests import is_loopback
+from sse_ref.server.script import Asked, Script, Scripts
 from sse_ref.server.settings import Settings
 
 __all__ = ["Server", "running"]
@@ -52,8 +53,9 @@ class Server(HTTPServer):
     request_queue_size = 1024  # the standard library's 5 refuses most of a few simultaneous connections
     allow_reuse_address = os.name != "nt"
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, script: Script | None = None) -> None:
         self.settings = settings
+        self.script = script
         if ":" in settings.host:
             self.address_family = socket.AF_INET6
         super().__init__((settings.host, settings.port), Connection, bind_and_activate=False)  # type: ignore[arg-type]
@@ -68,7 +70,8 @@ class Server(HTTPServer):
             show=show,
         )
         journal = Journal(settings.journal_size, self.loop.settle)
-        self.shared = Shared(settings, journal, threading.BoundedSemaphore(settings.max_streams), show)
+        slots = threading.BoundedSemaphore(settings.max_streams)
+        self.shared = Shared(settings, journal, slots, Scripts(script), show)
         try:
             self.server_bind()
             self.server_activate()
@@ -96,6 +99,11 @@ class Server(HTTPServer):
         """The last streams, oldest first: request, tokens, events and bytes sent, times, and how each ended."""
         return self.shared.journal.as_json()
 
+    @property
+    def requests(self) -> list[Asked]:
+        """What was asked, oldest first: as many as the journal keeps."""
+        return [record.asked for record in list(self.shared.journal.records) if record.asked is not None]
+
     def show_wire(self, connection: Connection, payload: bytes) -> None:
         """Print bytes that were sent."""
         self.printer.put(wire_text(connection.client_address[1], payload))
@@ -116,17 +124,20 @@ class Server(HTTPServer):
 
 
 @contextlib.contextmanager
-def running(**settings: Any) -> Iterator[Server]:
+def running(answers: Any = None, *, all_used: bool = True, **settings: Any) -> Iterator[Server]:
     """Run a server in this process for as long as the ``with`` block lasts: for tests, examples and notebooks.
 
-    Takes the fields of ``Settings``. It answers as fast as it can and picks a free port unless told otherwise. Raises
-    ``OSError`` if the port cannot be used.
+    Takes the fields of ``Settings``. It answers as fast as it can and picks a free port unless told otherwise. ``answers``
+    are a script in place of the toy model. Raises ``OSError`` if the port cannot be used, ``AnswerError`` if an answer is
+    wrong; and at the end of the block ``ScriptError`` if a request had no answer or, with ``all_used``, if an answer is
+    left.
 
-    >>> with running(tps=100) as server:
+    >>> with running(answers=["Paris."]) as server:
     ...     server.url.startswith("http://127.0.0.1:")
-    True
+    Traceback (most recent call last):
+    sse_ref.server.script.ScriptError: answers that nobody asked for: 'Paris.'
     """
-    server = Server(Settings(**settings))
+    server = Server(Settings(**settings), None if answers is None else Script(answers))
     thread = threading.Thread(target=server.serve_forever, name="sse_ref.server", daemon=True)
     thread.start()
     try:
@@ -135,3 +146,5 @@ def running(**settings: Any) -> Iterator[Server]:
         server.shutdown()
         thread.join()
         server.server_close()
+    if server.script is not None:
+        server.script.check(all_used=all_used)
