@@ -9,6 +9,7 @@ imports only modules above it:
     errors        how a stream ends, and why a request is refused
     dialects      pieces and one provider's requests, events and errors, behind one interface
     schema        JSON text that fits a schema
+    recording     a stream as it was read, in lines of JSON
     model         the toy model: a prompt in, pieces of answers out
 
 The ground is pure: no socket, clock, thread or file. Three wings stand on it. Server and client know nothing of each other;

@@ -20,7 +20,6 @@ dialect has words of its own for it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 
 __all__ = ["STATUSES", "UNPRINTABLE", "ApiError", "HTTPStatusError", "ProtocolError", "RequestError", "StreamError"]
 __all__ += ["StreamTimeout", "Truncated", "fit"]
@@ -99,27 +98,16 @@ STATUSES = {
 class RequestError(Exception):
     """A request that cannot be served. ``kind`` is a name in ``STATUSES``; ``param`` names the field at fault.
 
-    ``status`` is that of the kind, if no other is given; ``headers`` go with it.
-
     >>> RequestError("too_many", "try again soon").status
     429
     """
 
-    def __init__(
-        self,
-        kind: str,
-        message: str,
-        *,
-        param: str | None = None,
-        status: int | None = None,
-        headers: Mapping[str, str] | None = None,
-    ) -> None:
+    def __init__(self, kind: str, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
         self.kind = kind
-        self.status = status or STATUSES[kind]
+        self.status = STATUSES[kind]
         self.message = message
         self.param = param
-        self.headers = headers or {}
 
 
 # ---- What strangers say, in a message --------------------------------------------------------------------------------

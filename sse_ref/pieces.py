@@ -37,8 +37,7 @@ Schema = Mapping[str, Any] | bool
 """A JSON schema (2020-12)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One turn of the conversation; ``role`` is "system", "user", "assistant" or "tool".
 
     ``name`` is that of the tool whose result it is, "" where it is not known.

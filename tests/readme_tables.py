@@ -39,6 +39,7 @@ GROUND = (
     ("dialects/quirks.py", "how services that call themselves compatible deviate"),
     ("dialects/quirky.py", "chat completions with quirks"),
     ("schema.py", "JSON text that fits a schema"),
+    ("recording.py", "a stream as it was read, in lines of JSON"),
     ("model.py", "the toy model: a prompt in, pieces of answers out"),
 )
 SERVER = (
@@ -46,9 +47,12 @@ SERVER = (
     ("server/requests.py", "bytes of a connection to one HTTP request"),
     ("server/loop.py", "one loop for all open connections"),
     ("server/delivery.py", "what a model says, as bytes with the time at which each is due"),
+    ("server/answers.py", "answers that a tester chose"),
+    ("server/script.py", "which answer each request gets"),
     ("server/plain_events.py", "the plain event source at `/events`"),
     ("server/journal.py", "what was asked, what was sent, and how each stream ended"),
     ("server/printer.py", "the log and the wire, without holding anything up"),
+    ("server/responses.py", "the bytes of a head, and of a body that is whole"),
     ("server/connection.py", "reads requests, routes them, and answers"),
     ("server/listener.py", "a port, the loop behind it, and what its connections share"),
     ("server/command.py", "`python -m sse_ref.server`"),
@@ -59,6 +63,7 @@ CLIENT = (
     ("client/chat.py", "chat streams: pieces as they come, and exactly one outcome"),
     ("client/event_source.py", "the standard's reconnecting source of plain events"),
     ("client/show.py", "what the terminal shows of a stream"),
+    ("client/record.py", "keeping a stream, each read with its time"),
     ("client/command.py", "`python -m sse_ref.client`"),
 )
 JUDGE_ORDER = (

@@ -542,7 +542,7 @@ def test_messages_are_read_with_the_results_of_tools_before_the_text() -> None:
         Message("system", "be brief"),
         Message("user", "ab"),
         Message("assistant", ""),
-        Message("tool", "sunny"),
+        Message("tool", "sunny", "f"),
         Message("tool", "no"),
         Message("tool", ""),
         Message("user", "and?"),

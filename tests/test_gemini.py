@@ -369,7 +369,7 @@ def test_results_of_functions_come_before_the_text_of_their_turn() -> None:
     parts = [{"text": "so"}, {"functionResponse": {"name": "f", "response": {"result": 1}}}]
     turns = [{"role": "model", "parts": [{"functionCall": {"name": "f"}}, {"text": "hm", "thought": True}]}]
     prompt = prompt_of(contents=[*turns, {"role": "user", "parts": parts}])
-    assert prompt.messages == (Message("assistant", ""), Message("tool", '{"result": 1}'), Message("user", "so"))
+    assert prompt.messages == (Message("assistant", ""), Message("tool", '{"result": 1}', "f"), Message("user", "so"))
 
 
 FUNCTION = {"name": "f", "parameters": {"type": "OBJECT", "properties": {"a": {"type": "INTEGER", "nullable": True}}}}

@@ -681,6 +681,7 @@ def test_input_is_read_in_every_form() -> None:
         Message("system", "d"),
         Message("user", "a"),
         Message("assistant", "b"),
+        Message("assistant", ""),
         Message("tool", "sunny"),
         Message("tool", "cold"),
     )

@@ -45,6 +45,8 @@ def test_journal_tells_how_each_stream_went() -> None:
         assert 0 <= last["first_byte_s"] <= last["duration_s"]
         assert last["id"] in answer.parsed()[0]["id"] and answer.headers["x-request-id"] == last["id"]
         chat(server, "x" * 5000)
-        assert len(json.dumps(server.journal[-1])) < 1000
+        assert server.journal[-1]["request"]["messages"][0]["content"] == "x" * 5000
+        chat(server, "x" * 70_000)
+        assert len(json.dumps(server.journal[-1])) < 2000 and len(server.requests[-1].messages[0].text) == 200
         chat(server, model="none")
         assert (server.journal[-1]["outcome"], server.journal[-1]["status"]) == ("refused", 404)

@@ -10,6 +10,7 @@ Read it in this order; each module imports only modules above it, the ground, an
     chat           chat streams: pieces as they come, and exactly one outcome
     event_source   the standard's reconnecting source of plain events
     show           what the terminal shows of a stream
+    record         keeping a stream, each read with its time
     command        ``python -m sse_ref.client``
 """
 

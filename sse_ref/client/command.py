@@ -22,6 +22,7 @@ The line of times, after a stream of 139 tokens:
     --wire      every byte with its time: reads, chunks, lines, events       for seeing what streaming is
     --events    each event as a line of JSON                                 for scripts that follow a stream
     --json      one object at the end                                        for scripts that want the result
+    --record    the stream into a file, each read with its time              for playing it back: a server's ``replay``
     --stats     a second line: median, 95% and longest gap between pieces    for seeing a proxy that collects events
 
 An API key comes from an environment variable, not from an option: options can be read by every user of the machine. It is
@@ -31,6 +32,7 @@ never printed, and neither is a password in a URL, which is why such a URL is re
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import statistics
@@ -38,6 +40,7 @@ import sys
 import urllib.parse
 
 from sse_ref.client.chat import DEFAULT_URL, ChatStream
+from sse_ref.client.record import Recorder
 from sse_ref.client.show import OutputFailed, Show, ShowEvents, ShowJson, ShowWire
 from sse_ref.dialects import DEFAULT, DIALECTS
 from sse_ref.errors import HTTPStatusError, StreamError, fit
@@ -68,6 +71,7 @@ def main(arguments: list[str] | None = None) -> int:
     if sys.stdout is None:
         parser.error("standard output is closed")
     show = _form_of(options)
+    watcher = _recorder(parser, options.record, show) if options.record else show
     try:
         stream = ChatStream(
             _prompt(options),
@@ -78,7 +82,7 @@ def main(arguments: list[str] | None = None) -> int:
             total_timeout=options.total_timeout,
             retries=options.retries,
             on_event=show.event,
-            watcher=show,
+            watcher=watcher,
         )
     except UnicodeError:
         parser.error("the prompt is not valid text in this terminal's encoding")
@@ -87,7 +91,8 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     try:
-        problem, status = _stream(stream, show)
+        with watcher if isinstance(watcher, Recorder) else contextlib.nullcontext():
+            problem, status = _stream(stream, show)
         show.finish(stream)
     except OutputFailed as error:
         # stdout may still buffer unwritten text, and raise again at exit.
@@ -121,6 +126,14 @@ def _stream(stream: ChatStream, show: Show) -> tuple[str, int]:
     except KeyboardInterrupt:
         return f"cancelled after {len(stream.arrivals)} pieces", 130
     return "", 0
+
+
+def _recorder(parser: argparse.ArgumentParser, path: str, show: Show) -> Recorder:
+    """What keeps the stream in a file."""
+    try:
+        return Recorder(path, show)
+    except OSError as error:
+        parser.error(f"--record: {path} cannot be written: {error.strerror}")
 
 
 def _prompt(options: argparse.Namespace) -> Prompt:
@@ -214,5 +227,6 @@ def _parser() -> argparse.ArgumentParser:
     shown.add_argument("--wire", action="store_true", help="show every byte of the answer with its time")
     shown.add_argument("--events", action="store_true", help="show each event as a line of JSON")
     shown.add_argument("--json", action="store_true", help="show one JSON object at the end")
+    add("--record", metavar="FILE", help="keep the stream, each read with its time, for the server to play back")
     add("--stats", action="store_true", help="say more about the time between tokens")
     return parser

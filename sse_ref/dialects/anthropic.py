@@ -405,23 +405,26 @@ def read_messages(fields: Fields) -> Iterator[Message]:
     """Yield the system prompt and the messages. The results of tools stand in a user's message, and come before its text."""
     if fields.get("system") is not None:
         yield Message("system", read_text(fields, "system", TEXT))
+    names: dict[str, str] = {}
     for message in fields.objects("messages", required=True):
         role = message.text("role")
         if role not in ROLES:
             raise message.error("role", f"must be one of {', '.join(ROLES)}")
-        results = list(read_results(message)) if isinstance(message.get("content"), list) else []
+        results = list(read_results(message, names)) if isinstance(message.get("content"), list) else []
         yield from results
         text = read_text(message, "content", TEXT)
         if text or not results:
             yield Message(role, text)
 
 
-def read_results(message: Fields) -> Iterator[Message]:
-    """The results of tools in a message; an error is a result, too."""
+def read_results(message: Fields, names: dict[str, str]) -> Iterator[Message]:
+    """The results of tools in a message; an error is a result, too. ``names`` are those of the calls so far, by id."""
     for block in message.objects("content"):
+        if block.get("type") == "tool_use":
+            names[str(block.get("id"))] = str(block.get("name"))
         if block.get("type") == "tool_result":
-            block.text("tool_use_id")
-            yield Message("tool", read_text(block, "content", TEXT) if block.get("content") is not None else "")
+            text = read_text(block, "content", TEXT) if block.get("content") is not None else ""
+            yield Message("tool", text, names.get(block.text("tool_use_id"), ""))
 
 
 def read_tools(fields: Fields) -> dict[str, Any]:

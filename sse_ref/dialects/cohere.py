@@ -54,6 +54,7 @@ from sse_ref.dialects.openai import (
     DONE,
     JSON_OBJECT,
     bearer_key,
+    called_names,
     expect_defaults,
     model_below,
     read_functions,
@@ -388,7 +389,9 @@ MAX_STOPS = 5
 
 def read_messages(fields: Fields) -> Iterator[Message]:
     """Yield the messages of the conversation."""
+    names: dict[str, str] = {}
     for message in fields.objects("messages", required=True):
+        names |= called_names(message)
         role = message.text("role")
         if role not in ROLES:
             raise message.error("role", f"must be one of {', '.join(ROLES)}")
@@ -397,7 +400,8 @@ def read_messages(fields: Fields) -> Iterator[Message]:
         if message.get("content") is None and (role == "assistant" or role == "tool"):
             yield Message(role, "")
         else:
-            yield Message(role, read_text(message, "content", ("text",)) + "".join(read_documents(message)))
+            text = read_text(message, "content", ("text",)) + "".join(read_documents(message))
+            yield Message(role, text, names.get(str(message.get("tool_call_id")), ""))
 
 
 def read_documents(message: Fields) -> Iterator[str]:

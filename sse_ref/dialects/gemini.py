@@ -377,8 +377,7 @@ def read_contents(fields: Fields) -> Iterator[Message]:
             raise content.error("role", 'must be "user" or "model"')
         results = [part.object(RESULT) for part in content.objects("parts") if part.get(RESULT) is not None]
         for result in results:
-            result.text("name")
-            yield Message("tool", lenient.as_json(result.object("response").values))
+            yield Message("tool", lenient.as_json(result.object("response").values), result.text("name"))
         text = "".join(read_texts(content))
         if text or not results:
             yield Message(ROLES[role], text)

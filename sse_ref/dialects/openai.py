@@ -189,8 +189,8 @@ def choice_object(index: int, content: Any, texts: Iterable[Text] = (), reason: 
 
 
 def call_object(id: str, call: Call) -> dict[str, Any]:
-    """A tool call without arguments; its id is made from that of the answer."""
-    call_id = f"call_{id.rpartition('-')[2][:16]}_{call.choice}_{call.index}"
+    """A tool call without arguments; its id is made from that of the answer, if the model gives none."""
+    call_id = call.id or f"call_{id.rpartition('-')[2][:16]}_{call.choice}_{call.index}"
     return {"id": call_id, "type": "function", "function": {"name": call.name, "arguments": ""}}
 
 
@@ -285,11 +285,20 @@ JSON_OBJECT: dict[str, Any] = {
 
 def read_messages(fields: Fields) -> Iterator[Message]:
     """Yield the messages of the conversation, each role by its neutral name."""
+    names: dict[Any, str] = {}
     for message in fields.objects("messages", required=True):
         role = message.text("role")
         if role not in ROLES:
             raise message.error("role", f"must be one of {', '.join(ROLES)}")
-        yield Message(ROLES[role], read_content(message))
+        names |= called_names(message)
+        yield Message(ROLES[role], read_content(message), names.get(str(message.get("tool_call_id")), ""))
+
+
+def called_names(message: Fields) -> dict[Any, str]:
+    """The names of the functions that a message calls, by the ids of the calls."""
+    calls = message.get("tool_calls")
+    calls = [call for call in calls if isinstance(call, dict)] if isinstance(calls, list) else []
+    return {str(c.get("id")): str(c["function"].get("name")) for c in calls if isinstance(c.get("function"), dict)}
 
 
 def read_content(message: Fields) -> str:

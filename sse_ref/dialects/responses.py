@@ -469,8 +469,8 @@ STORED = ("previous_response_id", "conversation", "prompt")  # members that name
 
 
 def read_input(fields: Fields) -> Iterator[Message]:
-    """Yield the instructions and the conversation. Calls are left out: their results say enough to the toy model."""
-    instructions = fields.get("instructions")
+    """Yield the instructions and the conversation. Of a call only that there was one: its result says enough."""
+    instructions, names = fields.get("instructions"), dict[str, str]()
     if not isinstance(instructions, str | None):
         raise fields.error("instructions", "must be a string or null")
     if instructions:
@@ -485,9 +485,11 @@ def read_input(fields: Fields) -> Iterator[Message]:
             if role not in ROLES:
                 raise item.error("role", f"must be one of {', '.join(ROLES)}")
             yield Message(ROLES[role], read_text(item, "content", TEXT_TYPES))
+        elif kind == "function_call":
+            names[str(item.get("call_id"))] = str(item.get("name"))
+            yield Message("assistant", "")
         elif kind == "function_call_output":
-            item.text("call_id")
-            yield Message("tool", read_text(item, "output", TEXT_TYPES))
+            yield Message("tool", read_text(item, "output", TEXT_TYPES), names.get(item.text("call_id"), ""))
 
 
 def read_tools(fields: Fields) -> dict[str, Any]:

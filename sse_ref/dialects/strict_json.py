@@ -17,7 +17,7 @@ from typing import Any, Self
 
 from sse_ref.errors import RequestError
 
-__all__ = ["Fields", "read_json", "json_parts", "to_json"]
+__all__ = ["Fields", "read_json", "to_json"]
 
 MAX_DIGITS = 4000  # of a whole number; Python itself refuses more than 4,300 (CVE-2020-10735)
 MAX_BRACKETS = 100_000  # opening ones in a request: what arrays and objects cost is not in proportion to their bytes
@@ -144,25 +144,3 @@ def _read_object(body: bytes) -> dict[str, Any]:
                 half = "a string holds half of a surrogate pair"
                 raise RequestError("bad_request", half, param=ascii(name)[1:-1]) from None
     return values
-
-
-def json_parts(value: Any, depth: int = 5) -> Iterator[str]:
-    """The parts of ``to_json(value)``. Each is made quickly, so that other threads get their turn between them.
-
-    >>> list(json_parts({"a": [1, {"b": 2}]}, depth=1))
-    ['{', '"a":', '[1,{"b":2}]', '}']
-    """
-    if depth and isinstance(value, dict):
-        yield "{"
-        for number, (name, member) in enumerate(value.items()):
-            yield f"{',' if number else ''}{to_json(name)}:"
-            yield from json_parts(member, depth - 1)
-        yield "}"
-    elif depth and isinstance(value, list):
-        yield "["
-        for number, element in enumerate(value):
-            yield from [","] if number else []
-            yield from json_parts(element, depth - 1)
-        yield "]"
-    else:
-        yield to_json(value)

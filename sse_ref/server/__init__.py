@@ -14,19 +14,32 @@ Read it in this order; each module imports only modules above it, the ground, an
     loop           one loop for all open connections
     delivery       what a model says, as bytes with the time at which each is due
     plain_events   the plain event source at ``/events``
-    recording      a stream as it was read, in lines of JSON
-    script         answers that a tester chose
+    answers        answers that a tester chose
+    script         which answer each request gets
     journal        what was asked, what was sent, and how each stream ended
     printer        the log and the wire, without holding anything up
+    responses      the bytes of a head, and of a body that is whole
     connection     reads requests, routes them, and answers
     listener       a port, the loop behind it, and what its connections share
     command        ``python -m sse_ref.server``
 """
 
+from sse_ref.server.answers import Answer, AnswerError
 from sse_ref.server.command import main
 from sse_ref.server.delivery import FAULTS, Delivery
 from sse_ref.server.listener import Server, running
-from sse_ref.server.script import Answer, AnswerError, Asked, ScriptError
+from sse_ref.server.script import Asked, ScriptError
 from sse_ref.server.settings import Settings
 
-__all__ = ["FAULTS", "Answer", "AnswerError", "Asked", "Delivery", "ScriptError", "Server", "Settings", "main", "running"]
+__all__ = [
+    "FAULTS",
+    "Answer",
+    "AnswerError",
+    "Asked",
+    "Delivery",
+    "ScriptError",
+    "Server",
+    "Settings",
+    "main",
+    "running",
+]

@@ -20,17 +20,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import json
 import logging
 import signal
 import sys
+from pathlib import Path
 
 from sse_ref.dialects.quirks import QUIRKS
 from sse_ref.dialects.quirky import SERVICES
 from sse_ref.options import between
+from sse_ref.server.answers import AnswerError
 from sse_ref.server.journal import log
 from sse_ref.server.listener import Server
 from sse_ref.server.printer import PrintingHandler
 from sse_ref.server.requests import is_loopback
+from sse_ref.server.script import Script
 from sse_ref.server.settings import Settings
 
 __all__ = ["main"]
@@ -45,9 +49,9 @@ examples:
 
 A base URL may hold settings for its requests: http://127.0.0.1:8000/fault=cut&at=3/v1 breaks each answer off after three
 tokens, and http://127.0.0.1:8000/quirk=vllm/v1 writes as that service does. There are ttft, tps, jitter, heartbeat, split,
-fault, at and quirk.
+fault, at, quirk and answers. With --answers FILE the answers are those of a script: a JSON list of texts and objects.
 
-exit status: 0 after Ctrl-C or SIGTERM, 2 if the port cannot be had or an option is wrong
+exit status: 0 after Ctrl-C or SIGTERM, 2 if the port cannot be had, or an option or a script is wrong
 """
 
 
@@ -65,7 +69,12 @@ def main(arguments: list[str] | None = None) -> int:
     )
     allow_many_files(settings.max_streams)
     try:
-        server = Server(settings)
+        script = read_script(options.answers) if options.answers else None
+    except (AnswerError, OSError, ValueError) as error:
+        print(f"sse_ref.server: {options.answers}: {getattr(error, 'strerror', None) or error}", file=sys.stderr)
+        return 2
+    try:
+        server = Server(settings, script)
     except OSError as error:
         print(
             f"sse_ref.server: cannot use {options.host} port {options.port}: {error.strerror}; try --port 0",
@@ -80,6 +89,15 @@ def main(arguments: list[str] | None = None) -> int:
     with server:
         server.serve_forever()
     return 0
+
+
+def read_script(path: str) -> Script:
+    """The script in a file: a JSON list of answers. Recordings are looked for beside it."""
+    values = json.loads(Path(path).read_text(encoding="utf-8"))
+    for value in values if isinstance(values, list) else ():
+        if isinstance(value, dict) and isinstance(value.get("replay"), str):
+            value["replay"] = str(Path(path).parent / value["replay"])
+    return Script(values)
 
 
 def stop(server: Server, number: int) -> None:
@@ -138,6 +156,7 @@ def read_options(arguments: list[str] | None) -> argparse.Namespace:
     add("--jitter", type=SHARE, default=0.0, metavar="F", help=f"unevenness of the pace, 0 to 1 {DEFAULT}")
     add("--heartbeat", type=NUMBER, default=15.0, metavar="S", help=f"silence before a heartbeat is sent {DEFAULT}")
     add("--api-key", metavar="K", help="the key of the API and of the journal; the page and /events need none")
+    add("--answers", metavar="FILE", help="answer by a script, a JSON list of answers, in place of the toy model")
     add("--max-streams", type=between(int, 1), default=2048, metavar="N", help=f"more than that get 429 {DEFAULT}")
     host = "answer requests for this host name too, which a proxy passes on; on loopback all others get 421"
     add("--allow-host", action="append", default=[], metavar="NAME", help=host)

@@ -79,17 +79,18 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler
 from typing import Any
 
 from sse_ref.dialects import DEFAULT, DIALECTS, dialects_at, unknown_model, write_models
 from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
 from sse_ref.dialects.quirky import with_quirks
-from sse_ref.dialects.strict_json import json_parts, to_json
+from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import STATUSES, RequestError
 from sse_ref.model import MODELS
 from sse_ref.pieces import ModelFailure, Piece, Prompt
+from sse_ref.recording import Recording
 from sse_ref.schema import SchemaError
+from sse_ref.server.answers import ScriptedError
 from sse_ref.server.delivery import (
     CHUNKED,
     DELIVERY,
@@ -100,6 +101,7 @@ from sse_ref.server.delivery import (
     Fault,
     Framing,
     deliver,
+    replay,
 )
 from sse_ref.server.journal import Journal, Record, log
 from sse_ref.server.loop import Stream
@@ -118,6 +120,7 @@ from sse_ref.server.requests import (
     read_number,
     split_target,
 )
+from sse_ref.server.responses import Responder
 from sse_ref.server.script import Asked, Scripts
 from sse_ref.server.settings import Settings
 
@@ -138,8 +141,9 @@ KINDS = {status: kind for kind, status in STATUSES.items()}
 class Shared:
     """What all connections of one server have in common.
 
-    ``slots`` are the places for open streams, ``scripts`` the answers that testers chose. ``show`` is called with a connection and the bytes that it was sent, None if
-    nobody wants to see them. ``on_loopback``: only requests for this machine are served.
+    ``slots`` are the places for open streams, ``scripts`` the answers that testers chose. ``show`` is called with a
+    connection and the bytes that it was sent, None if nobody wants to see them. ``on_loopback``: only requests for this
+    machine are served.
     """
 
     settings: Settings
@@ -150,12 +154,10 @@ class Shared:
     on_loopback: bool = False
 
 
-class Connection(BaseHTTPRequestHandler):
+class Connection(Responder):
     """One connection. Each ``serve()`` reads one request and either answers it or sets ``stream``."""
 
-    protocol_version = default_request_version = "HTTP/1.1"
     rfile: io.BytesIO
-    wfile: io.BytesIO
 
     def __init__(self, sock: socket.socket, address: Any, shared: Shared) -> None:
         # socketserver's own __init__ would serve the whole connection at once; this one rests between requests.
@@ -357,6 +359,9 @@ class Connection(BaseHTTPRequestHandler):
             if script is not None:
                 answer = script.take(asked)
                 answer.refuse()
+                if answer.replay is not None:
+                    self.answer_recording(answer.replay, answer.speed, record)
+                    return
                 delivery, pieces = answer.delivery(delivery, request.prompt), answer.pieces(request.prompt)
                 record.fault = delivery.fault or None
                 Fault(delivery.fault).refuse()
@@ -374,6 +379,18 @@ class Connection(BaseHTTPRequestHandler):
                     pieces=pieces,
                 )
                 self.begin(stream, record, request.media_type if request.stream else "")
+
+    def answer_recording(self, recording: Recording, speed: float, record: Record) -> None:
+        """Send what was recorded: a stream with its pace, an error at once."""
+        media_type = recording.headers.get("content-type", "text/event-stream")
+        if recording.status != HTTPStatus.OK:
+            record.status = recording.status
+            record.end("refused")
+            body = b"".join(data for _, data in recording.reads)
+            self.send(self.whole_response(recording.status, body, {**recording.headers, "Content-Type": media_type}))
+            return
+        with self.slot():
+            self.begin(replay(recording, speed, self.framing), record, media_type)
 
     def as_asked(self, dialect: Dialect, request: Request, body: bytes) -> Asked:
         """The request as a script and the journal see it: its headers without the key."""
@@ -586,7 +603,8 @@ class Connection(BaseHTTPRequestHandler):
 
     def answer_error(self, error: RequestError, headers: Mapping[str, str] | None = None) -> None:
         """Answer with an error, in the words of the dialect at this path."""
-        headers = {**error.headers, **(headers or {})}
+        own = error.headers if isinstance(error, ScriptedError) else {}
+        headers = {**own, **(headers or {})}
         if error.status == 401:
             headers["WWW-Authenticate"] = "Bearer"
         if error.status == 429 and not any(name.lower() == "retry-after" for name in headers):
@@ -606,36 +624,7 @@ class Connection(BaseHTTPRequestHandler):
         """Called by ``parse_request``. Its own pages would quote the request; this quotes nothing."""
         self.refuse(KINDS.get(code, "failed"))
 
-    # ---- Responses ---------------------------------------------------------------------------------------------------
-
-    def response(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> bytes:
-        """Head and body as bytes, to be sent at once or later."""
-        self.wfile = io.BytesIO()  # where http.server writes
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        for name in dict.fromkeys(("X-Request-Id", *(dialect.request_id for dialect in self.serving))):
-            self.send_header(name, self.id)
-        if not self.path.startswith(("/journal", "/answers/")):
-            self.send_header("Access-Control-Allow-Origin", "*")
-            self.send_header("Access-Control-Expose-Headers", "X-Request-Id, Request-Id, Retry-After")
-        self.send_header("X-Content-Type-Options", "nosniff")
-        if "Transfer-Encoding" not in headers:
-            if self.close_connection:
-                self.send_header("Connection", "close")
-            elif self.request_version == "HTTP/1.0":
-                self.send_header("Connection", "keep-alive")
-        self.end_headers()
-        return self.wfile.getvalue() + (b"" if self.command == "HEAD" else body)
-
-    def whole_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
-        """A response with its length."""
-        return self.response(status, {**headers, "Content-Length": str(len(body)), "Cache-Control": "no-store"}, body)
-
-    def json_response(self, status: int, value: Mapping[str, Any], headers: Mapping[str, str] | None = None) -> bytes:
-        """A response that is a JSON object."""
-        body = "".join(json_parts(value)).encode()
-        return self.whole_response(status, body, {"Content-Type": "application/json", **(headers or {})})
+    # ---- Sending -----------------------------------------------------------------------------------------------------
 
     def send(self, data: bytes) -> None:
         """Send from this request's thread. Raises ``ClientGone`` if the client has disconnected, or does not read."""
@@ -655,10 +644,3 @@ class Connection(BaseHTTPRequestHandler):
         with contextlib.suppress(OSError):
             self.socket.shutdown(socket.SHUT_WR)
             self.incoming.discard(seconds=1.0)
-
-    def version_string(self) -> str:
-        """The ``Server`` header."""
-        return "sse_ref"
-
-    def log_message(self, format: str, *args: Any) -> None:
-        """``http.server`` would print a line for each request and each error of a client."""

@@ -60,11 +60,23 @@ from sse_ref.chunked import LAST_CHUNK, chunk
 from sse_ref.errors import RequestError
 from sse_ref.model import generate
 from sse_ref.pieces import ModelFailure, Piece, Prompt, Silence, Usage
+from sse_ref.recording import Recording
 from sse_ref.server.loop import Stream, Write
 from sse_ref.server.requests import read_decimal, read_number
 from sse_ref.server.settings import Settings
 
-__all__ = ["CHUNKED", "DELIVERY", "FAULTS", "UNTIL_CLOSE", "WHOLE", "CutAsAsked", "Delivery", "Fault", "deliver"]
+__all__ = [
+    "CHUNKED",
+    "DELIVERY",
+    "FAULTS",
+    "UNTIL_CLOSE",
+    "WHOLE",
+    "CutAsAsked",
+    "Delivery",
+    "Fault",
+    "deliver",
+    "replay",
+]
 
 SPLIT_PAUSE = 0.002  # seconds between the parts of an event that is split, so that they do not travel together
 
@@ -288,9 +300,7 @@ def deliver(
     ends: bool = True,
     pieces: Iterable[Piece] | None = None,
 ) -> Stream:
-    """Return the answer to ``prompt`` as a stream for the loop; its first write is made already.
-
-    ``pieces`` are the answer, None for the toy model's.
+    """Return the answer to ``prompt``, ``pieces`` or the toy model's, as a stream whose first write is made already.
 
     ``write`` turns pieces into the bytes of each event, or of one whole answer. ``heartbeat`` is sent in silences,
     ``farewell(events)`` if the server stops after so many events; ``on_failure`` is called if the model fails. ``skip``: so
@@ -306,9 +316,8 @@ def deliver(
     [(1.0, b'1\\r\\na\\r\\n'), (1.5, b'2\\r\\n b\\r\\n'), (1.5, b'0\\r\\n\\r\\n')]
     """
     pace = Pace(delivery, prompt.n, on_failure)
-    made = generate(prompt) if pieces is None else pieces
-    timed = pace.timed(Fault(delivery.fault, delivery.at).fail(made))
-    writes = timed_writes(write(timed), pace, delivery, framing, skip, ends)
+    made = Fault(delivery.fault, delivery.at).fail(generate(prompt) if pieces is None else pieces)
+    writes = timed_writes(write(pace.timed(made)), pace, delivery, framing, skip, ends)
     no_heartbeat = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
 
     def end() -> bytes:
@@ -323,3 +332,27 @@ def deliver(
         farewell=end,
     )
     return stream
+
+
+# ---- A recorded stream -----------------------------------------------------------------------------------------------
+
+
+def replay(recording: Recording, speed: float, framing: Framing) -> Stream:
+    """Return a recorded stream for the loop: each read is one write, ``speed`` times as fast as it came, 0 for at once.
+
+    >>> recording = Recording(200, {}, ((0.5, b"data: hi"), (2.0, b"\\n\\n")), 2.0, True)
+    >>> stream = replay(recording, 2, CHUNKED)
+    >>> [(write.due, write.payload) for write in [stream.next, *stream.writes]]
+    [(0.25, b'8\\r\\ndata: hi\\r\\n'), (1.0, b'2\\r\\n\\n\\n\\r\\n'), (1.0, b'0\\r\\n\\r\\n')]
+    """
+
+    def writes() -> Iterator[Write]:
+        number = 0
+        for number, (at, data) in enumerate(recording.reads, 1):
+            yield Write(at / speed if speed else 0.0, 0, number, framing.wrap(data))
+        if not recording.whole:
+            raise CutAsAsked
+        if framing.last:
+            yield Write(recording.ended_at / speed if speed else 0.0, 0, number, framing.last, last=True)
+
+    return Stream(writes(), heartbeat=b"", heartbeat_interval=0.0, farewell=lambda: b"")

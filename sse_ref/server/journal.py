@@ -94,12 +94,16 @@ class Record:
 
     def note_request(self, body: bytes) -> None:
         """Keep a request whole if it is short, else its beginning."""
-        self.request = body if len(body) <= MOST_KEPT else f"{body[:200].decode('utf-8', 'replace')}... ({len(body)} bytes)"
+        self.request = (
+            body if len(body) <= MOST_KEPT else f"{body[:200].decode('utf-8', 'replace')}... ({len(body)} bytes)"
+        )
 
     def note_asked(self, asked: Asked) -> None:
         """Keep how the request was understood."""
-        body = asked.body if len(asked.body) <= MOST_KEPT else asked.body[:200]
-        self.asked = dataclasses.replace(asked, body=body)
+        if len(asked.body) > MOST_KEPT:
+            messages = tuple(m._replace(text=m.text[:200]) for m in asked.messages[-20:])
+            asked = dataclasses.replace(asked, body=asked.body[:200], messages=messages, tools=asked.tools[:20])
+        self.asked = asked
         self.model, self.streamed = asked.model, asked.stream
 
     def note_failure(self) -> None:
@@ -157,7 +161,7 @@ def understood(asked: Asked | None) -> dict[str, Any]:
     """How a request was understood, as JSON; nothing of one that was not."""
     if asked is None:
         return {}
-    messages = [{name: value for name, value in dataclasses.asdict(m).items() if value} for m in asked.messages]
+    messages = [{name: value for name, value in m._asdict().items() if value} for m in asked.messages]
     tools = [{"name": tool.name, "parameters": tool.parameters} for tool in asked.tools]
     return {"dialect": asked.dialect, "headers": dict(asked.headers), "messages": messages, "tools": tools}
 

@@ -9,9 +9,9 @@ Out:  the lines; or the reads with their times, to be played back.
     {"at": 1.2000, "end": "complete"}
 
 The first line is the head of the response. Then comes a line for each read: ``at`` counts seconds from the request, and
-the bytes are ``text`` if they are whole characters of UTF-8, else ``hex``. The last line says how the body ended: *complete*,
-or *cut*. The reads are those of the body without its chunks, and without gzip. The request is not kept, nor are keys, cookies
-and what belongs to one connection.
+the bytes are ``text`` if they are whole characters of UTF-8, else ``hex``. The last line says how the body ended:
+*complete*, or *cut*. The reads are those of the body without its chunks. The request is not kept, nor are keys, cookies and
+what belongs to one connection.
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 __all__ = ["Recording", "RecordingError", "end_line", "head_line", "read_line"]
 
 VERSION = 1
-KEPT = ("content-type", "retry-after", "x-request-id", "request-id", "server", "date")
+KEPT = ("content-type", "content-encoding", "retry-after", "x-request-id", "request-id", "server", "date")
 
 
 class RecordingError(ValueError):
@@ -76,16 +75,9 @@ class Recording:
 
     @classmethod
     def read(cls, source: Any) -> Recording:
-        """Read a recording: the path of a file, its lines, or the objects that the lines hold. Raises ``RecordingError``."""
-        if isinstance(source, Recording):
-            return source
-        if isinstance(source, str | Path):
-            try:
-                source = Path(source).read_text(encoding="utf-8").splitlines()
-            except (OSError, UnicodeDecodeError) as error:
-                raise RecordingError(f"{source} cannot be read: {error}") from None
-        if isinstance(source, Mapping) or not isinstance(source, Iterable):
-            raise RecordingError("a recording is the path of a file, or its lines")
+        """Read a recording: its lines, or the objects that they hold. Raises ``RecordingError``."""
+        if isinstance(source, str | Mapping) or not isinstance(source, Iterable):
+            raise RecordingError("a recording is a list of lines")
         lines = list(objects(source))
         head, rest = lines[0] if lines else {}, lines[1:]
         if head.get("recording") != VERSION:
