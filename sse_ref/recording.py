@@ -24,7 +24,7 @@ from typing import Any
 __all__ = ["Recording", "RecordingError", "end_line", "head_line", "read_line"]
 
 VERSION = 1
-KEPT = ("content-type", "content-encoding", "retry-after", "x-request-id", "request-id", "server", "date")
+KEPT = ("content-type", "content-encoding", "retry-after")
 
 
 class RecordingError(ValueError):

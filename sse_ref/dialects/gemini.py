@@ -94,6 +94,7 @@ class ChunkWriter:
         self.head = {"modelVersion": model, "responseId": id}  # the same in all chunks
         self.prompt_tokens: int | None = 0
         self.tokens = self.thoughts = 0  # so far; all of them, and those of thoughts
+        self.told: tuple[int, int] | None = None  # the same, from a model that tells them before its answer
         self.calls: dict[int, tuple[Call, list[str]]] = {}  # for each choice, the call whose arguments are coming
         self.unsigned: dict[int, str] = {}  # for each choice, thoughts that no part has a signature of
         self.refused: set[int] = set()
@@ -103,6 +104,8 @@ class ChunkWriter:
         for piece in pieces:
             if isinstance(piece, Usage):
                 self.prompt_tokens = piece.prompt_tokens
+                if piece.completion_tokens and not self.tokens:
+                    self.told = piece.completion_tokens, piece.reasoning_tokens
             elif isinstance(piece, Said):
                 self.tokens += piece.tokens
                 yield from self.said(piece)
@@ -150,10 +153,11 @@ class ChunkWriter:
     def usage(self) -> dict[str, Any]:
         """The ``usageMetadata`` so far."""
         counts: dict[str, Any] = {"promptTokenCount": self.prompt_tokens}
-        counts["candidatesTokenCount"] = self.tokens - self.thoughts
-        if self.thoughts:
-            counts["thoughtsTokenCount"] = self.thoughts
-        return {**counts, "totalTokenCount": (self.prompt_tokens or 0) + self.tokens}
+        tokens, thoughts = self.told or (self.tokens, self.thoughts)
+        counts["candidatesTokenCount"] = tokens - thoughts
+        if thoughts:
+            counts["thoughtsTokenCount"] = thoughts
+        return {**counts, "totalTokenCount": (self.prompt_tokens or 0) + tokens}
 
 
 def json_array(events: Iterable[ServerSentEvent], number: int) -> Iterator[bytes]:

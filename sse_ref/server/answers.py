@@ -177,7 +177,7 @@ class Answer:
         answers = self.choices or (self,)
         given = self.usage or {}
         prompt_tokens = given.get("prompt_tokens", count_tokens(prompt))
-        yield Usage(prompt_tokens, 0)
+        yield Usage(prompt_tokens, given.get("completion_tokens", 0), given.get("reasoning_tokens", 0))
         completion = reasoning = 0
         for piece in take_turns([answers[i % len(answers)].choice(i) for i in range(prompt.n)]):
             completion += piece.tokens

@@ -382,12 +382,13 @@ class Connection(Responder):
 
     def answer_recording(self, recording: Recording, speed: float, record: Record) -> None:
         """Send what was recorded: a stream with its pace, an error at once."""
-        media_type = recording.headers.get("content-type", "text/event-stream")
+        headers = dict(recording.headers)
+        media_type = headers.pop("content-type", "text/event-stream")
         if recording.status != HTTPStatus.OK:
             record.status = recording.status
             record.end("refused")
             body = b"".join(data for _, data in recording.reads)
-            self.send(self.whole_response(recording.status, body, {**recording.headers, "Content-Type": media_type}))
+            self.send(self.whole_response(recording.status, body, {**headers, "Content-Type": media_type}))
             return
         with self.slot():
             self.begin(replay(recording, speed, self.framing), record, media_type)
