@@ -57,6 +57,8 @@ def test_answer_waits_for_what_it_is_for() -> None:
         ({"turn": 1}, [Message("system", "s"), USER], True),
         ({"turn": 2}, [USER, CALL, RESULT], True),
         ({"turn": 3}, [USER, CALL, RESULT, Message("assistant", "wet"), Message("user", "and?")], True),
+        ({"turn": 2}, [RESULT], True),
+        ({"turn": 3}, [USER, CALL, RESULT, RESULT, CALL, RESULT], True),
         ({"user": "Rain", "turn": 2}, [USER], False),
         (lambda asked: len(asked.messages) == 1, [USER], True),
         (lambda asked: asked.model == "b", [USER], False),

@@ -70,10 +70,11 @@ class Asked:
 
     @property
     def turn(self) -> int:
-        """1 for the first request of a conversation: one more than the answers that its messages hold."""
+        """1 for the first request of a conversation: one more than the answers that its messages hold, or hold results of."""
         roles = [message.role for message in self.messages]
+        goes_on = {("assistant", "assistant"), ("assistant", "tool"), ("tool", "tool")}  # within one turn
         pairs = zip(["user", *roles], roles, strict=False)
-        return 1 + sum(role == "assistant" != before for before, role in pairs)
+        return 1 + sum(role in ("assistant", "tool") and (before, role) not in goes_on for before, role in pairs)
 
     def last_text(self, role: str = "user") -> str:
         """The text of the last message of this role, "" if there is none."""

@@ -20,7 +20,7 @@ PYTHON = {
     "anthropic": ["anthropic"],
     "cohere": ["cohere"],
     "google": ["google-genai"],
-    "langchain": ["langchain-openai", "langchain-anthropic"],
+    "langchain": ["langchain", "langchain-openai", "langchain-anthropic"],
     "litellm": ["litellm"],
     "mistral": ["mistralai"],
 }

@@ -30,6 +30,17 @@ const checks = {}
 for (const [name, provider] of Object.entries(providers)) {
   const quiet = { maxRetries: 0, onError() {} }
   Object.assign(checks, {
+    async [`${name} two steps by script`](url) {
+      const script = name.replaceAll(" ", "-"), root = url.replace(/\/v1$/, "")
+      const rain = [{ tools: [["get_weather", { city: "Paris", days: 2 }]], when: { turn: 1 } }, { text: "It rains in Paris.", when: { tool: "get_weather", turn: 2 } }]
+      await fetch(`${root}/answers/${script}`, { method: "PUT", body: JSON.stringify(rain) })
+      const { get_weather } = tools
+      const own = { get_weather: { ...get_weather, execute: async ({ city }) => `wet in ${city}` } }
+      const result = streamText({ model: provider(`${root}/answers=${script}/v1`)("gpt-x"), prompt: "Rain?", tools: own, stopWhen: stepCountIs(4), ...quiet })
+      assert.equal((await Array.fromAsync(result.textStream)).join(""), "It rains in Paris.")
+      assert.equal((await result.steps).length, 2)
+      assert.deepEqual(await (await fetch(`${root}/answers/${script}`)).json(), { left: [], missed: [] })
+    },
     async [`${name} text and usage`](url) {
       const result = streamText({ model: provider(url)("toy-echo"), prompt: AWKWARD, ...quiet })
       let text = ""

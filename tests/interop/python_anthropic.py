@@ -7,7 +7,7 @@ import json
 import time
 
 import anthropic
-from python_checks import AWKWARD, BOTH, STORY, last_record, run, said
+from python_checks import AWKWARD, BOTH, RAIN, STORY, last_record, left, run, said, scripted
 
 LIMITS = {"max_tokens": 1000}
 SCHEMA = {
@@ -225,6 +225,22 @@ def check_models(url: str) -> None:
     models = {model.id: model for model in client(url).models.list()}
     assert "toy-thinker" in models and models["toy"].display_name == "toy" and models["toy"].created_at.year == 2026
     assert client(url).models.retrieve("toy").type == "model"
+
+
+def check_tool_runner_by_script(url: str) -> None:
+    base = scripted(url, "anthropic-python", RAIN)
+
+    @anthropic.beta_tool
+    def get_weather(city: str) -> str:
+        """Weather of a city."""
+        return f"wet in {city}"
+
+    runner = client(base).beta.messages.tool_runner(
+        model="claude-x", messages=said("Rain?"), tools=[get_weather], stream=True, **LIMITS
+    )
+    for stream in runner:
+        last = stream.get_final_message()
+    assert last.content[-1].text == "It rains in Paris." and left(base) == {"left": [], "missed": []}
 
 
 if __name__ == "__main__":

@@ -49,6 +49,27 @@ def with_fault(url: str) -> str:
     return url.removesuffix("/v1") + "/fault=error&at=2/v1"
 
 
+# A conversation of two turns: a call, and what is said of its result.
+RAIN: list[Any] = [
+    {"tools": [["get_weather", {"city": "Paris"}]], "when": {"turn": 1}},
+    {"text": "It rains in Paris.", "when": {"turn": 2}},
+]
+
+
+def scripted(url: str, name: str, answers: list[Any]) -> str:
+    """Set a script, and return the base URL that uses it."""
+    root = url.removesuffix("/v1")
+    request = urllib.request.Request(f"{root}/answers/{name}", json.dumps(answers).encode(), method="PUT")
+    with urllib.request.urlopen(request, timeout=10):
+        return f"{root}/answers={name}/v1"
+
+
+def left(url: str) -> Any:
+    """What is left of the script that a base URL uses, and what had no answer."""
+    with urllib.request.urlopen(url.replace("/answers=", "/answers/").removesuffix("/v1"), timeout=10) as response:
+        return json.load(response)
+
+
 def run(client: str, package: str, names: dict[str, Any]) -> None:
     """Run the checks among the names of a module against the server at the URL in argv."""
     warnings.simplefilter("ignore")

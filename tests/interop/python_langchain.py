@@ -6,10 +6,11 @@ import asyncio
 
 import anthropic
 import openai
+from langchain.agents import create_agent
 from langchain_anthropic import ChatAnthropic
 from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_openai import ChatOpenAI
-from python_checks import AWKWARD, BOTH, STORY, TOOLS, run, with_fault
+from python_checks import AWKWARD, BOTH, RAIN, STORY, TOOLS, left, run, scripted, with_fault
 
 
 def chat(url: str, model: str = "toy-echo", **options: object) -> ChatOpenAI:
@@ -118,6 +119,19 @@ def check_anthropic_errors(url: str) -> None:
             assert isinstance(error, kind) or isinstance(error.__cause__, kind), repr(error)
         else:
             raise AssertionError(model)
+
+
+def check_agent_by_script(url: str) -> None:
+    base = scripted(url, "langchain", RAIN)
+
+    def get_weather(city: str) -> str:
+        """Weather of a city."""
+        return f"wet in {city}"
+
+    agent = create_agent(ChatOpenAI(base_url=base, api_key="none", model="gpt-x", streaming=True), [get_weather])
+    for state in agent.stream({"messages": [("user", "Rain?")]}, stream_mode="values"):
+        last = state["messages"][-1]
+    assert last.text == "It rains in Paris." and left(base) == {"left": [], "missed": []}
 
 
 if __name__ == "__main__":

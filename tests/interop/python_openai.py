@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import time
+from typing import Any
 
 import openai
 import pydantic
-from python_checks import AWKWARD, BOTH, STORY, TOOLS, last_record, run, said, with_fault
+from python_checks import AWKWARD, BOTH, RAIN, STORY, TOOLS, last_record, left, run, said, scripted, with_fault
 
 
 def client(url: str, **options: object) -> openai.OpenAI:
@@ -221,6 +222,20 @@ def check_route_of_ollama(url: str) -> None:
                 break
     time.sleep(0.2)
     assert last_record(url)["outcome"] == "client_left"
+
+
+def check_tool_loop_by_script(url: str) -> None:
+    base = scripted(url, "openai-python", RAIN)
+    chats = openai.OpenAI(base_url=base, api_key="none").chat.completions
+    messages: list[Any] = said("Rain in Paris?")
+    while True:
+        with chats.stream(model="gpt-x", messages=messages, tools=TOOLS) as stream:  # type: ignore[arg-type]
+            message = stream.get_final_completion().choices[0].message
+        if not message.tool_calls:
+            break
+        results = [{"role": "tool", "tool_call_id": call.id, "content": "wet"} for call in message.tool_calls]
+        messages += [message, *results]
+    assert message.content == "It rains in Paris." and left(base) == {"left": [], "missed": []}
 
 
 if __name__ == "__main__":
