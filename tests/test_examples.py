@@ -205,3 +205,29 @@ def test_example_uses_a_server_that_is_given() -> None:
         done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         assert len(server.journal) == 4
+
+
+# ---- Testing an application --------------------------------------------------------------------------------------------
+
+TESTING = ROOT / "examples" / "testing"
+
+
+@pytest.mark.once
+def test_fixture_and_tests_to_copy_pass_and_stand_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text()
+    for name in ("conftest.py", "test_chat.py"):
+        assert (TESTING / name).read_text().strip() in readme, name
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-c", os.devnull, "--rootdir", ".", "."]
+    done = subprocess.run(command, cwd=TESTING, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "3 passed" in done.stdout, done.stdout + done.stderr
+
+
+@pytest.mark.once
+@pytest.mark.skipif(not shutil.which("node"), reason="node is not installed")
+def test_test_in_javascript_passes_against_the_command() -> None:
+    with running() as server:
+        environment = {**os.environ, "SSE_REF": server.url}
+        command = ["node", "--test", str(TESTING / "chat.test.mjs")]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0 and "# pass 2" in done.stdout, done.stdout + done.stderr

@@ -70,7 +70,7 @@ class Asked:
 
     @property
     def turn(self) -> int:
-        """1 for the first request of a conversation: one more than the answers that its messages hold, or hold results of."""
+        """1 for the first request of a conversation: one more than the answers that its messages hold, or follow from."""
         roles = [message.role for message in self.messages]
         goes_on = {("assistant", "assistant"), ("assistant", "tool"), ("tool", "tool")}  # within one turn
         pairs = zip(["user", *roles], roles, strict=False)
