@@ -2,9 +2,10 @@
 
     python examples/27_fake_server_in_tests.py
 
-With a model that costs nothing, always answers the same, and fails when asked to. You will see six tests of a small function
-pass: the good case, an error inside the stream, a cut, a refusal, a busy server that is asked again, and a user who leaves.
-Faults are asked for in the URL, which works with every SDK in every language; what the server saw is in its journal.
+With a model that costs nothing, says what the test chose, and fails when asked to. You will see seven tests of a small
+function pass: the good case, given words, an error inside the stream, a cut, a refusal, a busy server that is asked again, a
+user who leaves. Faults are asked for in the URL, which works with every SDK in every language, or by an answer; what the
+server saw is in its requests and its journal.
 """
 
 import unittest
@@ -12,7 +13,7 @@ import unittest
 import lesson  # finds sse_ref
 
 from sse_ref.client import ChatStream, StreamError
-from sse_ref.server import running
+from sse_ref.server import Answer, running
 
 
 def headline(url, prompt, enough=None):
@@ -38,6 +39,13 @@ class HeadlineTest(unittest.TestCase):
 
     def test_whole_answer(self):
         self.assertEqual(headline(self.url, "Rain in Bergen"), "Rain in Bergen")
+
+    def test_words_that_the_test_chose(self):
+        answers = ["Sun in Bergen", Answer("Sun in Ber", fault="cut")]
+        with running(answers) as server:  # and an error, if one is not asked for
+            self.assertEqual(headline(server.url + "/v1", "The weather?"), "Sun in Bergen")
+            self.assertEqual(headline(server.url + "/v1", "Again?"), "Sun in Ber [truncated]")
+            self.assertEqual([asked.messages[-1].text for asked in server.requests], ["The weather?", "Again?"])
 
     def test_error_inside_the_stream(self):
         self.assertEqual(headline(self.url_with("fault=error&at=2"), "Rain in Bergen"), "Rain in [api_error]")
