@@ -21,6 +21,7 @@ from sse_ref.client import ChatStream, read_partial
 from sse_ref.dialects import DIALECTS
 from sse_ref.dialects.interface import Request
 from sse_ref.pieces import Prompt
+from sse_ref.recording import Recording, end_line, head_line, read_line
 from sse_ref.server import Server, running
 from sse_ref.server.connection import PAGE
 
@@ -804,6 +805,45 @@ def test_smallest_page_streams_from_another_origin_and_stops(small_page: Page) -
     small_page.until(f"{spoken} === 'The answer is whole.'")
     assert "stopped" not in small_page.run(output)
     assert small_page.problems() == []
+
+
+RECORDED = [
+    head_line(200, [("Content-Type", "text/event-stream")]),
+    read_line(0.0, b'data: {"choices":[{"index":0,"delta":{"content":"caf\xc3'),
+    read_line(0.1, b'\xa9"},"finish_reason":null}]}\n\n'),
+    read_line(0.1, b'data: {"choices":[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\ndata: [DONE]\n\n'),
+]
+CHOOSE = """{
+    const input = document.querySelector('[name=recording]'), chosen = new DataTransfer()
+    chosen.items.add(new File([%s], 'cafe.jsonl'))
+    input.files = chosen.files
+    input.dispatchEvent(new Event('change'))
+}"""
+
+
+@pytest.mark.parametrize(
+    ("end", "notes"), [("complete", 0), ("cut", 0)], ids=["to-its-end", "cut-after-the-last-event"]
+)
+def test_recording_is_played_read_for_read(visit: Open, shared: Server, end: str, notes: int) -> None:
+    page = visit()
+    asked = len(shared.journal)
+    page.run(CHOOSE % json.dumps("\n".join([*RECORDED, end_line(0.2, end)])))
+    page.until(DONE)
+    assert page.run(ANSWER) == "caf\u00e9" and len(page.run(NOTES)) == notes
+    reads = page.run(
+        "[...document.querySelectorAll('#wire .read')].map(row => parseInt(row.innerText.split('read, ')[1]))"
+    )
+    assert reads == [len(data) for _, data in Recording.read([*RECORDED, end_line(0.2, end)]).reads]
+    assert len(shared.journal) == asked  # the server was not asked
+
+
+def test_cut_recording_is_a_cut_and_what_is_none_is_said(visit: Open) -> None:
+    page = visit()
+    page.run(CHOOSE % json.dumps("\n".join([*RECORDED[:3], end_line(0.2, "cut")])))
+    page.until(f"{NOTES}.length")
+    assert "broke" in page.run(f"{NOTES}.join()") and page.run(ANSWER) == "caf\u00e9"
+    page.run(CHOOSE % json.dumps("no recording"))
+    page.until("document.querySelector('[role=status]').textContent.includes('line 1 of the recording is no JSON')")
 
 
 def test_stream_that_was_read_to_its_last_event_is_complete_for_the_server_too(visit: Open, shared: Server) -> None:

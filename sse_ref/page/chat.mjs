@@ -7,9 +7,9 @@
 import { SSEDecoder } from "./decoder.mjs"
 import { DIALECTS, Problem, object } from "./dialects.mjs"
 
-// `signal` cancels; `idle` is how many milliseconds of silence mean that the stream is dead. `onRead(bytes, plain)` is told
+// `send` stands in for fetch; `signal` cancels; `idle` is how many milliseconds of silence mean that the stream is dead. `onRead(bytes, plain)` is told
 // of every read, `onHead(response)` of the answer's beginning, `onPiece(result)` of every change.
-export async function ask(url, body, { dialect = DIALECTS.openai, headers = {}, signal, idle = 60_000, onHead = () => {}, onRead = () => {}, onPiece = () => {} } = {}) {
+export async function ask(url, body, { dialect = DIALECTS.openai, headers = {}, send = fetch, signal, idle = 60_000, onHead = () => {}, onRead = () => {}, onPiece = () => {} } = {}) {
   const result = { outcome: "", problem: "", status: 0, requestId: "", retryAfter: "", text: "", reasoning: "", calls: [], open: {}, last: false, finishReason: null, usage: null, tokens: [] }
   const silence = new AbortController()
   const stop = AbortSignal.any([silence.signal, ...(signal ? [signal] : [])])
@@ -20,7 +20,7 @@ export async function ask(url, body, { dialect = DIALECTS.openai, headers = {}, 
   }
   try {
     wait()
-    const answer = await fetch(url, {
+    const answer = await send(url, {
       method: "POST",
       headers: { "Content-Type": "application/json", ...headers },
       body: JSON.stringify(body),

@@ -6,6 +6,7 @@
 import { ask } from "./chat.mjs"
 import { DIALECTS } from "./dialects.mjs"
 import { markdown, partialJson } from "./partial.mjs"
+import { replaying } from "./replay.mjs"
 import { Wire } from "./wire.mjs"
 
 const FRAME = 50 // milliseconds between two drawings
@@ -295,7 +296,7 @@ function note(box, title, text, error = false) {
 }
 
 // One answer, streamed or whole, into a box of its own. The streamed one has the wire and the numbers.
-async function answer(row, stream, shown, signal, history) {
+async function answer(row, stream, shown, signal, history, recorded) {
   const caption = element("b", { className: "caption" }, stream ? "streamed" : "whole")
   const content = element("div", { dir: "auto" })
   const box = element("div", {}, caption, content)
@@ -323,6 +324,7 @@ async function answer(row, stream, shown, signal, history) {
   const result = await ask(url(), body, {
     dialect,
     headers: keyHeaders(dialect),
+    ...(recorded && { send: recorded }),
     signal,
     idle: stream ? 1000 * Number(settings.idle.value) : 120_000, // a whole answer is silent by nature
     onHead: answer => view?.head(answer),
@@ -343,11 +345,13 @@ async function answer(row, stream, shown, signal, history) {
   const how = explain(box, result)
   if (fault && result.outcome === "complete") note(box, "No fault", `the answer ended before token ${settings.at.value}, after which it was to come.`)
   if (shown) speaker.rest(result.text, result.outcome === "complete" && result.calls.length ? `It calls ${result.calls.map(call => call.name).join(" and ")}.` : how)
-  if (result.outcome === "cancelled") explainStop(box, stream, result, dialect, { ...body, stream: false, stream_options: undefined }).catch(() => sayStopped(box, "The server cannot be asked what it noticed."))
+  if (result.outcome === "cancelled" && recorded) sayStopped(box, "The recording was not played to its end.")
+  else if (result.outcome === "cancelled") explainStop(box, stream, result, dialect, { ...body, stream: false, stream_options: undefined }).catch(() => sayStopped(box, "The server cannot be asked what it noticed."))
   return result
 }
 
-async function send(prompt) {
+// With `recorded` it is a recording that answers.
+async function send(prompt, recorded) {
   const history = messages // a new conversation begins a new list
   const before = history.length
   running = new AbortController()
@@ -363,13 +367,13 @@ async function send(prompt) {
     for (let round = 0; round < 2; round++) {
       const row = element("div", { className: "answers" })
       turn("Model", row)
-      const reply = settings.reply.value
+      const reply = recorded ? "stream" : settings.reply.value
       const { calling } = wire()
       const answers = []
-      if (reply !== "whole") answers.push(answer(row, true, true, signal, history))
+      if (reply !== "whole") answers.push(answer(row, true, true, signal, history, recorded))
       if (reply !== "stream") answers.push(answer(row, false, reply === "whole", signal, history))
       ;[result] = await Promise.all(answers)
-      if (result.outcome !== "complete" || result.finishReason !== calling) break
+      if (recorded || result.outcome !== "complete" || result.finishReason !== calling) break
       runTools(result.calls, history)
     }
     if (result.text && !result.calls.length) history.push({ role: "assistant", text: result.text })
@@ -451,6 +455,17 @@ promptBox.addEventListener("keydown", event => {
 })
 if (matchMedia("(max-width: 48rem), (max-height: 50rem)").matches) document.querySelector("details").open = false
 $("settings").addEventListener("submit", event => event.preventDefault())
+settings.recording.addEventListener("change", async () => {
+  const [file] = settings.recording.files
+  if (!file || running) return
+  try {
+    const recorded = replaying(await file.text(), Number(settings.speed.value))
+    await send(`(a recording: ${file.name})`, recorded)
+  } catch (error) {
+    status.textContent = `${file.name}: ${error.message}`
+  }
+  settings.recording.value = ""
+})
 $("stop").addEventListener("click", () => running?.abort())
 document.addEventListener("keydown", event => {
   if (event.key !== "Escape") return
@@ -581,7 +596,7 @@ for (const tab of tabs) {
 const given = new URLSearchParams(location.search)
 const form = location.hash === "#events" ? "source" : "settings"
 for (const field of $(form).elements) {
-  if (!given.has(field.name)) continue
+  if (!given.has(field.name) || field.type === "file") continue
   const value = given.get(field.name)
   if (field.type === "checkbox") field.checked = value !== "0"
   else field.value = value
