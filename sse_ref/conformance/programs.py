@@ -241,6 +241,7 @@ class _Running:
             status = self.process.wait(timeout=1.0)
         except subprocess.TimeoutExpired:
             return "it closed its output without a reply"
+        self.threads[-1].join(timeout=1.0)  # its last words may still be on their way
         if status < 0:
             return f"it was ended by {signal.Signals(-status).name} before it replied"
         return f"it ended with exit status {status} before it replied"
