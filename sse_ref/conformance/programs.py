@@ -356,13 +356,14 @@ class Program:
     ) -> None:
         if self._running is not None and not self._still_there(self._running):
             self.stop()  # it ended after its last reply: nothing of this request is lost
-        if self._running is None:
+        if self._running is not None:
+            self._running.errors = b""  # what it said before belongs to other requests
+        else:
             self._running = _Running(self.command)
             if not self.measured.answered:
                 self.measured.silent_starts += 1
             timeout += 3 * self.measured.start
         running = self._running
-        running.errors = b""
         upto = len(replies) + 1 if self._one_by_one else len(lines)
         try:
             running.send(lines[len(replies) : upto], last=not self.persistent)
