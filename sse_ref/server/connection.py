@@ -126,17 +126,8 @@ from sse_ref.server.settings import Settings
 
 __all__ = ["PAGE", "Connection", "Shared"]
 
-PAGE_FILES = [
-    "style.css",
-    "icon.svg",
-    "page.mjs",
-    "chat.mjs",
-    "dialects.mjs",
-    "decoder.mjs",
-    "partial.mjs",
-    "replay.mjs",
-    "wire.mjs",
-]
+PAGE_MODULES = ("page", "chat", "dialects", "decoder", "partial", "replay", "wire")
+PAGE_FILES = ["style.css", "icon.svg", *(f"{name}.mjs" for name in PAGE_MODULES)]
 PAGE = {"/": "index.html", **{f"/page/{name}": name for name in PAGE_FILES}}
 PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
 MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
