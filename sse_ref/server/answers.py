@@ -36,6 +36,7 @@ from sse_ref.server.delivery import FAULTS, Delivery
 __all__ = ["Answer", "AnswerError", "ScriptedError", "ToolCall", "read_answers", "read_json_answers"]
 
 PACE = ("ttft", "tps", "jitter", "heartbeat", "split")
+SAID = ("text", "reasoning", "refusal", "tools", "finish_reason")
 CONDITIONS = {"user": str, "tool": str, "model": str, "turn": int}
 USAGE = ("prompt_tokens", "completion_tokens", "reasoning_tokens")
 TOKEN = r"[!#$%&'*+.^_`|~0-9A-Za-z-]+"  # RFC 9110, 5.6.2
@@ -112,7 +113,7 @@ class Answer:
         for name in ("text", "reasoning", "refusal"):
             self._set(name, read_words(getattr(self, name), name))
         self._set("tools", tuple(read_call(call, f"tools[{i}]") for i, call in enumerate(listed(self.tools, "tools"))))
-        self._set("choices", tuple(read_answers(self.choices, "choices")))
+        self._set("choices", tuple(read_choices(self.choices)))
         self._set("headers", read_headers(self.headers))
         self._set("when", read_condition(self.when))
         self._set("usage", read_usage(self.usage))
@@ -122,8 +123,6 @@ class Answer:
                 raise AnswerError(name, "must be a string")
         if self.fault and self.fault not in FAULTS:
             raise AnswerError("fault", f"must be one of {', '.join(FAULTS)}")
-        if any(choice.choices for choice in self.choices):
-            raise AnswerError("choices", "a choice has no choices of its own")
         if self.replay is not None:
             try:
                 self._set("replay", read_recording(self.replay))
@@ -273,6 +272,21 @@ def read_answer(value: Any) -> Answer:
             raise AnswerError(fit(str(name), 40), f"is unknown; there are {', '.join(known)}")
     text, rest = value.get("text", ""), {name: member for name, member in value.items() if name != "text"}
     return Answer(text, **rest)
+
+
+def read_choices(values: Any) -> list[Answer]:
+    """Read the answers for the choices of a request: each holds what is said, and nothing else."""
+    values = listed(values, "choices")
+    for number, value in enumerate(values):
+        given: Iterable[str] = value if isinstance(value, Mapping) else ()
+        if isinstance(value, Answer):
+            plain = Answer()
+            given = [name for name in Answer.__slots__ if getattr(value, name) != getattr(plain, name)]
+        for name in given:
+            if name not in SAID:
+                place = f"choices[{number}].{fit(str(name), 40)}"
+                raise AnswerError(place, f"is not for one choice; a choice has {', '.join(SAID)}")
+    return read_answers(values, "choices")
 
 
 def listed(value: Any, path: str) -> Sequence[Any]:
