@@ -122,9 +122,14 @@ def test_wrong_reconnection_time_is_charged_where_that_is_the_fact() -> None:
 def test_numbers_of_any_length_are_read(digits: int) -> None:
     line = b'{"id": "x", "events": [], "retry": %b}' % (b"9" * digits)
     assert programs._parsed(line)["retry"] == 10**4000
+
+
+def test_null_for_a_huge_reconnection_time_may_be_an_infinite_number() -> None:
     infinite = Program(Decoder, lambda reply: {**reply, "retry": None})
-    result = judge(VECTORS["retry/basic"], infinite, ALL)
+    infinite.default_retry = 3000
+    result = judge(VECTORS["retry/huge"], infinite, ALL)
     assert result.verdict == "fail" and "infinite number in JSON" in result.reason
+    assert "infinite" not in judge(VECTORS["retry/basic"], infinite, ALL).reason
 
 
 # ---- What the standard leaves open, and what a program may lack ------------------------------------------------------

@@ -1616,3 +1616,364 @@ UNUSUAL: dict[str, Program] = {
     "IgnoresHugeRetry": Program(IgnoresHugeRetry),
     "ResetsRetryWhenEmpty": Program(ResetsRetryWhenEmpty),
 }
+
+
+# ---- Bugs that an attack on the corpus found unseen ------------------------------------------------------------------
+
+
+@fault("event/reset-by-no-colon")
+class IgnoresABareType(Decoder):
+    def split(self, line: str) -> None:
+        if line != "event":
+            super().split(line)
+
+
+@fault("event/case-of-message")
+class ComparesTheTypeWithoutCase(Decoder):
+    def field_event(self, value: str) -> None:
+        self.kind = "" if value.lower() == "message" else value
+
+
+@fault("event/very-long")
+class CutsTypesAtAThousand(Decoder):
+    def field_event(self, value: str) -> None:
+        self.kind = value[:1024]
+
+
+@fault("retry/smaller-later-wins")
+class KeepsTheLongestRetry(Decoder):
+    def field_retry(self, value: str) -> None:
+        before = self.retry
+        super().field_retry(value)
+        self.retry = self.retry if before is None else max(before, self.retry)
+
+
+@fault("retry/after-data")
+class IgnoresRetryAfterData(Decoder):
+    def field_retry(self, value: str) -> None:
+        if not self.data:
+            super().field_retry(value)
+
+
+@fault("comment/does-not-clear-id")
+class ForgetsTheIdAtAComment(Decoder):
+    def interpret(self, line: str) -> None:
+        if line.startswith(":"):
+            self.id = self.last_id
+        super().interpret(line)
+
+
+@fault("field/after-a-hundred-unknown")
+class LooksAtAHundredLines(Decoder):
+    seen = 0
+
+    def field(self, name: str, value: str) -> None:
+        self.seen += 1
+        if self.seen <= 100 or name == "data":
+            super().field(name, value)
+
+
+@fault("chunks/empty-before-byte-order-mark")
+class LooksForTheMarkInTheFirstChunkOnly(Decoder):
+    def feed(self, chunk: bytes) -> None:
+        super().feed(chunk)
+        self.at_start = False
+
+
+# ---- Bugs of one line: a value, a name or a line is read as something else -------------------------------------------
+
+
+def reads(vector: str, step: str, change: Callable[[str], str]) -> None:
+    """A decoder that reads something else where ``step`` takes text: a line, a name, a value, or the value of a field."""
+
+    def changed(self: Decoder, text: str) -> Any:
+        return getattr(super(made, self), step)(change(text))
+
+    made = type(_name_for(vector), (Decoder,), {step: changed})
+    fault(vector)(made)
+
+
+def ignores(vector: str, step: str, when: Callable[[str], Any]) -> None:
+    """A decoder that leaves out a step where the text is such."""
+
+    def changed(self: Decoder, text: str) -> None:
+        if not when(text):
+            getattr(super(made, self), step)(text)
+
+    made = type(_name_for(vector), (Decoder,), {step: changed})
+    fault(vector)(made)
+
+
+def _name_for(vector: str) -> str:
+    name = "Fails" + vector.replace("/", "-").title().replace("-", "")
+    return f"{name}{sum(known.startswith(name) for known in FAULTS) or ''}"
+
+
+def _number(text: str) -> str:
+    """What is left of a number that was read as one."""
+    with contextlib.suppress(ValueError):
+        return str(float(text)) if re.search("[.eE]", text) else str(int(text, 0 if text.startswith("0x") else 10))
+    return text
+
+
+NOTHING = {"0", "false", "null", "undefined", "None", "NaN"}
+RETRY = "field_retry"
+
+for _field in ("data", "event", "id"):
+    reads(f"{_field}/words-of-languages", f"field_{_field}", lambda text: "" if text in NOTHING else text)
+ignores("data/words-of-languages", "field_data", lambda text: text == "true")
+reads("data/numbers-stay-text", "field_data", _number)
+reads("id/numbers-stay-text", "field_id", _number)
+reads("data/quotes-kept", "field_data", lambda text: text.strip("\"'`"))
+reads("data/json-is-not-read", "field_data", lambda text: json.dumps(json.loads(text)) if text[:1] == "{" else text)
+reads("data/escapes-kept", "field_data", lambda text: text.replace("%20", " "))
+reads("data/trailing-tab-kept", "field_data", lambda text: text.rstrip("\t"))
+ignores("data/looks-like-comment", "field_data", lambda text: text[:1] == "#")
+ignores("data/names-of-fields", "interpret", lambda text: text.endswith("data: data"))
+reads("data/every-ascii", "field_data", lambda text: text.replace("\x1b", ""))
+reads("event/names-of-members", "field_event", lambda text: "" if text in ("__proto__", "constructor") else text)
+reads("event/no-type-has-a-meaning", "field_event", lambda text: "" if text == "error" else text)
+reads("event/trailing-blanks-kept", "field_event", str.rstrip)
+reads("event/tab-after-colon-kept", "field_event", str.lstrip)
+reads("event/punctuation-kept", "field_event", lambda text: text.partition(" ")[0])
+reads("event/case-kept", "field_event", str.lower)
+reads("event/same-as-data", "field_data", lambda text: "" if text == "a" else text)
+ignores("id/smaller-later-wins", "field_id", lambda text: text == "3")
+reads("id/trailing-tab-kept", "field_id", lambda text: text.rstrip("\t"))
+reads("id/quotes-and-case-kept", "field_id", str.lower)
+for _name in ("type", "name", "message", "text", "body", "lastEventId"):
+    _known = {"type": "event", "name": "event", "lastEventId": "id"}.get(_name, "data")
+    reads("field/names-that-are-none", "name", lambda name, of=_name, to=_known: to if name == of else name)  # type: ignore[misc]
+reads("field/retry-name-case-sensitive", "name", lambda name: name.lower() if name.lower() == "retry" else name)
+reads("field/tab-before-colon", "name", lambda name: name.rstrip("\t"))
+reads("field/quoted-name", "name", lambda name: name.strip("\"'"))
+reads("field/equals-sign-parts-nothing", "interpret", lambda line: re.sub("^(data)[=;]", r"\1:", line))
+reads("field/other-colons-part-nothing", "interpret", lambda line: line.replace("\uff1a", ":"))
+reads("field/names-in-other-scripts", "name", lambda name: unicodedata.normalize("NFKC", name))
+reads("field/minus-and-brackets-before-name", "name", lambda name: name.lstrip("-*/").strip("[]"))
+reads("field/http-lines", "interpret", lambda line: "" if re.fullmatch("[0-9a-f]+", line) else line)
+reads("retry/tab-ignored", RETRY, lambda text: text.lstrip("\t"))
+reads("retry/trailing-tab-ignored", RETRY, lambda text: text.rstrip("\t"))
+reads("retry/comma-ignored", RETRY, lambda text: text.replace(",", ""))
+reads("retry/decimal-zero-ignored", RETRY, lambda text: text.removesuffix(".0"))
+reads("retry/negative-zero-ignored", RETRY, lambda text: text.lstrip("-"))
+reads("retry/quotes-ignored", RETRY, lambda text: text.strip('"'))
+reads("retry/unit-ignored", RETRY, lambda text: text.removesuffix(" ms"))
+reads("retry/infinity-ignored", RETRY, lambda text: "2147483647" if text == "Infinity" else text)
+reads("retry/form-feed-ignored", RETRY, lambda text: text.lstrip("\f"))
+reads("retry/nbsp-ignored", RETRY, lambda text: text.rstrip("\xa0"))
+reads("retry/one-millisecond", RETRY, lambda text: "1000" if text == "1" else text)
+ignores("retry/six-digits", RETRY, lambda text: len(text) > 5)
+reads("retry/a-day", RETRY, lambda text: "3600000" if len(text) > 7 else text)
+reads("comment/looks-like-other-fields", "interpret", lambda line: re.sub("^: ?(id|event)", r"\1", line))
+reads("comment/looks-like-retry", "interpret", lambda line: re.sub("^: ?retry", "retry", line))
+
+
+# ---- Bugs in what is kept from one line, block or event to another ---------------------------------------------------
+
+
+@fault("data/same-twice")
+class SkipsRepeatedData(Decoder):
+    def emit(self, data: str) -> None:
+        if not self.events or self.events[-1]["data"] != data:
+            super().emit(data)
+
+
+@fault("data/same-line-twice")
+class SkipsRepeatedLines(Decoder):
+    def field_data(self, value: str) -> None:
+        if self.data[-1:] != [value]:
+            super().field_data(value)
+
+
+@fault("id/same-twice")
+class SkipsRepeatedIds(Decoder):
+    def emit(self, data: str) -> None:
+        if not self.id or all(event["id"] != self.id or "id" not in self.fields for event in self.events):
+            super().emit(data)
+
+
+@fault("id/nul-leaves-its-event")
+class DropsTheEventOfABadId(Decoder):
+    bad = False
+
+    def field_id(self, value: str) -> None:
+        self.bad = "\0" in value
+        super().field_id(value)
+
+    def due(self) -> bool:
+        bad, self.bad = self.bad, False
+        return super().due() and not bad
+
+
+@fault("id/set-again-after-reset")
+class NeverSetsAnIdAgain(Decoder):
+    taken_back = False
+
+    def field_id(self, value: str) -> None:
+        self.taken_back |= not value
+        self.id = "" if self.taken_back else value
+
+
+@fault("id/over-a-hundred-events")
+class ForgetsTheIdAfterAHundred(Decoder):
+    def commit(self) -> None:
+        self.last_id = self.id = self.id if len(self.events) < 100 else ""
+
+
+@fault("event/changes-in-each-block")
+class GivesAllTheFirstType(Decoder):
+    first = ""
+
+    def field_event(self, value: str) -> None:
+        self.first = self.first or value
+        self.kind = self.first
+
+
+class ClearsAtUnknown(Decoder):
+    bare_only = False
+
+    def field(self, name: str, value: str) -> None:
+        super().field(name, value)
+        if name not in ("data", "event", "id", "retry") and (not value or not self.bare_only):
+            self.kind = ""
+
+
+fault("field/unknown-clears-nothing")(ClearsAtUnknown)
+fault("field/unknown-without-value-clears-nothing")(
+    type("ClearsAtUnknownWithoutValue", (ClearsAtUnknown,), {"bare_only": True})
+)
+
+
+@fault("field/number-sign-is-no-comment")
+class DispatchesAtANumberSign(Decoder):
+    def interpret(self, line: str) -> None:
+        super().interpret("" if line[:1] == "#" else line)
+
+
+@fault("field/long-unknown-value")
+class RefusesLongValues(Decoder):
+    def field(self, name: str, value: str) -> None:
+        if name == "x" and len(value) > 65536:
+            raise ValueError("a line is too long")
+        super().field(name, value)
+
+
+@fault("retry/bad-leaves-its-event")
+class DropsTheBlockOfABadRetry(Decoder):
+    def field_retry(self, value: str) -> None:
+        super().field_retry(value)
+        if not value.isdecimal():
+            self.clear()
+
+
+@fault("retry/good-leaves-its-event")
+class DispatchesAtRetry(Decoder):
+    def field_retry(self, value: str) -> None:
+        super().field_retry(value)
+        self.dispatch()
+
+
+@fault("retry/over-many-events")
+class ForgetsRetryAtTheNextEvent(Decoder):
+    def emit(self, data: str) -> None:
+        super().emit(data)
+        if "retry" not in self.fields:
+            self.retry = None
+
+
+@fault("retry/in-the-last-of-many-blocks")
+class TakesRetryBeforeTheFirstEventOnly(Decoder):
+    def field_retry(self, value: str) -> None:
+        if not self.events:
+            super().field_retry(value)
+
+
+@fault("comment/between-all-fields")
+class DispatchesAtABareColon(Decoder):
+    def interpret(self, line: str) -> None:
+        if line == ":":
+            self.kind = ""
+        super().interpret(line)
+
+
+class RunsOutOfStack(Decoder):
+    """Calls itself for each line of a kind, and has a stack like another's."""
+
+    line_of = ""
+    depth = 0
+
+    def interpret(self, line: str) -> None:
+        self.depth = self.depth + 1 if line[:1] == self.line_of else 0
+        if self.depth > 5000:
+            raise RecursionError
+        super().interpret(line)
+
+
+fault("framing/ten-thousand-blank-lines")(RunsOutOfStack)
+fault("comment/ten-thousand")(type("RunsOutOfStackInComments", (RunsOutOfStack,), {"line_of": ":"}))
+
+
+@fault("framing/two-thousand-events-in-one-chunk")
+class HoldsAThousandEvents(Decoder):
+    def emit(self, data: str) -> None:
+        super().emit(data)
+        self.events = self.events[-1000:]
+
+
+class TakesTheOpenLine(Decoder):
+    """Takes the open line for a whole one when the stream ends."""
+
+    fields_taken: tuple[str, ...] = ()
+
+    def end(self) -> None:
+        if self.line.startswith(self.fields_taken):
+            self.end_line()
+            self.commit()
+
+
+fault("eof/id-line-unterminated")(type("TakesTheOpenId", (TakesTheOpenLine,), {"fields_taken": ("id",)}))
+
+
+@fault("eof/event-line-unterminated")
+class DispatchesTypedBlocksAtTheEnd(Decoder):
+    def end(self) -> None:
+        if self.line.startswith("event"):
+            self.end_line()
+            self.dispatch()
+
+
+@fault("eof/id-before-incomplete-event")
+class CommitsTheIdOfAnOpenBlock(Decoder):
+    def end(self) -> None:
+        self.commit()
+
+
+# ---- Bugs in bad UTF-8 -----------------------------------------------------------------------------------------------
+
+
+def decodes(vector: str, pattern: bytes, text: str) -> None:
+    """A decoder to which such bytes are something else."""
+
+    class Decodes(Decoder):
+        def text(self, data: bytes) -> str:
+            parts = re.split(b"(" + pattern + b")", data, flags=re.DOTALL)
+            return "".join(text if at % 2 else super(Decodes, self).text(part) for at, part in enumerate(parts))
+
+    Decodes.__name__ = _name_for(vector)
+    fault(vector)(Decodes)
+
+
+BAD = "\ufffd"
+decodes("utf8/surrogate-pair", rb"\xed\xa0\xbd\xed\xb8\x80", "\U0001f600")
+decodes("utf8/overlong-nul", rb"\xc0\x80", "\0")
+decodes("utf8/overlong-of-three", rb"\xe0\x80\xaf", "/")
+decodes("utf8/overlong-of-four", rb"\xf0\x80\x80\xaf", "/")
+decodes("utf8/cut-after-three-of-four", rb"\xf0\x9f\x98(?=[a-z])", BAD * 3)
+decodes("utf8/cut-after-two-of-four", rb"\xf0\x9f(?=[a-z])", BAD * 2)
+decodes("utf8/lead-then-ascii", rb"\xc3[a-z]", BAD)
+decodes("utf8/lead-before-line-end", rb"\xc3\n", BAD)
+decodes("utf8/lead-of-four-before-line-end", rb"\xf0\n", BAD)
+decodes("utf8/lead-of-five", rb"\xf8\x88\x80\x80\x80", BAD)
+decodes("utf8/cut-then-whole", rb"\xe2\x82\xe2", BAD)
+decodes("utf8/windows-1252", rb"\x93", "\u201c")
