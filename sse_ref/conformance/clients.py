@@ -140,7 +140,8 @@ def _environment(vector: Vector, base: str) -> dict[str, str]:
 def _run(vector: Vector, session: Session, command: Sequence[str], timeout: float, start_limit: float) -> Printed:
     """Start the client and read its output, until it exits, prints its last line, or the time is up."""
     printed = Printed()
-    process = start([*command, session.base], _environment(vector, session.base))
+    url = session.base + vector.body.get("query", "")
+    process = start([*command, url], _environment(vector, url))
     assert process.stdin and process.stdout and process.stderr
     process.stdin.close()
     lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
@@ -408,7 +409,8 @@ def _calls_differ(got: Any, expect: Mapping[str, Any]) -> str:
         if isinstance(call, dict)
     ]
     expected = [{name: call[name] for name in ("name", "arguments")} for call in expect["tool_calls"]]
-    if [_parsed(call) for call in calls] != [_parsed(call) for call in expected]:
+    as_text = "as_text" in expect and all(isinstance(call["arguments"], str) for call in calls)
+    if (calls if as_text else [*map(_parsed, calls)]) != (expected if as_text else [*map(_parsed, expected)]):
         return f"the tool calls are {_in_json(calls)}, not {_in_json(expected)}"
     ids = [call["id"] for call in expect["tool_calls"] if "id" in call]
     ids_got = [call.get("id") for call in got if isinstance(call, dict)]
@@ -455,7 +457,7 @@ def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at:
     if followed > expect.get("follows", followed):
         return f"it followed {followed} redirects in a row"
     for number, (request, want) in enumerate(zip(requests, expect.get("each", []), strict=False), 1):
-        if reason := _request_differs(request, want, key):
+        if reason := _request_differs(request, want, session.host, key):
             return f"request {number}: {reason}"
     if "gap_s" in expect and len(requests) > 1:
         gap = requests[1].at - requests[0].at
@@ -481,7 +483,7 @@ def _server_saw_otherwise(expect: Mapping[str, Any], session: Session, ended_at:
     return ""
 
 
-def _request_differs(request: SeenRequest, want: Mapping[str, Any], key: str = "") -> str:
+def _request_differs(request: SeenRequest, want: Mapping[str, Any], host: str, key: str) -> str:
     if "with_key" in want and not _has_key(request, key):
         return "the key is missing"
     if "without_key" in want and _has_key(request, key):
@@ -495,7 +497,7 @@ def _request_differs(request: SeenRequest, want: Mapping[str, Any], key: str = "
         if got is None or value.lower() not in got.lower():
             return f"the header {name} is {got!r}, and does not have {value!r}"
     for name, value in want.get("exact", {}).items():
-        if request.header(name) != value:
+        if request.header(name) != (value := value.replace("{host}", host)):
             return f"the header {name} is {request.header(name)!r}, not {value!r}"
     for name, value in want.get("unlike", {}).items():
         if request.header(name) == value:

@@ -118,8 +118,8 @@ def _connection(
         bodies = [part[at : at + 1] for part in bodies if isinstance(part, bytes) for at in range(len(part))]
     length = sum(len(part) for part in bodies if isinstance(part, bytes)) + script.get("missing", 0)
     framing = script.get("framing", "chunked")
-    places = {"{base}": base, "{other}": other, "{host}": base.split("/")[2] if base.count("/") > 1 else ""}
-    places["{path}"] = urllib.parse.urlsplit(base).path
+    url = urllib.parse.urlsplit(base)
+    places = {"{base}": base, "{other}": other, "{host}": url.netloc, "{path}": url.path}
     steps = [Step("send", _before(script) + _head(script, framing, length, places, gzip=bool(gzip)))]
     for part, form in zip(bodies, _forms(script, len(bodies)), strict=True):
         if isinstance(part, bytes):
@@ -250,6 +250,11 @@ class Session:
     delta_seen: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
     lock: threading.Lock = field(default_factory=threading.Lock)
+
+    @property
+    def host(self) -> str:
+        """The host and the port of the case."""
+        return urllib.parse.urlsplit(self.base).netloc
 
     def note(self, text: str) -> None:
         """Add a line to the timeline."""

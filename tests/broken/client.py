@@ -24,6 +24,7 @@ CANCEL_IN = float(os.environ.get("SSE_CONFORMANCE_CANCEL_IN_S", "0"))
 KEY = os.environ.get("SSE_CONFORMANCE_KEY", "") if FAULT != "key-never-sent" else ""
 ASKS_FOR_GZIP = "gzip" in FAULT or FAULT == "unknown-coding-is-empty"
 TIMEOUT = {"no-timeout": None, "timeout-early": IDLE / 4, "silence-limit": 5.0}.get(FAULT, IDLE)
+SCHEME = "" if FAULT == "key-without-scheme" else "Bearer "
 BODY = os.environ.get("SSE_CONFORMANCE_BODY", "")
 
 
@@ -79,16 +80,23 @@ class Wire:
 def request(url, method, body, headers):
     parts = urllib.parse.urlsplit(url)
     wire = open_now["wire"] = Wire(url)
-    lines = [f"{method} {parts.path or '/'} HTTP/1.1", f"Host: {wire.host}", *headers]
+    path = parts.path or "/"
+    if parts.query and FAULT != "query-lost":
+        path += f"?{parts.query}"
+    host = parts.hostname if FAULT == "host-without-port" else wire.host
+    lines = [f"{method} {path} HTTP/1.1", f"Host: {host}", *headers]
     if body:
-        lines.append(f"Content-Length: {len(body)}")
+        lines.append(f"Content-Length: {len(body.decode()) if FAULT == 'length-in-characters' else len(body)}")
     wire.socket.sendall("\r\n".join([*lines, "", ""]).encode() + body)
     while True:
         first, *pairs = wire.until(b"\r\n\r\n").decode("latin-1").split("\r\n")
         status = int(first.split()[1])
         if status >= 200 or (FAULT == "interim" and status != 100) or (FAULT == "interim-100" and status == 100):
             break
-    return wire, status, {k.strip().lower(): v.strip() for k, _, v in (pair.partition(":") for pair in pairs)}
+    named = {k.strip(): v.strip() for k, _, v in (pair.partition(":") for pair in pairs)}
+    if FAULT == "header-case":
+        return wire, status, {name.lower(): value for name, value in named.items() if name == name.title()}
+    return wire, status, {name.lower(): value for name, value in named.items()}
 
 
 def body_of(wire, headers):
@@ -127,7 +135,7 @@ def body_of(wire, headers):
 
 
 def plain_body(wire, headers):
-    if "chunked" in headers.get("transfer-encoding", "") and FAULT != "no-chunks":
+    if "chunked" in headers.get("transfer-encoding", "").lower() and FAULT != "no-chunks":
         yield from chunks(wire, headers)
     elif FAULT == "needs-chunks":
         raise Wrong("not chunked")
@@ -158,6 +166,8 @@ def chunks(wire, headers):
             line = wire.until(b"\r\n")
             if FAULT != "no-extensions":
                 line = line.partition(b";")[0]
+            if FAULT == "chunk-sizes-of-four-digits" and len(line) > 4:
+                raise Wrong("a chunk size is too long")
             try:
                 size = int(line, 16)
             except ValueError:
@@ -259,6 +269,10 @@ class Lines:
             raise ValueError(line)
         if FAULT == "comment-is-data" and line[0] == ":" and len(line) > 1:
             line = "data" + line
+        if FAULT == "data-found-in-comments" and line[0] == ":" and "data:" in line:
+            line = line[line.index("data:") :]
+        if FAULT == "data-found-anywhere" and "data: " in line:
+            line = "data: " + line.rpartition("data: ")[2]
         if line[0] == "{" or line[:7] == "error: ":
             bare.append(line)
         name, colon, value = line.partition(":")
@@ -283,8 +297,10 @@ class Lines:
             self.kind = "\0lost" if FAULT == "message-is-unknown" and value == "message" else value
         elif name == "id" and ("\0" not in value or FAULT == "nul-ids"):
             self.id = value
-        elif name == "retry" and re.fullmatch("[0-9]+", value):
-            self.retry = int(value)
+        elif name == "retry" and (number := re.match("[0-9]+", value)):
+            if number[0] != value and FAULT != "retry-of-leading-digits":
+                return
+            self.retry = int(number[0])
             if FAULT == "retry-int32":
                 self.retry = 1 if self.retry > 2**31 else self.retry
 
@@ -367,6 +383,8 @@ class Answer:
             error = None
         if FAULT == "late-errors-only" and not self.chunks:
             error = None
+        if kind == "error" and FAULT not in ("errors-ignored", "error-objects-only", "names-of-errors-ignored"):
+            error = error or chunk
         if FAULT == "error-with-choices-ignored" and chunk.get("choices"):
             error = None
         if chunk.get("object") == "error" and FAULT != "old-errors-ignored":
@@ -391,6 +409,12 @@ class Answer:
             if chunk.get("id") != self.id:
                 raise Wrong("another id")
         usage = chunk.get("usage")
+        if FAULT == "usage-overwritten" and "usage" in chunk:
+            self.usage = None
+        if FAULT == "usage-zero-is-none" and usage and not usage["completion_tokens"]:
+            usage = None
+        if FAULT == "usage-from-total" and usage:
+            usage = {**usage, "completion_tokens": usage["total_tokens"] - usage["prompt_tokens"]}
         if FAULT != "groq-usage-lost":
             usage = usage or (chunk.get("x_groq") or {}).get("usage")
         if FAULT == "usage-with-choices-ignored" and chunk.get("choices"):
@@ -420,7 +444,12 @@ class Answer:
             iter(chunk.get("choices", []))
         if FAULT == "known-members-only" and set(chunk) - {"id", "object", "created", "model", "choices", "usage"}:
             raise Wrong("unknown member")
-        for choice in chunk.get("choices") or []:
+        for place, choice in enumerate(chunk.get("choices") or []):
+            if FAULT == "choices-by-place":
+                choice["index"] = place
+            if FAULT == "first-choice-seen-is-first":
+                self.first = getattr(self, "first", choice["index"])
+                choice["index"] = int(choice["index"] != self.first)
             self.choice(choice)
 
     def choice(self, choice):
@@ -462,6 +491,12 @@ class Answer:
         if FAULT == "content-after-finish-crash" and self.finish.get(index) and content:
             raise RuntimeError("content after finish")
         self.refusal += delta.get("refusal") or ""
+        if FAULT == "refusals-printed":
+            content = content or delta.get("refusal")
+        if isinstance(content, str):
+            content = self.altered(content)
+        if FAULT == "text-after-calls-dropped" and self.calls:
+            content = None
         if content:
             self.texts[index] = self.texts.get(index, "") + content
             if FAULT == "merges-choices":
@@ -482,6 +517,8 @@ class Answer:
             if FAULT == "known-reasons-only" and reason not in ("stop", "length", "tool_calls"):
                 raise Wrong(f"finish reason {reason}")
             self.finish[index] = "stop" if FAULT == "finish-always-stop" else reason
+            if FAULT in ("any-finish-counts", "one-finish-is-enough"):
+                self.finish = dict.fromkeys(self.finish | self.texts, next(iter(self.finish.values())))
             if FAULT == "ends-at-finish":
                 self.done = True
         if FAULT == "tool-calls-list-required":
@@ -493,10 +530,27 @@ class Answer:
         fragments = delta.get("tool_calls") or []
         if delta.get("function_call") and FAULT != "function-call-lost":
             fragments = [{"index": 0, "function": delta["function_call"]}]
-        for fragment in fragments:
+        for fragment in fragments if not index or FAULT == "calls-of-all-choices" else []:
             if FAULT == "text-or-calls":
                 self.texts = {}
             self.call(fragment)
+
+    def altered(self, content):
+        """A delta as it came, but for a fault."""
+        if FAULT == "equal-deltas-dropped":
+            before, self.before = getattr(self, "before", None), content
+            return "" if content == before else content
+        if FAULT == "deltas-parsed":
+            with contextlib.suppress(ValueError):
+                return str(json.loads(content) or "")
+        if FAULT == "json-deltas-are-errors" and content.startswith('{"error"'):
+            raise Failure(content)
+        return {
+            "blank-deltas-dropped": "" if content.isspace() else content,
+            "first-delta-trimmed": content if self.deltas else content.lstrip(),
+            "deltas-trimmed-at-the-end": content.rstrip(),
+            "entities-decoded": content.replace("&amp;", "&"),
+        }.get(FAULT, content)
 
     def call(self, fragment):
         if FAULT == "calls-ignored":
@@ -563,7 +617,8 @@ class Answer:
             self.calls.append(call)
             if FAULT == "first-arguments-dropped":
                 return
-        call["arguments"] += function.get("arguments") or ""
+        arguments = function.get("arguments") or ""
+        call["arguments"] += arguments.strip() if FAULT == "blank-arguments-dropped" else arguments
 
     open = False  # a call has begun, and nothing ended it
 
@@ -606,6 +661,10 @@ def chat():
 def end(outcome, answer, **more):
     for call in answer.calls:
         call["arguments"] = call["arguments"] or "{}"
+        if FAULT == "arguments-written-anew":
+            call["arguments"] = json.dumps(json.loads(call["arguments"]))
+    if FAULT == "equal-calls-are-one":
+        answer.calls = list({(call["name"], call["arguments"]): call for call in answer.calls}.values())
     if FAULT == "calls-need-the-reason" and answer.finish.get(0) != "tool_calls":
         answer.calls = []
     more["refusal"] = "" if FAULT == "refusals-lost" else answer.refusal
@@ -685,6 +744,10 @@ def connect():
         body = json.dumps({**json.loads(BODY), "stream": False}).encode()
     if FAULT == "body-lost":
         body = b"{}"
+    if FAULT == "length-in-characters":
+        body = json.dumps(json.loads(BODY), ensure_ascii=False).encode()
+    if FAULT == "members-lost":
+        body = json.dumps({k: v for k, v in json.loads(BODY).items() if k in ("model", "messages", "stream")}).encode()
     headers = ["Content-Type: application/json", "Accept: text/event-stream"]
     if ASKS_FOR_GZIP:
         headers.append("Accept-Encoding: gzip")
@@ -695,7 +758,7 @@ def connect():
             raise Wrong("too many redirects")
         away = urllib.parse.urlsplit(url).netloc != home
         if KEY and (FAULT == "key-follows" or not away) and not (FAULT == "key-sent-once" and tries > 1):
-            headers = [*(line for line in headers if not line.startswith("Auth")), f"Authorization: Bearer {KEY}"]
+            headers = [*(line for line in headers if not line.startswith("Auth")), f"Authorization: {SCHEME}{KEY}"]
         else:
             headers = [line for line in headers if not line.startswith("Auth")]
         try:
@@ -724,7 +787,8 @@ def connect():
         if status == 204 and FAULT == "empty-answer-ok":
             return FakeWire(), {"content-type": "text/event-stream", "content-length": "0"}
         if status != 200 and FAULT != "status-ignored":
-            message = b"".join(body_of(wire, got)).decode("utf-8", "replace")
+            charset = "latin-1" if FAULT == "errors-in-latin1" else "utf-8"
+            message = b"".join(body_of(wire, got)).decode(charset, "replace")
             if FAULT == "error-objects-only-http":
                 try:
                     message = json.loads(message)["error"]["message"]
@@ -803,11 +867,18 @@ def follow():
             headers[0] = "Accept: */*"
         if FAULT == "cached":
             del headers[1]
-        if (last_id or FAULT == "empty-id-sent") and FAULT != "no-last-event-id":
+        none = {"id-zero-is-none": "0", "id-null-is-none": "null"}.get(FAULT, "")
+        if (last_id not in ("", none) or FAULT == "empty-id-sent") and FAULT != "no-last-event-id":
             sent = last_id.encode("ascii", "replace").decode() if FAULT == "ascii-ids" else last_id
+            if FAULT == "id-cut-at-space":
+                sent = sent.partition(" ")[0]
             headers.append(f"Last-Event-ID: {sent}")
         if FAULT == "id-invented" and not last_id:
             headers.append("Last-Event-ID: 0")
+        if (FAULT == "redirect-loses-headers" and url != URL) or (
+            FAULT == "redirect-elsewhere-loses-headers" and urllib.parse.urlsplit(url).netloc not in URL
+        ):
+            headers = ["Accept: */*"]
         method = "POST" if FAULT == "posts" else "GET"
         try:
             wire, status, got = request(url, method, b"", headers)
@@ -867,6 +938,12 @@ def follow():
                 if FAULT == "charset-obeyed" and charset:
                     data = data.decode(charset[1], "replace").encode()
                 for kind, text, id in lines.feed(data):
+                    if (FAULT == "first-hundred-events" and told >= 100) or (
+                        FAULT == "same-id-dropped" and id == last_id != ""
+                    ):
+                        continue
+                    if FAULT == "redirected-ids-lost" and url != URL:
+                        id = lines.id = lines.last_id = ""
                     failures = 0
                     redirects = redirects if FAULT == "redirects-once" else 0
                     if FAULT == "id-sent-once":
@@ -883,6 +960,8 @@ def follow():
                         told += 1
                         if told == CANCEL:
                             shut()
+                if FAULT == "retry-needs-an-event" and not told:
+                    lines.retry = None
                 if lines.retry is not None and not (FAULT == "first-retry-counts" and retry != 3000):
                     retry = lines.retry
                 if FAULT == "id-at-once":
@@ -902,6 +981,8 @@ def follow():
             losses += 1
         else:
             losses += 1
+            if FAULT == "empty-is-fatal" and not lines.last_id and not lines.retry:
+                return say_end(end="truncated")
         if FAULT == "close-leaves-open" and closed.is_set():
             time.sleep(5)
         for kind, text, id in [*held, *lines.end()]:
