@@ -205,8 +205,13 @@ class Conversation:
     def answer(
         self, status: int, value: Any, *headers: str, kind: str = "application/json", body: bytes | None = None
     ) -> bool:
-        data = json.dumps(value).encode() if body is None else body
-        lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {len(data)}", *headers]
+        data = json.dumps(value, ensure_ascii=self.is_("ascii")).encode() if body is None else body
+        length = len(data.decode()) if self.is_("length-in-characters") else len(data)
+        lines = [f"HTTP/1.1 {status} X", f"Content-Type: {kind}", f"Content-Length: {length}", *headers]
+        if status == 401 and not self.is_("no-www-authenticate"):
+            lines.append("WWW-Authenticate: Bearer")
+        if status == 405 and not self.is_("no-allow"):
+            lines.append("Allow: POST")
         lines.append("Access-Control-Allow-Origin: *")
         if not self.is_("no-request-id"):
             lines.append(f"{self.request_id}: r1")
@@ -326,7 +331,10 @@ class Conversation:
         model = request.get("model")
         if model not in ("m", "echo", "slow", "error", "crash", "overload"):
             raise Refused(
-                404, "no such model", "model", None if self.is_("unknown-model-without-code") else "model_not_found"
+                404,
+                f"no such model: {model}",
+                "model",
+                None if self.is_("unknown-model-without-code") else "model_not_found",
             )
         if model == "overload":
             more = [] if self.is_("no-retry-after") else ["Retry-After: 1"]
@@ -345,9 +353,9 @@ class Conversation:
             tokens, reason = tokens[:limit], "stop" if self.is_("length-not-told") else "length"
         tokens = self.stopped(request, tokens)
         if (not request.get("stream") or self.is_("never-streams")) and not self.is_("always-streams"):
-            return self.whole(request, tokens, reason, messages)
+            return self.whole(request, tokens, wanted or reason)
         if self.is_("accept-needed") and "event-stream" not in self.headers.get("accept", "event-stream"):
-            return self.whole(request, tokens, reason, messages)
+            return self.whole(request, tokens, wanted or reason)
         return self.recorded(lambda record: self.stream(request, tokens, reason, wanted, record))
 
     def recorded(self, stream: Callable[[dict[str, Any]], bool]) -> bool:
@@ -378,6 +386,8 @@ class Conversation:
                 text = "".join(part["text"] for part in (text[:1] if self.is_("first-part-only") else text))
             if self.is_("echo-loses-controls"):
                 text = re.sub("[\0\u2028\u2029]", "", text)
+            if self.is_("white-space-lost"):
+                text = text.strip()
             if self.is_("emoji-broken"):
                 text = text.encode("utf-8")[:1].decode("utf-8", "replace") + "\ufffd" + text[1:]
             if self.is_("crosstalk") and "number" in text:
@@ -394,7 +404,14 @@ class Conversation:
         return tokens
 
     def stopped(self, request: Any, tokens: list[str]) -> list[str]:
-        for stop in request.get("stop") or []:
+        stops = request.get("stop") or []
+        if isinstance(stops, str):
+            stops = [] if self.is_("stop-as-text-ignored") else [stops]
+        if self.is_("first-stop-only"):
+            stops = stops[:1]
+        if self.is_("stop-ignored-with-n") and (request.get("n") or 1) > 1:
+            stops = []
+        for stop in stops:
             text = "".join(tokens)
             if self.is_("stop-ignored"):
                 continue
@@ -412,20 +429,47 @@ class Conversation:
             return True
         return bool(request.get("tools")) and choice != "none" and request["messages"][-1]["role"] != "tool"
 
-    def usage(self, tokens: int) -> dict[str, int]:
-        total = 7 + tokens + (1 if self.is_("usage-does-not-add-up") else 0)
-        return {"prompt_tokens": 7, "completion_tokens": tokens, "total_tokens": total}
+    def usage(self, request: Any, tokens: list[str], reason: str) -> dict[str, int]:
+        count, prompt = request.get("n") or 1, 7
+        if self.is_("prompt-counted-twice"):
+            prompt *= count
+        if self.is_("first-choice-counted"):
+            count = 1
+        made = len(tokens) * count
+        if self.is_("stop-counted") and request.get("stop"):
+            made += request["stream"]
+        if self.is_("call-counted-when-streamed") and reason == "tool_calls":
+            made += request["stream"]
+        if self.is_("limit-missed-by-one") and reason == "length" and len(tokens) > 1:
+            made += 1
+        total = prompt + made + (1 if self.is_("usage-does-not-add-up") else 0)
+        if self.is_("whole-total-missing") and not request.get("stream"):
+            total = made
+        return {"prompt_tokens": prompt, "completion_tokens": made, "total_tokens": total}
 
-    def whole(self, request: Any, tokens: list[str], reason: str, messages: Any) -> bool:
+    def whole(self, request: Any, tokens: list[str], reason: str) -> bool:
         text = "".join(tokens) + (" Really." if self.is_("whole-differs") else "")
-        usage = self.usage(len(tokens) + (3 if self.is_("usage-differs") else 0))
-        choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": reason}
+        usage = self.usage(request, tokens, reason)
+        usage["completion_tokens"] += 3 if self.is_("usage-differs") else 0
+        message: dict[str, Any] = {"role": "model" if self.is_("whole-of-a-model") else "assistant", "content": text}
+        if reason == "tool_calls":
+            arguments: Any = '{"city": "Paris", "note": "for the trip"}'
+            if self.is_("whole-arguments-an-object"):
+                arguments = json.loads(arguments)
+            call = {"id": "call_w", "type": "function", "function": {"name": "get_weather", "arguments": arguments}}
+            message |= {"content": None, "tool_calls": [call]}
+        if self.is_("whole-always-stops"):
+            reason = "stop"
+        choice = {"index": 0, "message": message, "finish_reason": reason}
+        choices = [{**choice, "index": index} for index in range(request.get("n") or 1)]
+        if self.is_("whole-index-zero"):
+            choices = [choice for _ in choices]
         kind = "chat.completion.chunk" if self.is_("whole-is-a-chunk") else "chat.completion"
         if self.is_("done-after-whole"):
-            body = json.dumps({"object": kind, "choices": [choice], "usage": usage}).encode() + b"\n[DONE]"
+            body = json.dumps({"object": kind, "choices": choices, "usage": usage}).encode() + b"\n[DONE]"
             return self.answer(200, None, body=body)
         return self.answer(
-            200, {"id": "w", "object": kind, "created": 1, "model": "m", "choices": [choice], "usage": usage}
+            200, {"id": "w", "object": kind, "created": 1, "model": "m", "choices": choices, "usage": usage}
         )
 
     def head(self, *more: str) -> None:
@@ -490,6 +534,12 @@ class Conversation:
             data = b"id: 5\n" + data
         if fault == "length-too":
             self.held_back += data
+            return
+        if fault == "blank-line-late":
+            data = self.__dict__.pop("pending", b"") + data
+            if not LAST.search(data):
+                data, self.pending = data.removesuffix(b"\n"), b"\n" if data.endswith(b"\n\n") else b""
+            self.write(data)
             return
         if fault in ("buffers", "gzip-buffers") and not LAST.search(data):
             self.pending = getattr(self, "pending", b"") + data
@@ -561,13 +611,18 @@ class Conversation:
         if fault == "no-model":
             base["model"] = ""
         asked_usage = (request.get("stream_options") or {}).get("include_usage")
+        usage = self.usage(request, tokens, wanted or reason)
         if asked_usage:
-            base["usage"] = self.usage(len(tokens)) if fault == "usage-on-each" else None
+            base["usage"] = usage if fault == "usage-on-each" else None
         count = request.get("n") or 1
         if fault == "n-ignored":
             count = 1
+        if fault == "two-choices-at-most":
+            count = min(count, 2)
         for index in range(count):
             role = {"role": "assistant", "content": ""}
+            if fault == "role-of-the-first-choice" and index:
+                role = {"content": ""}
             role |= {"role-empty": {"role": ""}, "role-model": {"role": "model"}, "content-list": {"content": []}}.get(
                 fault, {}
             )
@@ -575,7 +630,8 @@ class Conversation:
                 role = {"content": ""}
             self.chunk(base, index, role)
         if wanted:
-            self.calls(base, request)
+            for index in range(count):
+                self.calls(base, request, index)
             reason = (
                 "length"
                 if fault == "calls-end-with-length"
@@ -592,16 +648,14 @@ class Conversation:
                 if fault == "finish-on-each" and position == 2:
                     self.chunk(base, 0, {"content": ""}, "stop")
                 for index in range(count):
-                    more = (
-                        {"logprobs": self.logprobs(token)}
-                        if request.get("logprobs") or fault == "logprobs-unasked"
-                        else {}
-                    )
+                    asked = request.get("logprobs") and not (fault == "logprobs-of-the-first-choice" and index)
+                    more = {"logprobs": self.logprobs(token)} if asked or fault == "logprobs-unasked" else {}
                     self.chunk(
                         {
                             **base,
                             **({"id": f"c{position}"} if fault == "id-per-chunk" else {}),
                             **({"created": position} if fault == "created-per-chunk" else {}),
+                            **({"system_fingerprint": f"fp_{position}"} if fault == "fingerprint-per-chunk" else {}),
                         },
                         index,
                         {"content": token},
@@ -615,8 +669,10 @@ class Conversation:
         for index in range(count):
             if fault not in ("no-finish",):
                 value = {"finish-empty": "", "finish-odd": "eos", "finish-length-missing": "stop"}.get(fault, reason)
+                if fault == "finish-of-the-first-choice" and index:
+                    value = "stop"
                 if fault == "usage-glued" and asked_usage:
-                    self.chunk({**base, "usage": self.usage(len(tokens))}, index, {}, value)
+                    self.chunk({**base, "usage": usage}, index, {}, value)
                 else:
                     self.chunk(base, index, {}, value)
             if fault == "finish-twice":
@@ -628,12 +684,12 @@ class Conversation:
         if (
             asked_usage and fault not in ("no-usage", "usage-glued") and not (wanted and fault == "no-usage-with-tools")
         ) or fault == "usage-unasked":
-            usage = {**base, "choices": [], "usage": self.usage(len(tokens))}
+            last = {**base, "choices": [], "usage": usage}
             if fault == "usage-with-choices":
-                usage["choices"] = [{"index": 0, "delta": {}, "finish_reason": None}]
+                last["choices"] = [{"index": 0, "delta": {}, "finish_reason": None}]
             if fault == "usage-after-done":
                 self.send(b"data: [DONE]\n\n")
-            self.event(usage)
+            self.event(last)
         done = {
             "no-done": b"",
             "done-twice": b"data: [DONE]\n\ndata: [DONE]\n\n",
@@ -675,7 +731,8 @@ class Conversation:
 
     def logprobs(self, token: str) -> dict[str, Any]:
         number = float("-inf") if self.is_("logprob-infinite") else -0.5
-        return {"content": [{"token": token, "logprob": number, "bytes": list(token.encode()), "top_logprobs": []}]}
+        data = [ord(character) & 255 for character in token] if self.is_("bytes-are-code-points") else [*token.encode()]
+        return {"content": [{"token": token, "logprob": number, "bytes": data, "top_logprobs": []}]}
 
     def chunk(self, base: dict[str, Any], index: Any, delta: Any, finish: str | None = None, **more: Any) -> None:
         fault = self.server.fault
@@ -700,7 +757,7 @@ class Conversation:
             return
         self.event(value)
 
-    def calls(self, base: dict[str, Any], request: Any) -> None:
+    def calls(self, base: dict[str, Any], request: Any, choice: int) -> None:
         fault = self.server.fault
         two = request.get("tool_choice") == "auto"
         names = ["get_weather", "get_time"] if two else ["get_weather"]
@@ -714,9 +771,14 @@ class Conversation:
             if fault == "arguments-broken":
                 text = text[:-1]
             parts = [text] if fault == "arguments-at-once" else [text[:9], text[9:20], text[20:]]
+            if fault == "calls-counted-over-choices":
+                index = number + choice
+            with self.server.lock:
+                self.server.count += 1
+                id = f"call_{number if fault == 'call-ids-of-the-answer' else self.server.count}"
             first: dict[str, Any] = {
                 "index": index,
-                "id": f"call_{number}",
+                "id": id,
                 "type": "function",
                 "function": {"name": name, "arguments": ""},
             }
@@ -724,7 +786,7 @@ class Conversation:
                 first["id"] = None
             if fault == "call-type-missing":
                 del first["type"]
-            self.chunk(base, 0, {"tool_calls": [first]})
+            self.chunk(base, choice, {"tool_calls": [first]})
             for part in parts:
                 fragment: dict[str, Any] = {"index": index, "function": {"arguments": part}}
                 if fault == "name-repeated":
@@ -733,7 +795,7 @@ class Conversation:
                     fragment["function"]["arguments"] = {"city": "Paris"}
                 if fault == "call-index-missing":
                     del fragment["index"]
-                self.chunk(base, 0, {"tool_calls": [fragment]})
+                self.chunk(base, choice, {"tool_calls": [fragment]})
 
     def fail(self, base: dict[str, Any], model: str, tokens: list[str]) -> bool:
         fault = self.server.fault
@@ -936,6 +998,32 @@ FAULTS: dict[str, str] = {
     "codings-refused": "head/request-identity",
     "names-identity": "head/no-identity",
     "buffers-blocks": "head/first-piece",
+    "role-of-the-first-choice": "together/n-role",
+    "two-choices-at-most": "together/n-three",
+    "finish-of-the-first-choice": "together/n-limit",
+    "prompt-counted-twice": "together/n-usage",
+    "first-choice-counted": "together/n-usage",
+    "stop-ignored-with-n": "together/n-stop",
+    "logprobs-of-the-first-choice": "together/n-logprobs",
+    "calls-counted-over-choices": "together/n-tools",
+    "whole-index-zero": "together/n-whole",
+    "stop-as-text-ignored": "together/stop-is-text",
+    "first-stop-only": "together/stop-is-text",
+    "stop-counted": "together/stop-usage",
+    "limit-missed-by-one": "together/limit-of-three",
+    "call-counted-when-streamed": "together/tools-usage",
+    "call-ids-of-the-answer": "together/call-ids-differ",
+    "whole-always-stops": "whole/finish-reason",
+    "whole-total-missing": "whole/usage-sum",
+    "whole-of-a-model": "whole/message",
+    "whole-arguments-an-object": "whole/calls",
+    "length-in-characters": "whole/length-in-bytes fault/length-in-bytes",
+    "no-allow": "fault/allow",
+    "no-www-authenticate": "fault/www-authenticate",
+    "white-space-lost": "frame/white-space-round-trips",
+    "blank-line-late": "frame/blank-line-with-its-event",
+    "bytes-are-code-points": "chunk/logprobs-bytes",
+    "fingerprint-per-chunk": "chunk/fingerprint-same",
 }
 """Faults of chat servers, each with the vectors that are made for it."""
 

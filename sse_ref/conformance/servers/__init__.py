@@ -12,6 +12,7 @@ The requests are data, in the profile's file of the corpus. The checks are funct
     typed           streams of typed events
     openai_chat     the profile ``openai-chat``
     calls           its tool calls
+    together        what a request asks for together, and whole answers
     messages        the profile ``anthropic``
     responses       the profile ``openai-responses``
     gemini          the profile ``gemini``
@@ -32,9 +33,11 @@ from sse_ref.conformance.servers import (
     openai_chat,
     responses,
     streams,
+    together,
 )
 from sse_ref.conformance.servers.judging import curl, judge, judge_patiently, requests_needed
 from sse_ref.conformance.servers.target import CHECKS, ROLES, Target
 
 __all__ = ["CHECKS", "ROLES", "Target", "curl", "judge", "judge_patiently", "requests_needed"]
 __all__ += ["calls", "cohere", "event_source", "gemini", "life", "messages", "openai_chat", "responses", "streams"]
+__all__ += ["together"]

@@ -227,6 +227,7 @@ def is_incremental(exchange: Exchange, first_token: float) -> None:
 
 TOGETHER = 6  # events that may come in one piece: what begins an answer often does
 MEASURABLE = 0.03  # seconds; what is shorter cannot be told from chance
+APART = 0.002  # seconds between two events that came one by one
 
 
 @check("head/first-piece")
@@ -359,6 +360,27 @@ def frame_no_block_without_data(target: Target) -> None:
 @check("frame/no-empty-data")
 def frame_no_empty_data(target: Target) -> None:
     expect(all(event.data for event in stream_of(target, "base").events), "an event has empty data")
+
+
+@check("frame/blank-line-with-its-event")
+def frame_blank_line_with_its_event(target: Target) -> None:
+    """An event is dispatched by its blank line: one that waits for the next event makes every event late by one.
+
+    What counts is where in the time between two events the blank line came: a busy machine can only bring it nearer to its
+    own event, for both are read at once then.
+    """
+    exchange = slow_stream(target)
+    blocks = re.finditer(rb"[^\r\n].*?(\r\n\r\n|\n\n|\r\r)", exchange.body, re.DOTALL)
+    events = [match for match in blocks if b"data" in match[0]]
+    late = measured = 0
+    for event, following in itertools.pairwise(events[1:]):
+        came, next_came = exchange.at(event.start()), exchange.at(following.start())
+        if next_came - came >= APART:
+            measured += 1
+            late += exchange.at(event.end() - 1) - came > (next_came - came) / 2
+    if measured < 3:
+        raise Skipped("the events come too fast, or too few, to tell")
+    expect(late < measured / 2, f"the blank line of {late} of {measured} events came with the event after it")
 
 
 @check("frame/line-length")
