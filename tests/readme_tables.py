@@ -83,6 +83,7 @@ JUDGE_ORDER = (
     ("servers/typed.py", "streams of typed events"),
     ("servers/openai_chat.py", "the profile `openai-chat`"),
     ("servers/calls.py", "its tool calls"),
+    ("servers/together.py", "what a request asks for together, and whole answers"),
     ("servers/messages.py", "the profile `anthropic`"),
     ("servers/responses.py", "the profile `openai-responses`"),
     ("servers/gemini.py", "the profile `gemini`"),

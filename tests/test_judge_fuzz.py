@@ -19,6 +19,8 @@ ALL = set(FEATURES)
 SIZES = ("size/", "prompt/", "beside/", "linear/", "align/")
 NEVER_MADE = {
     *("data/thousand-lines", "field/long-unknown-field-name", "framing/hundred-events-in-one-chunk", "id/very-long"),
+    *("framing/ten-thousand-blank-lines", "framing/two-thousand-events-in-one-chunk", "comment/ten-thousand"),
+    *("field/after-a-hundred-unknown", "field/long-unknown-value", "event/very-long", "id/over-a-hundred-events"),
     *("comment/long", "retry/huge", "retry/4301-digits", "bom/utf16le-not-recognised", "llm/missing-blank-line-merges"),
 }
 """What needs a stream of another kind: long, of many events, of another encoding."""
@@ -28,7 +30,7 @@ SEEN = sorted(name for name, (_, id) in FAULTS.items() if not id.startswith(SIZE
 
 @pytest.mark.once
 def test_most_faults_are_seen_and_made_small() -> None:
-    found = {name: fuzz.first_difference(Program(FAULTS[name][0]), ALL, 1, 1200) for name in SEEN}
+    found = {name: fuzz.first_difference(Program(FAULTS[name][0]), ALL, 1, 1000) for name in SEEN}
     missed = [name for name, difference in found.items() if difference is None]
     assert len(missed) < len(SEEN) / 8, missed
     sizes = sorted(len(difference.reading.stream) for difference in found.values() if difference)

@@ -1673,7 +1673,7 @@ class LooksAtAHundredLines(Decoder):
             super().field(name, value)
 
 
-@fault("chunks/empty-before-byte-order-mark")
+@fault("bom/after-an-empty-chunk")
 class LooksForTheMarkInTheFirstChunkOnly(Decoder):
     def feed(self, chunk: bytes) -> None:
         super().feed(chunk)
