@@ -2,6 +2,7 @@
 
 import json
 
+import client
 from client import FAULT, Failure, Wrong, say
 
 
@@ -17,6 +18,8 @@ class Answer:
     @property
     def text(self):
         return "".join(self.texts.values())
+
+    altered = client.Answer.altered
 
     def whole(self):
         return self.done and bool(self.finish)
@@ -80,6 +83,7 @@ class Answer:
             return
         if FAULT == "counted-from-zero" and place != len(self.texts) - (place in self.texts):
             return
+        text = self.altered(text)
         self.texts[place] = self.texts.get(place, "") + text
         if text and FAULT != "prints-at-the-end":
             self.deltas += 1

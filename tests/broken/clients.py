@@ -285,6 +285,17 @@ SOURCE: dict[str, str] = {
 }
 """Faults of plain event stream clients."""
 
+FOR_ALL = {
+    "blank-deltas-dropped": "white-space-deltas",
+    "first-delta-trimmed": "white-space-first",
+    "equal-deltas-dropped": "equal-deltas",
+    "data-found-anywhere": "event-like-deltas",
+    "data-found-in-comments": "comment-holds-data",
+    "host-without-port": "host",
+    "length-in-characters": "request-of-many-scripts",
+}
+"""Faults of clients of every wire but that of chat completions, whose vectors are in several groups."""
+
 TYPED: dict[str, str] = {
     "no-timeout": "silent",
     "timeout-is-complete": "silent",
@@ -314,6 +325,7 @@ TYPED: dict[str, str] = {
     "usage-required": "usage-missing",
     "merges-calls": "call-same-index",
     "names-needed": "no-names wrong-names",
+    **FOR_ALL,
 }
 """Faults of clients of Messages and Responses, with the vectors of both."""
 
@@ -400,6 +412,7 @@ RESPONSES: dict[str, str] = {
 """Faults of clients of Responses."""
 
 EVERYWHERE = {
+    **FOR_ALL,
     "no-timeout": "silent",
     "timeout-is-complete": "silent",
     "never-cancels": "cancel",
