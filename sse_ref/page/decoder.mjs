@@ -28,6 +28,12 @@ export class SSEDecoder {
     return Boolean(this.#line.length || this.#data.length || this.#eventType || this.#start?.length || this.#id !== this.lastEventId)
   }
 
+  // What the decoder remembers, in the standard's words; the open line as bytes.
+  get state() {
+    const line = concatenate([Uint8Array.from(this.#start ?? []), ...this.#line])
+    return { line, data: this.#data, eventType: this.#eventType, idBuffer: this.#id, lastEventId: this.lastEventId, reconnectionTime: this.reconnectionTime }
+  }
+
   // Takes the next bytes (a Uint8Array) and returns the events they complete.
   feed(chunk) {
     const events = []

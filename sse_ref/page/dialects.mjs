@@ -180,4 +180,93 @@ const responses = {
   },
 }
 
-export const DIALECTS = { openai, anthropic, "openai-responses": responses }
+// ---- Gemini ----
+
+const content = ({ role, text, calls, id, name }) =>
+  calls ? { role: "model", parts: calls.map(({ id, name, arguments: given }) => ({ functionCall: { id, name, args: object(given) ?? {} } })) }
+  : id ? { role: "user", parts: [{ functionResponse: { id, name, response: { result: text } } }] }
+  : { role: role === "assistant" ? "model" : role, parts: [{ text }] }
+
+const metadata = usage => usage && { prompt_tokens: usage.promptTokenCount, completion_tokens: (usage.candidatesTokenCount ?? 0) + (usage.thoughtsTokenCount ?? 0) }
+
+function takeCandidate({ candidates, usageMetadata }, result) {
+  const { content: said, finishReason } = candidates?.[0] ?? {}
+  for (const { text, thought, functionCall: call } of said?.parts ?? []) {
+    grow(result, thought ? "reasoning" : "text", text)
+    if (call) growCall(result, (result.calls[result.calls.length] = { id: call.id ?? "", name: call.name, arguments: "" }), JSON.stringify(call.args ?? {}))
+  }
+  if (usageMetadata?.totalTokenCount) result.usage = metadata(usageMetadata)
+  if (finishReason) result.finishReason = result.calls.length ? "tool_calls" : finishReason
+}
+
+// Nothing but the end of the body ends a stream: there is no last event.
+const gemini = {
+  path: model => `/v1beta/models/${encodeURIComponent(model)}:streamGenerateContent?alt=sse`,
+  pathWhole: model => `/v1beta/models/${encodeURIComponent(model)}:generateContent`,
+  provesEnd: false,
+  calling: "tool_calls",
+  key: key => ({ "x-goog-api-key": key }),
+  body({ turns, tools, schema, temperature }) {
+    const body = { contents: turns.map(content), generationConfig: { temperature } }
+    if (tools) body.tools = [{ functionDeclarations: Object.entries(tools).map(([name, { parameters }]) => ({ name, parametersJsonSchema: parameters })) }]
+    if (schema) Object.assign(body.generationConfig, { responseMimeType: "application/json", responseJsonSchema: schema })
+    return body
+  },
+  take: (event, result) => takeCandidate(read(event), result),
+  whole(value, result) {
+    if (!Array.isArray(value.candidates)) return false
+    takeCandidate(value, result)
+    return true
+  },
+}
+
+// ---- Cohere ----
+
+const cohereMessage = ({ role, text, calls, id }) =>
+  calls ? { role, tool_calls: calls.map(({ id, name, arguments: given }) => ({ id, type: "function", function: { name, arguments: given } })) }
+  : id ? { role, tool_call_id: id, content: text }
+  : { role, content: text }
+
+const tokensOf = usage => usage?.tokens && { prompt_tokens: usage.tokens.input_tokens, completion_tokens: usage.tokens.output_tokens }
+
+const cohere = {
+  path: "/v2/chat",
+  provesEnd: true,
+  calling: "TOOL_CALL",
+  key: openai.key,
+  body({ model, turns, tools, schema, temperature, stream }) {
+    const body = { model, messages: turns.map(cohereMessage), temperature: Math.min(temperature, 1), stream }
+    if (tools) body.tools = Object.entries(tools).map(([name, { parameters }]) => ({ type: "function", function: { name, parameters } }))
+    if (schema) body.response_format = { type: "json_object", json_schema: schema }
+    return body
+  },
+  take(event, result) {
+    if (event.data === "[DONE]") return // it comes after the last event
+    const { type, index, delta } = read(event)
+    const { content: part, tool_calls: call } = delta?.message ?? {}
+    if (type === "content-delta") {
+      grow(result, "text", part?.text)
+      grow(result, "reasoning", part?.thinking)
+    }
+    if (type === "tool-call-start") result.open[index] = result.calls.push({ id: call.id, name: call.function.name, arguments: "" }) - 1
+    if (type === "tool-call-start" || type === "tool-call-delta") growCall(result, result.calls[result.open[index]], call?.function?.arguments)
+    if (type === "message-end" && delta?.finish_reason === "ERROR") throw new Problem("api_error", String(delta.error ?? "the answer failed"))
+    if (type === "message-end") Object.assign(result, { finishReason: delta?.finish_reason, usage: tokensOf(delta?.usage), last: true })
+  },
+  whole({ message, finish_reason, usage }, result) {
+    if (!message) return false
+    const joined = (kind, member) => (message.content ?? []).filter(part => part.type === kind).map(part => part[member]).join("")
+    result.text = joined("text", "text")
+    result.reasoning = joined("thinking", "thinking")
+    result.calls = (message.tool_calls ?? []).map(call => ({ id: call.id, ...call.function }))
+    return Object.assign(result, { finishReason: finish_reason, usage: tokensOf(usage) })
+  },
+}
+
+export const DIALECTS = { openai, anthropic, "openai-responses": responses, gemini, cohere }
+
+// Where a request goes: with some, the model and the kind of answer stand in the path.
+export function pathOf(dialect, model, stream = true) {
+  if (typeof dialect.path === "string") return dialect.path
+  return stream ? dialect.path(model) : dialect.pathWhole(model)
+}

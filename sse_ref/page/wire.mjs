@@ -1,8 +1,9 @@
 // The wire, made visible: what each read of the network brought, line by line, and what the decoder made of it.
 //
 // In:   the bytes of each read.
-// Out:  rows {kind, text}: for each line a field, a comment or a blank line, a dispatch where one happens, and a mark if the
-//       read ended in the middle of an event, or of a character.
+// Out:  rows {kind, text, event}: for each line a field, a comment or a blank line, a dispatch where one happens, and a mark
+//       if the read ended in the middle of an event, or of a character. `event` is the number of the event that a row belongs
+//       to; a dispatch has what was `dispatched`, and with `states` each row has the `state` of the decoder after it.
 
 import { SSEDecoder } from "./decoder.mjs"
 
@@ -16,28 +17,40 @@ export class Wire {
   #line = [] // the first bytes of the line that is open, to tell its kind by
   #afterCR = false
   #tail = [] // the last three bytes, which may be the beginning of a character
+  #event = 0 // the number of the event that is open
+  #states
+
+  constructor({ states = false } = {}) {
+    this.#states = states
+  }
 
   // The rows of one read. `plain`: no event stream but a body of another kind.
   read(bytes, plain = false) {
     if (plain) return [{ kind: "plain", text: visible(bytes) }]
     const rows = []
+    const add = row => rows.push({ ...row, event: this.#event, ...(this.#states && { state: this.#decoder.state }) })
     for (const piece of piecesOf(bytes)) {
       const ended = piece.at(-1) === LF || piece.at(-1) === CR
       if (this.#afterCR && piece[0] === LF) {
-        rows.push({ kind: "half", text: "…\\n" })
+        this.#decoder.feed(piece)
+        add({ kind: "half", text: "…\\n" })
       } else {
         const continued = this.#line.length > 0
         this.#line.push(...piece.subarray(0, Math.max(0, 16 - this.#line.length)))
         const kind = kindOf(this.#line, ended)
-        rows.push({ kind, text: (continued ? "…" : "") + visible(piece) + (ended ? "" : "…") })
+        const dispatched = this.#decoder.feed(piece)
+        add({ kind, text: (continued ? "…" : "") + visible(piece) + (ended ? "" : "…") })
         if (ended) this.#line = []
+        for (const event of dispatched) {
+          add({ ...dispatchOf(event), dispatched: event })
+          this.#event++
+        }
       }
       this.#afterCR = piece.at(-1) === CR
-      for (const event of this.#decoder.feed(piece)) rows.push(dispatchOf(event))
     }
     this.#tail = [...this.#tail, ...bytes.subarray(-3)].slice(-3)
-    if (openCharacter(this.#tail)) rows.push({ kind: "cut", text: "the read ended inside a character" })
-    else if (this.#decoder.pending) rows.push({ kind: "cut", text: "the read ended inside an event" })
+    if (openCharacter(this.#tail)) add({ kind: "cut", text: "the read ended inside a character" })
+    else if (this.#decoder.pending) add({ kind: "cut", text: "the read ended inside an event" })
     return rows
   }
 }
@@ -72,7 +85,7 @@ function kindOf(first, ended) {
 }
 
 // Bytes as text: what cannot be seen, and bytes that are no whole character, as escapes.
-function visible(bytes) {
+export function visible(bytes) {
   let text = ""
   try {
     text = strict.decode(bytes)

@@ -69,7 +69,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hmac
-import importlib.resources
 import io
 import re
 import secrets
@@ -81,6 +80,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
+from sse_ref import page
 from sse_ref.dialects import DEFAULT, DIALECTS, dialects_at, unknown_model, write_models
 from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
 from sse_ref.dialects.quirky import with_quirks
@@ -124,12 +124,8 @@ from sse_ref.server.responses import Responder
 from sse_ref.server.script import Asked, Scripts
 from sse_ref.server.settings import Settings
 
-__all__ = ["PAGE", "Connection", "Shared"]
+__all__ = ["Connection", "Shared"]
 
-PAGE_MODULES = ("page", "chat", "dialects", "decoder", "partial", "replay", "wire")
-PAGE_FILES = ["style.css", "icon.svg", *(f"{name}.mjs" for name in PAGE_MODULES)]
-PAGE = {"/": "index.html", **{f"/page/{name}": name for name in PAGE_FILES}}
-PAGE_TYPES = {"html": "text/html", "css": "text/css", "mjs": "text/javascript", "svg": "image/svg+xml"}
 MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
 ADDRESS = (*DELIVERY, "quirk", "answers")  # the names that a settings segment can have
 LOOK_EVERY = 0.05  # seconds between two looks at whether somebody still waits for a whole answer
@@ -308,7 +304,7 @@ class Connection(Responder):
             routes["GET"], routes["PUT"] = self.answer_script, self.put_script
         elif path == "/journal":
             routes["GET"] = routes["HEAD"] = self.answer_journal
-        elif path in PAGE:
+        elif path in page.PAGE:
             routes["GET"] = routes["HEAD"] = self.answer_page
         elif path != "*":
             raise RequestError("not_found", PROBLEMS["not_found"])
@@ -583,13 +579,12 @@ class Connection(Responder):
 
     def answer_page(self) -> None:
         """A file of the page."""
-        name = PAGE[self.path or "/"]
+        name = page.PAGE[self.path or "/"]
         headers = {
-            "Content-Type": f"{PAGE_TYPES[name.rpartition('.')[2]]}; charset=utf-8",
+            "Content-Type": f"{page.TYPES[name.rpartition('.')[2]]}; charset=utf-8",
             "Content-Security-Policy": "default-src 'self'",  # nothing is fetched from elsewhere
         }
-        body = importlib.resources.files("sse_ref.page").joinpath(name).read_bytes()
-        self.send(self.whole_response(HTTPStatus.OK, body, headers))
+        self.send(self.whole_response(HTTPStatus.OK, page.read(name), headers))
 
     def answer_preflight(self) -> None:
         """What pages of other origins may send (Fetch standard, 3.3)."""

@@ -4,7 +4,8 @@
 // once: at 200 tokens a second that is a tenth of the work, and the eye sees no difference.
 
 import { ask } from "./chat.mjs"
-import { DIALECTS } from "./dialects.mjs"
+import { DIALECTS, pathOf } from "./dialects.mjs"
+import { $, element } from "./dom.mjs"
 import { markdown, partialJson } from "./partial.mjs"
 import { replaying } from "./replay.mjs"
 import { Wire } from "./wire.mjs"
@@ -12,12 +13,6 @@ import { Wire } from "./wire.mjs"
 const FRAME = 50 // milliseconds between two drawings
 const MAX_ROWS = 2000 // of the wire; older ones go, and a row says so
 
-const $ = id => document.getElementById(id)
-const element = (tag, properties = {}, ...children) => {
-  const made = Object.assign(document.createElement(tag), properties)
-  made.append(...children)
-  return made
-}
 const ms = value => (value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 1 : 0)} ms`)
 
 // ---- Drawing in batches ----
@@ -215,7 +210,7 @@ function requestBody(stream, history) {
 }
 
 // How the answer shall be delivered: sse_ref takes that in a segment before the API's path (class Delivery in server.py).
-function url() {
+function url(stream) {
   const query = new URLSearchParams()
   for (const name of ["ttft", "tps", "jitter"]) query.set(name, Number(settings[name].value))
   query.set("heartbeat", 2)
@@ -224,7 +219,7 @@ function url() {
     query.set("fault", settings.fault.value)
     query.set("at", Number(settings.at.value))
   }
-  return `/${query}${wire().path}`
+  return `/${query}${pathOf(wire(), settings.model.value, stream)}`
 }
 
 const keyHeaders = (dialect = DIALECTS.openai) => (settings.key.value ? dialect.key(settings.key.value) : {})
@@ -306,7 +301,7 @@ async function answer(row, stream, shown, signal, history, recorded) {
   const dialect = wire()
   const body = requestBody(stream, history)
   const speaker = new Speaker()
-  const view = shown ? new WireView(began, `POST ${url()}, ${stream ? "streamed" : "whole"}`) : null
+  const view = shown ? new WireView(began, `POST ${url(stream)}, ${stream ? "streamed" : "whole"}`) : null
   const numbers = shown ? new Numbers(began) : null
   const fault = settings.fault.value
   const over = () => history !== messages // another conversation has begun
@@ -321,7 +316,7 @@ async function answer(row, stream, shown, signal, history, recorded) {
   content.ariaBusy = "true"
   draw()
   const clock = setInterval(() => redraw(draw), 200) // so that waiting can be seen too
-  const result = await ask(url(), body, {
+  const result = await ask(url(stream), body, {
     dialect,
     headers: keyHeaders(dialect),
     ...(recorded && { send: recorded }),
@@ -389,7 +384,7 @@ function runTools(calls, history) {
   history.push({ role: "assistant", calls })
   for (const { id, name, arguments: text } of calls) {
     const value = JSON.stringify(TOOLS[name].run(JSON.parse(text)))
-    history.push({ role: "tool", id, text: value })
+    history.push({ role: "tool", id, name, text: value })
     turn(`Result of ${name}`, element("pre", {}, element("code", {}, value)))
   }
 }
@@ -400,7 +395,7 @@ async function explainStop(box, stream, result, dialect, whole) {
   const wanted = stream ? record => record.id === result.requestId : record => record.stream === false && record.outcome !== "complete"
   const record = stream && !result.requestId ? null : await journalRecord(wanted)
   if (!record) return sayStopped(box, "The server had not begun to answer.")
-  const { usage } = await ask(`${dialect.path}?ttft=0&tps=0&heartbeat=0`, whole, { dialect, headers: keyHeaders(dialect) })
+  const { usage } = await ask(`/ttft=0&tps=0&heartbeat=0${pathOf(dialect, settings.model.value, false)}`, whole, { dialect, headers: keyHeaders(dialect) })
   const total = usage?.completion_tokens ?? null
   const kept = stream ? "" : " Of a whole answer nothing comes before its end, so there is nothing to keep."
   const saved = total === null ? "" : ` Of ${total} tokens, ${total - record.tokens} were never ${stream ? "generated" : "sent"}.`
@@ -604,4 +599,7 @@ for (const field of $(form).elements) {
 }
 if (given.has("prompt")) promptBox.value = given.get("prompt")
 if (location.hash === "#events") select(tabs[1])
-if (given.has("go")) $(location.hash === "#events" ? "source" : "ask").requestSubmit()
+if (globalThis.RECORDED) {
+  $("send").disabled = $("connect").disabled = true
+  $("ask").after(element("p", { className: "note" }, element("b", {}, "Without its server"), ": only a recording of your own can be played here. ", element("code", {}, "python -m sse_ref.server"), " brings the rest."))
+} else if (given.has("go")) $(location.hash === "#events" ? "source" : "ask").requestSubmit()
