@@ -19,11 +19,12 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 OLDEST = (3, 11)
-WORKERS = 11  # most tests wait, for sockets and for programs, so that many fit on two cores
+WORKERS = 12  # most tests wait, for sockets and for programs, so that many fit on two cores
 PARTS = (
     ("judge_servers",),
     ("judge_clients",),
     ("page",),
+    ("page_path", "page_lab"),
     ("examples", "exercises"),
     ("judge_decoders", "judge_reports", "judge_fuzz"),
     ("client_memory", "codec", "house", "judge_gateways"),

@@ -364,8 +364,8 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
 
 
 def test_links_to_the_page_set_fields_that_it_has() -> None:
-    page = (PACKAGE / "page" / "index.html").read_text(encoding="utf-8")
-    links = re.findall(r"http://127\.0\.0\.1:8000/\?([^)#]+)", README)
+    page = (PACKAGE / "page" / "panel.html").read_text(encoding="utf-8")
+    links = re.findall(r"http://127\.0\.0\.1:8000/panel\?([^)#]+)", README)
     assert len(links) >= 8
     for name, value in (pair for link in links for pair in urllib.parse.parse_qsl(link, keep_blank_values=True)):
         assert name == "go" or f'name="{name}"' in page
@@ -424,7 +424,7 @@ from sse_ref.server import running
 with running() as server:
     stream = ChatStream("one two", url=server.url + "/v1", model="toy-echo")
     list(stream)
-    page = urllib.request.urlopen(server.url + "/page/page.mjs").read()
+    page = urllib.request.urlopen(server.url + "/page/panel.mjs").read()
 print(stream.outcome, stream.text, len(page) > 1000)
 """
     commands = {

@@ -9,8 +9,8 @@ import pytest
 from raw import Wire, alive, ask, chat, chat_request, wait_for
 
 from sse_ref import model
+from sse_ref.page import PAGE
 from sse_ref.server import FAULTS, Server, running
-from sse_ref.server.connection import PAGE
 
 
 def test_page_is_html_that_loads_nothing_from_elsewhere(server: Server) -> None:
@@ -51,7 +51,7 @@ def test_ipv6_address_is_written_as_a_url() -> None:
 
 
 def test_page_offers_every_model_and_every_fault(server: Server) -> None:
-    page = ask(server, "GET", "/").body.decode()
+    page = ask(server, "GET", "/panel").body.decode()
     chat, events = (part.split("</select>")[0] for part in page.split('<select name="model">')[1:])
     assert re.findall("<option>([^<]+)", chat) == re.findall("<option>([^<]+)", events) == list(model.MODELS)
     faults = page.split('<select name="fault">')[1].split("</select>")[0]

@@ -10,6 +10,7 @@ program under test printed may hold anything, so control characters are shown es
 from __future__ import annotations
 
 import difflib
+import itertools
 import json
 import re
 import shlex
@@ -115,7 +116,26 @@ class Run:
             lines.append(f"{COMMAND} serve --port 8090  # and then: curl -sN --raw {where}")
         elif "chunks" not in result.vector.body and "linear" not in result.vector.body and self.target == "decoder":
             lines.append(f"{COMMAND} show {id} --bytes  # the stream itself")
+        if self.target == "decoder" and (address := in_the_lab(result.input)):
+            lines.append(f"{address}  # while sse_ref.server runs")
         return lines
+
+
+LAB = "http://127.0.0.1:8000/lab"
+MOST_IN_AN_ADDRESS = 600  # bytes of a stream
+
+
+def in_the_lab(chunks: Sequence[str]) -> str:
+    """The address of the page's lab with a stream, given as the hexadecimal digits of its chunks; "" if it is long.
+
+    >>> in_the_lab(["646174", "61"])
+    'http://127.0.0.1:8000/lab#hex=64617461&cuts=3'
+    """
+    edges = list(itertools.accumulate(len(chunk) // 2 for chunk in chunks))
+    if not edges or not 0 < edges[-1] <= MOST_IN_AN_ADDRESS:
+        return ""
+    cuts = ",".join(str(edge) for edge in dict.fromkeys(edges[:-1]) if 0 < edge < edges[-1])
+    return f"{LAB}#hex={''.join(chunks)}{'&cuts=' if cuts else ''}{cuts}"
 
 
 # ---- Text ------------------------------------------------------------------------------------------------------------

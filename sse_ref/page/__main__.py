@@ -35,7 +35,7 @@ LASTS = 60.0  # seconds that a recorded stall lasts; a client gives up before
 def script_of(entry: str, recordings: Mapping[str, list[str]] | None = None) -> str:
     """One plain script of the modules of a page, each in a function of its own, as ``entry`` needs them.
 
-    >>> "const dom = (() => {" in script_of("lab")
+    >>> "const dom_module = (() => {" in script_of("lab")
     True
     """
     needed = _imported(entry)
@@ -58,8 +58,10 @@ def _as_function(name: str) -> str:
     """A module as a function that returns what it exports."""
     text = page.read(f"{name}.mjs").decode()
     names = [found[1] for found in EXPORT.finditer(text)]
-    text = EXPORT.sub("", IMPORT.sub(lambda found: f"const {{ {found[1]} }} = {found[2]}", text))
-    return f"const {name} = (() => {{\n{text}\nreturn {{ {', '.join(names)} }}\n}})()"
+    text = EXPORT.sub(
+        "", IMPORT.sub(lambda found: f"const {{ {found[1].replace(' as ', ': ')} }} = {found[2]}_module", text)
+    )
+    return f"const {name}_module = (() => {{\n{text}\nreturn {{ {', '.join(names)} }}\n}})()"
 
 
 # ---- The recordings --------------------------------------------------------------------------------------------------

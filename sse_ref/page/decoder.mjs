@@ -31,7 +31,7 @@ export class SSEDecoder {
   // What the decoder remembers, in the standard's words; the open line as bytes.
   get state() {
     const line = concatenate([Uint8Array.from(this.#start ?? []), ...this.#line])
-    return { line, data: this.#data, eventType: this.#eventType, idBuffer: this.#id, lastEventId: this.lastEventId, reconnectionTime: this.reconnectionTime }
+    return { line, data: [...this.#data], eventType: this.#eventType, idBuffer: this.#id, lastEventId: this.lastEventId, reconnectionTime: this.reconnectionTime }
   }
 
   // Takes the next bytes (a Uint8Array) and returns the events they complete.

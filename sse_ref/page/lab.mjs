@@ -130,9 +130,21 @@ $("famous").addEventListener("change", () => {
   keep()
 })
 $("source").addEventListener("input", () => {
-  take(bytesOf($("source").value), cuts)
+  const typed = bytesOf($("source").value)
+  take(typed, moved(bytes, typed))
   keep()
 })
+
+// The cuts stay where they were in what was not changed; those inside of what was go.
+function moved(before, after) {
+  const least = Math.min(before.length, after.length)
+  let start = 0, end = 0
+  while (start < least && before[start] === after[start]) start++
+  while (end < least - start && before.at(-1 - end) === after.at(-1 - end)) end++
+  const kept = [...cuts].filter(cut => cut <= start || cut >= before.length - end)
+  return kept.map(cut => (cut <= start ? cut : cut + after.length - before.length))
+}
+
 // A text box knows one kind of line end: a CR that is pasted becomes an escape, so that it is not lost.
 $("source").addEventListener("paste", event => {
   const text = event.clipboardData.getData("text/plain")

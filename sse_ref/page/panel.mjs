@@ -6,6 +6,7 @@
 import { ask } from "./chat.mjs"
 import { DIALECTS, pathOf } from "./dialects.mjs"
 import { $, element } from "./dom.mjs"
+import { EXPLAINED as KINDS, SHAPES } from "./explain.mjs"
 import { markdown, partialJson } from "./partial.mjs"
 import { replaying } from "./replay.mjs"
 import { Wire } from "./wire.mjs"
@@ -71,7 +72,6 @@ class Speaker {
 
 // ---- The wire ----
 
-const SHAPES = { head: "", header: "", read: "↓", data: "■", event: "◆", id: "◆", retry: "◆", comment: "●", unknown: "○", blank: "⏎", half: "⏎", dispatch: "▶", done: "★", cut: "✂", plain: "" }
 const LEGEND = { read: "read", data: "data field", event: "other field", unknown: "unknown field", comment: "comment", blank: "blank line", dispatch: "dispatch", done: "[DONE]", cut: "cut by a read" }
 
 class WireView {
@@ -108,7 +108,7 @@ class WireView {
     const rows = this.#rows.splice(0)
     following(this.#box, () => {
       const skipped = Math.max(0, rows.length - MAX_ROWS)
-      this.#box.append(...rows.slice(skipped).map(({ kind, text }) => element("li", { className: kind }, ...(SHAPES[kind] ? [shape(kind)] : []), ...(kind === "data" ? deltaInBold(text) : [text]))))
+      this.#box.append(...rows.slice(skipped).map(({ kind, text }) => element("li", { className: kind, title: KINDS[kind] ?? "" }, ...(SHAPES[kind] ? [shape(kind)] : []), ...(kind === "data" ? deltaInBold(text) : [text]))))
       if (left.has(this.#box)) return // somebody reads: nothing goes
       this.#box.querySelector(".gone")?.remove()
       const excess = Math.max(0, this.#box.childElementCount - MAX_ROWS)
@@ -128,7 +128,7 @@ function shape(kind) {
   return made
 }
 
-document.querySelector(".legend").append(...Object.entries(LEGEND).map(([kind, text]) => element("span", { className: kind }, shape(kind), text)))
+document.querySelector(".legend").append(...Object.entries(LEGEND).map(([kind, text]) => element("span", { className: kind, title: KINDS[kind] }, shape(kind), text)))
 
 // ---- The numbers and the plot ----
 
@@ -448,7 +448,6 @@ promptBox.addEventListener("keydown", event => {
   event.preventDefault()
   $("ask").requestSubmit()
 })
-if (matchMedia("(max-width: 48rem), (max-height: 50rem)").matches) document.querySelector("details").open = false
 $("settings").addEventListener("submit", event => event.preventDefault())
 settings.recording.addEventListener("change", async () => {
   const [file] = settings.recording.files
@@ -601,5 +600,6 @@ if (given.has("prompt")) promptBox.value = given.get("prompt")
 if (location.hash === "#events") select(tabs[1])
 if (globalThis.RECORDED) {
   $("send").disabled = $("connect").disabled = true
+  $("chat").classList.add("unserved")
   $("ask").after(element("p", { className: "note" }, element("b", {}, "Without its server"), ": only a recording of your own can be played here. ", element("code", {}, "python -m sse_ref.server"), " brings the rest."))
 } else if (given.has("go")) $(location.hash === "#events" ? "source" : "ask").requestSubmit()
