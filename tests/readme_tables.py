@@ -43,6 +43,7 @@ GROUND = (
     ("model.py", "the toy model: a prompt in, pieces of answers out"),
 )
 SERVER = (
+    ("page/__init__.py", "the page in the browser: its files, and what serves them"),
     ("server/settings.py", "how a server behaves"),
     ("server/requests.py", "bytes of a connection to one HTTP request"),
     ("server/loop.py", "one loop for all open connections"),

@@ -631,7 +631,8 @@ for line in sys.stdin:
 def test_decoder_with_a_default_of_its_own_is_accused_of_nothing(options: list[str]) -> None:
     code = OWN_DEFAULT.format(root=str(ROOT))
     done = judge("decoder", "retry/*", "framing/*", *options, "--", *PYTHON, "-c", code)
-    assert done.returncode == 0 and "41 pass, 0 fail" in done.stdout, done.stdout
+    asked = [vector for vector in DECODERS.values() if vector.id.startswith(("retry/", "framing/"))]
+    assert done.returncode == 0 and f"  all    {len(asked)} pass, 0 fail" in done.stdout, done.stdout
 
 
 @pytest.mark.once
@@ -644,7 +645,7 @@ def test_only_failed_of_a_report_without_failures_is_nothing_to_do(tmp_path: Pat
 
 @pytest.mark.once
 def test_list_takes_globs_without_a_target() -> None:
-    assert len(judge("list", "bom/*").stdout.splitlines()) == 22
+    assert len(judge("list", "bom/*").stdout.splitlines()) == len([id for id in DECODERS if id.startswith("bom/")])
     assert len(judge("list", "client", "--profile", "sse").stdout.splitlines()) == 106
 
 

@@ -716,6 +716,14 @@ def test_drawing_is_batched(visit: Open) -> None:
     assert 2 < drawn <= (ended - began) / 50 + 8  # not one for each of the 300 tokens
 
 
+def test_long_answer_is_drawn_at_its_end_and_counted_whole(visit: Open) -> None:
+    page = visit(model="toy-echo", prompt="word " * 9000, tps=0, go=1)
+    page.until(DONE)
+    shown = page.run(ANSWER)
+    assert shown.startswith("(25") and "earlier characters are not drawn)" in shown and shown.endswith("word")
+    assert len(shown) < 21_000 and page.run("document.querySelector('#n-tokens').innerText") == "9000"
+
+
 CONTRAST = """(() => {
   const channel = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
   const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b)

@@ -24,7 +24,7 @@ STATE = (
     "Object.fromEntries([...document.querySelectorAll('#state dd')].map(box => [box.dataset.name, box.textContent]))"
 )
 ENDED = "document.querySelector('#play').textContent === 'Play'"
-STEPS = re.findall(r'id: "(\w+)", title', files.read("steps.mjs").decode())
+STEPS = re.findall(r'id: "(\w+)", title', files.read_page("steps.mjs").decode())
 SIZES = [(1280, 720), (1366, 768), (1440, 900), (390, 844)]
 
 

@@ -19,8 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from sse_ref import page
 from sse_ref.codec import SSEDecoder
+from sse_ref.page import ENTRIES, MODULES, read_page
 from sse_ref.recording import end_line, head_line, read_line
 from sse_ref.server import running
 
@@ -40,7 +40,7 @@ def script_of(entry: str, recordings: Mapping[str, list[str]] | None = None) -> 
     """
     needed = _imported(entry)
     parts = [f"globalThis.RECORDED = {json.dumps(recordings or {})}"]
-    parts += [_as_function(name) for name in (*page.MODULES, *page.ENTRIES.values()) if name in needed or name == entry]
+    parts += [_as_function(name) for name in (*MODULES, *ENTRIES.values()) if name in needed or name == entry]
     return "\n".join(['"use strict"', *parts, ""])
 
 
@@ -50,13 +50,13 @@ EXPORT = re.compile(r"^export (?=(?:async )?(?:const|class|function\*?) ([\w$]+)
 
 def _imported(name: str) -> set[str]:
     """The modules that a module imports, and what those import."""
-    direct = {found[2] for found in IMPORT.finditer(page.read(f"{name}.mjs").decode())}
+    direct = {found[2] for found in IMPORT.finditer(read_page(f"{name}.mjs").decode())}
     return direct.union(*map(_imported, direct))
 
 
 def _as_function(name: str) -> str:
     """A module as a function that returns what it exports."""
-    text = page.read(f"{name}.mjs").decode()
+    text = read_page(f"{name}.mjs").decode()
     names = [found[1] for found in EXPORT.finditer(text)]
     text = EXPORT.sub(
         "", IMPORT.sub(lambda found: f"const {{ {found[1].replace(' as ', ': ')} }} = {found[2]}_module", text)
@@ -69,7 +69,7 @@ def _as_function(name: str) -> str:
 
 def scenes() -> dict[str, dict[str, Any]]:
     """What the path asks for, by the name of the scene."""
-    text = page.read("scenes.mjs").decode()
+    text = read_page("scenes.mjs").decode()
     scenes: dict[str, dict[str, Any]] = json.loads(text[text.index("= {") + 2 :])
     return scenes
 
@@ -119,10 +119,10 @@ def write(folder: Path) -> None:
         made = pool.map(lambda scene: list(recorded(server.url, scene)), asked.values())
         recordings = dict(zip(asked, made, strict=True))
     for name in ("style.css", "icon.svg"):
-        (folder / name).write_bytes(page.read(name))
-    for name, entry in page.ENTRIES.items():
+        (folder / name).write_bytes(read_page(name))
+    for name, entry in ENTRIES.items():
         (folder / f"{entry}.js").write_text(script_of(entry, recordings if entry == "lesson" else {}), encoding="utf-8")
-        (folder / f"{name}.html").write_text(_static(page.read(f"{name}.html").decode(), entry), encoding="utf-8")
+        (folder / f"{name}.html").write_text(_static(read_page(f"{name}.html").decode(), entry), encoding="utf-8")
 
 
 def _static(text: str, entry: str) -> str:

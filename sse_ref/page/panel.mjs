@@ -12,6 +12,7 @@ import { replaying } from "./replay.mjs"
 import { Wire } from "./wire.mjs"
 
 const FRAME = 50 // milliseconds between two drawings
+const MAX_CHARACTERS = 20_000 // of an answer
 const MAX_ROWS = 2000 // of the wire; older ones go, and a row says so
 
 const ms = value => (value >= 1000 ? `${(value / 1000).toFixed(2)} s` : `${value.toFixed(value < 10 ? 1 : 0)} ms`)
@@ -143,19 +144,32 @@ function clearNumbers() {
 
 class Numbers {
   #began
+  #gaps = []
+  #sorted = []
   constructor(began) {
     this.#began = began
     clearNumbers()
     plot.ariaLabel = "Gaps between tokens: being measured"
   }
+  // Into its place among the others: to sort them all for each drawing would take longer and longer.
+  #add(gap) {
+    this.#gaps.push(gap)
+    let low = 0, high = this.#sorted.length
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#sorted[middle] < gap) low = middle + 1
+      else high = middle
+    }
+    this.#sorted.splice(low, 0, gap)
+  }
   // Until the usage comes, only deltas can be counted. Each brings a token or more.
   draw(times, usage, ended = 0) {
     const tokens = usage?.completion_tokens ?? times.length
     const atLeast = usage ? "" : "≥ "
-    const gaps = times.slice(1).map((time, i) => time - times[i])
-    const sorted = gaps.toSorted((a, b) => a - b)
-    const median = sorted[sorted.length >> 1]
-    const longest = sorted.at(-1)
+    const gaps = this.#gaps
+    while (gaps.length < times.length - 1) this.#add(times[gaps.length + 1] - times[gaps.length])
+    const median = this.#sorted[gaps.length >> 1]
+    const longest = this.#sorted.at(-1)
     const seconds = (times.at(-1) - times[0]) / 1000
     $("n-ttft").textContent = times.length ? ms(times[0] - this.#began) : "–"
     $("n-rate").textContent = gaps.length > 1 && seconds > 0 ? atLeast + ((tokens - 1) / seconds).toFixed(1) : "–"
@@ -241,7 +255,8 @@ function nodes(tree) {
 
 function drawAnswer(box, result, json) {
   const value = json ? partialJson(result.text) : undefined
-  const parts = value === undefined ? markdown(result.text, !result.outcome) : [jsonBlock(JSON.stringify(value, null, 2))]
+  const shown = newest(result.text)
+  const parts = value === undefined ? markdown(shown, !result.outcome) : [jsonBlock(JSON.stringify(value, null, 2))]
   if (result.reasoning) parts.unshift({ tag: "blockquote", children: [result.reasoning] })
   for (const call of result.calls) parts.push(jsonBlock(`${call.name}(${JSON.stringify(partialJson(call.arguments) ?? {}, null, 2)})`))
   // What has not changed stays as it is, with what somebody has selected in it.
@@ -255,6 +270,13 @@ function drawAnswer(box, result, json) {
     box.append(...nodes(parts.slice(same)))
     if (!result.outcome) cursorPlace(box).append(element("span", { className: "cursor", ariaHidden: "true" }))
   })
+}
+
+// The end of a long text, from the beginning of a word: to draw all of it, again and again, would take longer and longer.
+function newest(text) {
+  if (text.length <= MAX_CHARACTERS) return text
+  const begin = text.indexOf(" ", text.length - MAX_CHARACTERS) + 1 || text.length - MAX_CHARACTERS
+  return `(${begin} earlier characters are not drawn)\n\n${text.slice(begin)}`
 }
 
 const jsonBlock = text => ({ tag: "pre", children: [{ tag: "code", children: [text] }] })

@@ -80,13 +80,13 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any
 
-from sse_ref import page
 from sse_ref.dialects import DEFAULT, DIALECTS, dialects_at, unknown_model, write_models
 from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
 from sse_ref.dialects.quirky import with_quirks
 from sse_ref.dialects.strict_json import to_json
 from sse_ref.errors import STATUSES, RequestError
 from sse_ref.model import MODELS
+from sse_ref.page import PAGE, TYPES, read_page
 from sse_ref.pieces import ModelFailure, Piece, Prompt
 from sse_ref.recording import Recording
 from sse_ref.schema import SchemaError
@@ -304,7 +304,7 @@ class Connection(Responder):
             routes["GET"], routes["PUT"] = self.answer_script, self.put_script
         elif path == "/journal":
             routes["GET"] = routes["HEAD"] = self.answer_journal
-        elif path in page.PAGE:
+        elif path in PAGE:
             routes["GET"] = routes["HEAD"] = self.answer_page
         elif path != "*":
             raise RequestError("not_found", PROBLEMS["not_found"])
@@ -579,12 +579,12 @@ class Connection(Responder):
 
     def answer_page(self) -> None:
         """A file of the page."""
-        name = page.PAGE[self.path or "/"]
+        name = PAGE[self.path or "/"]
         headers = {
-            "Content-Type": f"{page.TYPES[name.rpartition('.')[2]]}; charset=utf-8",
+            "Content-Type": f"{TYPES[name.rpartition('.')[2]]}; charset=utf-8",
             "Content-Security-Policy": "default-src 'self'",  # nothing is fetched from elsewhere
         }
-        self.send(self.whole_response(HTTPStatus.OK, page.read(name), headers))
+        self.send(self.whole_response(HTTPStatus.OK, read_page(name), headers))
 
     def answer_preflight(self) -> None:
         """What pages of other origins may send (Fetch standard, 3.3)."""
