@@ -166,3 +166,27 @@ class Page:
     def picture(self, path: Path) -> None:
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
         path.write_bytes(base64.b64decode(data))
+
+
+CONTRAST = """(() => {
+  const channel = value => (value /= 255) <= 0.04045 ? value / 12.92 : ((value + 0.055) / 1.055) ** 2.4
+  const light = ([r, g, b]) => 0.2126 * channel(r) + 0.7152 * channel(g) + 0.0722 * channel(b)
+  const colour = text => text.match(/[0-9.]+/g).map(Number)
+  const ground = node => { for (; node; node = node.parentElement) {
+    const found = colour(getComputedStyle(node).backgroundColor)
+    if (found.length < 4 || found[3] > 0) return found
+  } }
+  const worst = []
+  for (const node of document.querySelectorAll('body *')) {
+    if (!node.checkVisibility() || ![...node.childNodes].some(child => child.nodeType === 3 && child.data.trim())) continue
+    if (node.disabled) continue
+    const [a, b] = [light(colour(getComputedStyle(node).color)), light(ground(node))].sort((x, y) => y - x)
+    const ratio = (a + 0.05) / (b + 0.05)
+    if (ratio < 4.5) worst.push(`${node.tagName} ${node.className} ${node.textContent.slice(0, 20)} ${ratio.toFixed(1)}`)
+  }
+  const empty = document.querySelector('[placeholder]:placeholder-shown')
+  const hint = empty?.checkVisibility() && [getComputedStyle(empty, '::placeholder').color, getComputedStyle(empty).backgroundColor].map(text => light(colour(text)))
+  if (hint && (Math.max(...hint) + 0.05) / (Math.min(...hint) + 0.05) < 4.5) worst.push('placeholder')
+  return worst
+})()"""
+"""What cannot be read against its ground, by the contrast that WCAG asks for: a list that should be empty."""

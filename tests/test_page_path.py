@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, Page, installed
+from browser import CONTRAST, Browser, Page, installed
 
 from sse_ref import page as files
 from sse_ref.page.__main__ import scenes, script_of
@@ -25,6 +25,7 @@ STATE = (
 )
 ENDED = "document.querySelector('#play').textContent === 'Play'"
 STEPS = re.findall(r'id: "(\w+)", title', files.read_page("steps.mjs").decode())
+ROLES = {"button", "combobox", "slider", "textbox", "link", "list", "application", "DisclosureTriangle"}
 SIZES = [(1280, 720), (1366, 768), (1440, 900), (390, 844)]
 
 
@@ -284,6 +285,23 @@ def test_panel_shows_newest_row_text_and_controls_together(visit: Open, width: i
     page.until("document.querySelectorAll('#wire .dispatch').length > 60")
     ids = ["#conversation", "#wire", "#wire li:last-child", "#send", "#prompt", "summary"]
     page.until(f"{SEEN}({json.dumps(ids)}).length === 0")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 390])
+def test_path_and_lab_can_be_read(browser: Browser, shared: Server, scheme: str, width: int) -> None:
+    for address in ("/#lines&speed=10", "/#deltas&speed=10", "/lab#famous=1"):
+        with browser.page(shared.url + address, width=width, height=800, scheme=scheme) as page:
+            if "lab" not in address:
+                page.until(ENDED)
+                page.run(
+                    "document.querySelectorAll('.word')[1].dispatchEvent(new PointerEvent('pointerover', {bubbles: true}))"
+                )
+            assert page.run(CONTRAST) == []
+            page.call("Accessibility.enable")
+            nodes = page.call("Accessibility.getFullAXTree")["nodes"]
+            controls = [n for n in nodes if n.get("role", {}).get("value") in ROLES and not n["ignored"]]
+            assert len(controls) >= 8 and [n for n in controls if not n.get("name", {}).get("value")] == []
 
 
 def test_reader_who_wants_no_motion_gets_none(browser: Browser, shared: Server) -> None:

@@ -620,6 +620,20 @@ for (const field of $(form).elements) {
 }
 if (given.has("prompt")) promptBox.value = given.get("prompt")
 if (location.hash === "#events") select(tabs[1])
+// What is set goes into the address, so that it can be sent on; the key does not.
+function keepSettings() {
+  const query = new URLSearchParams()
+  for (const field of $("settings").elements) {
+    if (!field.name || field.type === "file" || field.type === "password") continue
+    const chosen = field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== (field.options ? [...field.options].find(option => option.defaultSelected)?.value ?? field.options[0].value : field.defaultValue)
+    if (chosen) query.set(field.name, field.type === "checkbox" ? Number(field.checked) : field.value)
+  }
+  if (promptBox.value !== promptBox.defaultValue) query.set("prompt", promptBox.value)
+  history.replaceState(null, "", `?${query}`)
+}
+
+for (const form of [$("settings"), $("ask")]) form.addEventListener("change", keepSettings)
+
 if (globalThis.RECORDED) {
   $("send").disabled = $("connect").disabled = true
   $("chat").classList.add("unserved")
