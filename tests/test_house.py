@@ -365,6 +365,11 @@ def test_links_between_pages_lead_somewhere(page: Path) -> None:
             assert anchor in {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}, target
 
 
+def test_picture_of_the_page_is_there_and_small() -> None:
+    picture = ROOT / "examples" / "page.png"
+    assert f"]({picture.relative_to(ROOT)})" in README and picture.stat().st_size < 150_000
+
+
 def test_links_to_the_page_set_fields_that_it_has() -> None:
     page = (PACKAGE / "page" / "panel.html").read_text(encoding="utf-8")
     links = re.findall(r"http://127\.0\.0\.1:8000/panel\?([^)#]+)", README)

@@ -28,7 +28,8 @@ export class Wire {
   read(bytes, plain = false) {
     if (plain) return [{ kind: "plain", text: visible(bytes) }]
     const rows = []
-    const add = row => rows.push({ ...row, event: this.#event, ...(this.#states && { state: this.#decoder.state }) })
+    const state = () => (this.#states ? { state: this.#decoder.state } : {})
+    const add = row => rows.push({ event: this.#event, ...state(), ...row })
     for (const piece of piecesOf(bytes)) {
       const ended = piece.at(-1) === LF || piece.at(-1) === CR
       if (this.#afterCR && piece[0] === LF) {
@@ -38,8 +39,9 @@ export class Wire {
         const continued = this.#line.length > 0
         this.#line.push(...piece.subarray(0, Math.max(0, 16 - this.#line.length)))
         const kind = kindOf(this.#line, ended)
+        const before = state() // a blank line is seen with the buffers that it dispatches
         const dispatched = this.#decoder.feed(piece)
-        add({ kind, text: (continued ? "…" : "") + visible(piece) + (ended ? "" : "…") })
+        add({ kind, text: (continued ? "…" : "") + visible(piece) + (ended ? "" : "…"), ...(dispatched.length && before) })
         if (ended) this.#line = []
         for (const event of dispatched) {
           add({ ...dispatchOf(event), dispatched: event })
