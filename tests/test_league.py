@@ -14,6 +14,8 @@ sys.path.insert(0, str(HERE / "league"))
 
 import page  # noqa: E402
 
+pytestmark = pytest.mark.once  # it is about data, not about Python
+
 NAMES = [(kind, name) for kind in page.KINDS for name in page.ordered(kind)]
 
 
