@@ -181,6 +181,8 @@ ALSO_WRONG: dict[str, Any] = {
     "answers[0].choices[1].fault: is not for one choice": [{"choices": ["a", {"fault": "cut"}]}],
     "answers[0].choices[0].replay: is not for one choice": [{"choices": [{"replay": "a-file-that-is-not-read"}]}],
     "answers[0].choices[0].status: is not for one choice": [{"choices": [Answer(status=503)]}],
+    "answers[0].at: says when a fault comes": [{"text": "a", "at": 3}],
+    "answers[0].headers: are those of an error": [{"text": "a", "headers": {"A": "7"}}],
     "answers[0].text: holds half a character": ["\ud800"],
     "answers[0].headers.Content-Length: is the server's own": [{"status": 500, "headers": {"Content-Length": "7"}}],
     "answers[0].headers.a b: is no name": [{"status": 500, "headers": {"a b": "7"}}],
@@ -202,6 +204,11 @@ def test_wrong_answer_is_refused_when_it_is_given(problem: str, answers: Any) ->
 @pytest.mark.parametrize("answers", WRONG.values(), ids=str)
 def test_schema_refuses_the_same(answers: Any) -> None:
     assert list(problems(SCHEMA, answers))
+
+
+def test_schema_knows_what_a_choice_may_have() -> None:
+    assert not list(problems(SCHEMA, [{"choices": ["a", {"text": "b", "tools": []}]}]))
+    assert list(problems(SCHEMA, [{"choices": [{"replay": "a-file"}]}]))
 
 
 RIGHT: list[Any] = [

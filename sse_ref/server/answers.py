@@ -157,6 +157,10 @@ class Answer:
             raise AnswerError("choices", "what is said stands in the choices, not beside them")
         if self.text and self.refusal:
             raise AnswerError("refusal", "a choice answers or refuses, not both")
+        if self.at is not None and not self.fault:
+            raise AnswerError("at", "says when a fault comes: give the fault, too")
+        if self.headers and self.status == 200:
+            raise AnswerError("headers", "are those of an error before the stream: give its status, too")
 
     # ---- What it becomes ---------------------------------------------------------------------------------------------
 
