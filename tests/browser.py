@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import itertools
 import json
 import os
@@ -12,6 +13,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +168,23 @@ class Page:
     def picture(self, path: Path) -> None:
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=True)["data"]
         path.write_bytes(base64.b64decode(data))
+
+
+@contextlib.contextmanager
+def visits(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """A function that opens pages; at the end nothing may have gone wrong in them, and they are closed."""
+    # An answer that is an error, and a connection that broke, are noted by the browser itself.
+    noted = "Failed to load resource: "
+    with contextlib.ExitStack() as stack:
+
+        def visit(url: str, **options: Any) -> Page:
+            page = stack.enter_context(browser.page(url, **options))
+            opened.append(page)
+            return page
+
+        opened: list[Page] = []
+        yield visit
+        assert [text for page in opened for text in page.problems() if not text.startswith(noted)] == []
 
 
 CONTRAST = """(() => {

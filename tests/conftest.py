@@ -1,4 +1,4 @@
-"""What several test modules share: a server that answers at full speed, and Ctrl-C as a terminal would send it."""
+"""What several test modules share: a server that answers at full speed, a browser, and Ctrl-C as a terminal would send it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from browser import Browser
 
 from sse_ref.client.transport import HTTPCall
 from sse_ref.server import Server, running
@@ -20,6 +21,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def server() -> Iterator[Server]:
     with running() as server:
         yield server
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    opened = Browser()
+    yield opened
+    opened.close()
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import re
@@ -12,11 +11,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser import Browser, Page, installed
+from browser import Browser, Page, installed, visits
 
 from sse_ref.conformance.corpus import load
 from sse_ref.conformance.fuzz import random_stream
-from sse_ref.server import Server, running
+from sse_ref.server import Server
 
 ROOT = Path(__file__).parents[1]
 pytestmark = [pytest.mark.once, pytest.mark.skipif(not installed(), reason="no Chromium is installed")]
@@ -33,35 +32,13 @@ FAMOUS = [
 ]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    opened = Browser()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
 Open = Callable[..., Page]
 
 
 @pytest.fixture
-def visit(browser: Browser, shared: Server) -> Iterator[Open]:
-    with contextlib.ExitStack() as stack:
-
-        def visit(address: str = "", **size: int) -> Page:
-            page = stack.enter_context(browser.page(f"{shared.url}/lab{address}", **size))  # type: ignore[arg-type]
-            stack.callback(lambda: complain(page))
-            return page
-
-        def complain(page: Page) -> None:
-            assert page.problems() == []
-
-        yield visit
+def visit(browser: Browser, server: Server) -> Iterator[Open]:
+    with visits(browser) as opened:
+        yield lambda address="", **size: opened(f"{server.url}/lab{address}", **size)
 
 
 def test_lab_begins_with_six_famous_breakages_and_names_the_vector_of_each(visit: Open) -> None:

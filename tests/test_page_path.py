@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from browser import CONTRAST, Browser, Page, installed
+from browser import CONTRAST, Browser, Page, installed, visits
 
 from sse_ref import page as files
 from sse_ref.page.__main__ import scenes, script_of
 from sse_ref.page.__main__ import write as write_page
-from sse_ref.server import Server, running
+from sse_ref.server import Server
 
 pytestmark = [pytest.mark.once, pytest.mark.skipif(not installed(), reason="no Chromium is installed")]
 
@@ -29,35 +28,13 @@ ROLES = {"button", "combobox", "slider", "textbox", "link", "list", "application
 SIZES = [(1280, 720), (1366, 768), (1440, 900), (390, 844)]
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    opened = Browser()
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def shared() -> Iterator[Server]:
-    with running() as server:
-        yield server
-
-
 Open = Callable[..., Page]
 
 
 @pytest.fixture
-def visit(browser: Browser, shared: Server) -> Iterator[Open]:
-    with contextlib.ExitStack() as stack:
-
-        def visit(address: str = "", *, base: str = shared.url, width: int = 1280, height: int = 720) -> Page:
-            page = stack.enter_context(browser.page(f"{base}/{address}", width=width, height=height))
-            stack.callback(complain, page)
-            return page
-
-        def complain(page: Page) -> None:
-            assert [text for text in page.problems() if not text.startswith("Failed to load resource: ")] == []
-
-        yield visit
+def visit(browser: Browser, server: Server) -> Iterator[Open]:
+    with visits(browser) as opened:
+        yield lambda address="", base=server.url, **size: opened(f"{base}/{address}", **size)
 
 
 def click(page: Page, id: str) -> None:
@@ -131,12 +108,12 @@ def test_each_scene_is_played_to_its_end(visit: Open) -> None:
     assert asked[:2] == ["GET /events", "GET /events, Last-Event-ID: 4"]
 
 
-def test_stop_says_at_which_token_the_server_noticed(visit: Open, shared: Server) -> None:
+def test_stop_says_at_which_token_the_server_noticed(visit: Open, server: Server) -> None:
     page = visit("#stop")
     page.until(f"{TEXT}.length > 8")
     page.press("Escape", 27)
     page.until("document.querySelector('#explain').textContent.startsWith('The server noticed at token ')")
-    assert shared.journal[-1]["outcome"] == "client_left"
+    assert server.journal[-1]["outcome"] == "client_left"
 
 
 def test_both_ways_stand_side_by_side_with_their_times(visit: Open) -> None:
@@ -154,6 +131,17 @@ def test_step_that_is_chosen_otherwise_can_be_sent_on(visit: Open) -> None:
     assert page.run("location.hash") == "#reads&choice=1&speed=10"
     page.until(f"{ENDED} && {TEXT} === 'A read is not an event.'")
     assert ["read", "read 1: 1 byte"] in [[kind, text.lstrip("↓ ")] for kind, text in page.run(ROWS)]
+
+
+def test_what_an_address_asks_for_and_is_not_to_be_had_is_as_at_first(visit: Open) -> None:
+    page = visit("#wires&choice=telegraph&speed=-3")
+    page.until(f"{TEXT}.startsWith('The same')")
+    assert page.run("[document.querySelector('#control').value, document.querySelector('#speed').value]") == [
+        "openai",
+        "1",
+    ]
+    page.run("location.hash = 'nowhere'")
+    page.until("document.querySelector('#title').textContent.startsWith('1. ')")
 
 
 def test_text_is_the_same_however_the_stream_is_cut(visit: Open) -> None:
@@ -289,9 +277,9 @@ def test_panel_shows_newest_row_text_and_controls_together(visit: Open, width: i
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [1280, 390])
-def test_path_and_lab_can_be_read(browser: Browser, shared: Server, scheme: str, width: int) -> None:
+def test_path_and_lab_can_be_read(browser: Browser, server: Server, scheme: str, width: int) -> None:
     for address in ("/#lines&speed=10", "/#deltas&speed=10", "/lab#famous=1"):
-        with browser.page(shared.url + address, width=width, height=800, scheme=scheme) as page:
+        with browser.page(server.url + address, width=width, height=800, scheme=scheme) as page:
             if "lab" not in address:
                 page.until(ENDED)
                 page.run(
@@ -304,10 +292,10 @@ def test_path_and_lab_can_be_read(browser: Browser, shared: Server, scheme: str,
             assert len(controls) >= 8 and [n for n in controls if not n.get("name", {}).get("value")] == []
 
 
-def test_reader_who_wants_no_motion_gets_none(browser: Browser, shared: Server) -> None:
+def test_reader_who_wants_no_motion_gets_none(browser: Browser, server: Server) -> None:
     with browser.page("about:blank") as page:
         page.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-reduced-motion", "value": "reduce"}])
-        page.call("Page.navigate", url=shared.url)
+        page.call("Page.navigate", url=server.url)
         page.until("document.querySelector('#text')?.innerText === 'A read'")
         assert page.run("document.querySelector('#play').textContent") == "Play"
         assert page.run("document.querySelector('.cursor')") is None

@@ -69,23 +69,24 @@ def test_conditions(condition: Any, messages: list[Message], fits: bool) -> None
     assert script.take(asked(*messages)).text == ("yes" if fits else "no")
 
 
+AFTER_A_CALL = {
+    "messages": [
+        {"role": "user", "content": "Rain?"},
+        {
+            "role": "assistant",
+            "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}],
+        },
+        {"role": "tool", "tool_call_id": "c1", "content": "wet"},
+    ]
+}
+
+
 @pytest.mark.parametrize(
     ("path", "body"),
     [
         (
             "/v1/chat/completions",
-            {
-                "messages": [
-                    {"role": "user", "content": "Rain?"},
-                    {
-                        "role": "assistant",
-                        "tool_calls": [
-                            {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
-                        ],
-                    },
-                    {"role": "tool", "tool_call_id": "c1", "content": "wet"},
-                ]
-            },
+            AFTER_A_CALL,
         ),
         (
             "/v1/messages",
@@ -126,18 +127,7 @@ def test_conditions(condition: Any, messages: list[Message], fits: bool) -> None
         ),
         (
             "/v2/chat",
-            {
-                "messages": [
-                    {"role": "user", "content": "Rain?"},
-                    {
-                        "role": "assistant",
-                        "tool_calls": [
-                            {"id": "c1", "type": "function", "function": {"name": "get_weather", "arguments": "{}"}}
-                        ],
-                    },
-                    {"role": "tool", "tool_call_id": "c1", "content": "wet"},
-                ]
-            },
+            AFTER_A_CALL,
         ),
     ],
     ids=lambda value: value if isinstance(value, str) else "",

@@ -22,7 +22,7 @@ function escaped(part) {
 export function cellsOf(bytes) {
   const cells = []
   for (let at = 0; at < bytes.length; ) {
-    const size = bytes[at] >= 0xf0 ? 4 : bytes[at] >= 0xe0 ? 3 : bytes[at] >= 0xc0 ? 2 : 1
+    const size = characterSize(bytes[at])
     const character = text(bytes.subarray(at, at + size))
     if (character === null || character.length === 0) cells.push({ text: hex(bytes[at++]), kind: "raw" })
     else if (size > 1) for (let part = 0; part < size; part++) cells.push({ text: part ? "·" : /[\p{C}\p{Z}]/u.test(character) ? hex(bytes[at]) : character, kind: "part", title: hex(bytes[at++]) })
@@ -39,13 +39,16 @@ function text(bytes) {
   }
 }
 
+// How many bytes a character has, by its first; 1 for a byte that begins none.
+export const characterSize = byte => (byte > 0xf4 || byte < 0xc2 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2)
+
 export const hex = byte => "\\x" + byte.toString(16).padStart(2, "0")
 
 // The text that stands for bytes: `bytesOf` makes the same bytes of it.
 export function textOf(bytes) {
   let made = ""
   for (let at = 0; at < bytes.length; ) {
-    const size = bytes[at] >= 0xf0 ? 4 : bytes[at] >= 0xe0 ? 3 : bytes[at] >= 0xc0 ? 2 : 1
+    const size = characterSize(bytes[at])
     const character = text(bytes.subarray(at, at + size))
     if (!character) made += hex(bytes[at++])
     else {

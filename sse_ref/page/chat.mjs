@@ -46,6 +46,18 @@ export async function ask(url, body, { dialect = DIALECTS.openai, headers = {}, 
   return result
 }
 
+// The last record of the server's journal for which `wanted` holds, once it is closed; null if there is none.
+export async function journalRecord(wanted, headers = {}) {
+  for (let attempt = 0; attempt < 20; attempt++) {
+    const answer = await fetch("/journal", { headers })
+    if (!answer.ok) return null
+    const record = (await answer.json()).findLast(wanted)
+    if (record && record.outcome !== "open") return record
+    await new Promise(resolve => setTimeout(resolve, 50))
+  }
+  return null
+}
+
 class Broken extends Error {}
 
 function end(result, outcome, problem = "") {

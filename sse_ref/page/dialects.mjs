@@ -51,6 +51,8 @@ const chatMessage = ({ role, text, calls, id }) =>
   : id ? { role, tool_call_id: id, content: text }
   : { role, content: text }
 
+const functions = tools => Object.entries(tools).map(([name, { parameters }]) => ({ type: "function", function: { name, parameters } }))
+
 const openai = {
   path: "/v1/chat/completions",
   provesEnd: false,
@@ -59,7 +61,7 @@ const openai = {
   body({ model, turns, tools, schema, temperature, stream }) {
     const body = { model, messages: turns.map(chatMessage), temperature }
     if (stream) Object.assign(body, { stream: true, stream_options: { include_usage: true } })
-    if (tools) body.tools = Object.entries(tools).map(([name, { parameters }]) => ({ type: "function", function: { name, parameters } }))
+    if (tools) body.tools = functions(tools)
     if (schema) body.response_format = { type: "json_schema", json_schema: { name: "trip", schema } }
     return body
   },
@@ -222,11 +224,6 @@ const gemini = {
 
 // ---- Cohere ----
 
-const cohereMessage = ({ role, text, calls, id }) =>
-  calls ? { role, tool_calls: calls.map(({ id, name, arguments: given }) => ({ id, type: "function", function: { name, arguments: given } })) }
-  : id ? { role, tool_call_id: id, content: text }
-  : { role, content: text }
-
 const tokensOf = usage => usage?.tokens && { prompt_tokens: usage.tokens.input_tokens, completion_tokens: usage.tokens.output_tokens }
 
 const cohere = {
@@ -235,8 +232,8 @@ const cohere = {
   calling: "TOOL_CALL",
   key: openai.key,
   body({ model, turns, tools, schema, temperature, stream }) {
-    const body = { model, messages: turns.map(cohereMessage), temperature: Math.min(temperature, 1), stream }
-    if (tools) body.tools = Object.entries(tools).map(([name, { parameters }]) => ({ type: "function", function: { name, parameters } }))
+    const body = { model, messages: turns.map(chatMessage), temperature: Math.min(temperature, 1), stream }
+    if (tools) body.tools = functions(tools)
     if (schema) body.response_format = { type: "json_object", json_schema: schema }
     return body
   },

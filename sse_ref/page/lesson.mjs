@@ -3,7 +3,7 @@
 // What comes goes into a timeline at once; what is shown follows later, and only it is drawn. So a pause holds the eye and not
 // the stream, and the slider moves over all that has come.
 
-import { ask } from "./chat.mjs"
+import { ask, journalRecord } from "./chat.mjs"
 import { SSEDecoder } from "./decoder.mjs"
 import { DIALECTS } from "./dialects.mjs"
 import { $, element } from "./dom.mjs"
@@ -78,14 +78,16 @@ async function followed(name, timeline, signal) {
 
 // ---- The step ----
 
-const settings = () => new URLSearchParams(location.hash.slice(1))
+// What is asked for if it can be chosen, else what is chosen at first.
+const among = (values, asked, first) => (values.includes(asked) ? asked : first)
 
 function begin() {
-  const asked = settings()
+  const asked = new URLSearchParams(location.hash.slice(1))
   const id = [...asked.keys()][0] || STEPS[0].id
   step = STEPS.find(each => each.id === id) ?? STEPS[0]
-  choice = asked.get("choice") ?? step.control?.options[0][0] ?? ""
-  speed = Number(asked.get("speed")) || 1
+  const choices = step.control?.options.map(([value]) => value) ?? [""]
+  choice = among(choices, asked.get("choice"), choices[0])
+  speed = Number(among([...$("speed").options].map(option => option.value), asked.get("speed"), "1"))
   coming?.abort()
   coming = new AbortController()
   timeline = new Timeline(PACE)
@@ -125,15 +127,8 @@ async function whole(name, signal) {
 }
 
 async function sayWhatStoppingSaved({ requestId }) {
-  for (let attempt = 0; attempt < 20; attempt++) {
-    const records = await (await fetch("/journal")).json()
-    const record = records.findLast(each => each.id === requestId)
-    if (record && record.outcome !== "open") {
-      outcome = `The server noticed at token ${record.tokens}, ${record.duration_s.toFixed(2)} s after the request, and generated no more.`
-      break
-    }
-    await new Promise(resolve => setTimeout(resolve, 50))
-  }
+  const record = await journalRecord(each => each.id === requestId)
+  if (record) outcome = `The server noticed at token ${record.tokens}, ${record.duration_s.toFixed(2)} s after the request, and generated no more.`
   draw()
 }
 

@@ -3,7 +3,7 @@
 // Nothing is drawn when it arrives. Reads and tokens only mark what has changed, and every 50 ms the marked parts are drawn
 // once: at 200 tokens a second that is a tenth of the work, and the eye sees no difference.
 
-import { ask } from "./chat.mjs"
+import { ask, journalRecord } from "./chat.mjs"
 import { DIALECTS, pathOf } from "./dialects.mjs"
 import { $, element } from "./dom.mjs"
 import { EXPLAINED as KINDS, SHAPES } from "./explain.mjs"
@@ -415,7 +415,7 @@ function runTools(calls, history) {
 // again without a pace tells how long the answer would have been. A whole answer has no id yet when it is stopped.
 async function explainStop(box, stream, result, dialect, whole) {
   const wanted = stream ? record => record.id === result.requestId : record => record.stream === false && record.outcome !== "complete"
-  const record = stream && !result.requestId ? null : await journalRecord(wanted)
+  const record = stream && !result.requestId ? null : await journalRecord(wanted, keyHeaders())
   if (!record) return sayStopped(box, "The server had not begun to answer.")
   const { usage } = await ask(`/ttft=0&tps=0&heartbeat=0${pathOf(dialect, settings.model.value, false)}`, whole, { dialect, headers: keyHeaders(dialect) })
   const total = usage?.completion_tokens ?? null
@@ -427,18 +427,6 @@ async function explainStop(box, stream, result, dialect, whole) {
 function sayStopped(box, text) {
   note(box, "Stopped", text)
   status.textContent = `Stopped. ${text}`
-}
-
-// The last record for which ``wanted`` holds, once it is closed.
-async function journalRecord(wanted) {
-  for (let attempt = 0; attempt < 20; attempt++) {
-    const answer = await fetch("/journal", { headers: keyHeaders() })
-    if (!answer.ok) return null
-    const record = (await answer.json()).findLast(wanted)
-    if (record && record.outcome !== "open") return record
-    await new Promise(resolve => setTimeout(resolve, 50))
-  }
-  return null
 }
 
 // ---- The controls ----

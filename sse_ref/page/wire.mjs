@@ -5,6 +5,7 @@
 //       if the read ended in the middle of an event, or of a character. `event` is the number of the event that a row belongs
 //       to; a dispatch has what was `dispatched`, and with `states` each row has the `state` of the decoder after it.
 
+import { characterSize, hex } from "./bytes.mjs"
 import { SSEDecoder } from "./decoder.mjs"
 
 const LF = 10, CR = 13
@@ -110,11 +111,6 @@ function escape(character) {
   const code = character.codePointAt()
   return { "\r": "\\r", "\n": "\\n" }[character] ?? (code < 0x80 ? hex(code) : `\\u{${code.toString(16)}}`)
 }
-
-const hex = byte => "\\x" + byte.toString(16).padStart(2, "0")
-
-// How many bytes a character has, by its first; 1 for a byte that begins none.
-const characterSize = byte => (byte > 0xf4 || byte < 0xc2 ? 1 : byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : 2)
 
 // Whether the bytes end with the beginning of a character.
 function openCharacter(bytes) {

@@ -19,8 +19,20 @@ from sse_ref.conformance.servers.target import Failed, Skipped, Target, error_me
 from sse_ref.conformance.wire import Exchange
 
 __all__ = ["Chat", "arguments_of", "calls_of", "chat_of", "delta_of", "error_at", "failed_stream", "function_of"]
-__all__ += ["has_one_token", "is_same_in_all", "refused", "repeatable", "round_trips", "strict_json", "tool_stream"]
+__all__ += [
+    "has_one_token",
+    "is_same_in_all",
+    "refused",
+    "repeatable",
+    "round_trips",
+    "strict_json",
+    "taken",
+    "tool_stream",
+]
 __all__ += ["usage_of", "whole_answer", "with_stop"]
+
+NOT_TAKEN = (400, 404, 422, 501)
+"""Statuses by which a server says that it does not know what a request asks for."""
 
 
 def chat_of(target: Target, name: str) -> Chat:
@@ -156,12 +168,17 @@ def usage_of(target: Target, name: str) -> dict[str, Any]:
     return dict(usage)
 
 
+def taken(target: Target, name: str, what: str) -> Chat:
+    """The stream of a request that a server may refuse: then ``Skipped`` is raised, which says ``what`` it does not take."""
+    exchange = target.get(name)
+    if exchange.status in NOT_TAKEN:
+        raise Skipped(f"the server does not take {what}: {error_message(exchange.body)}")
+    return Chat(exchange)
+
+
 def tool_stream(target: Target, name: str = "tool") -> Chat:
     """The stream of a request with tools."""
-    exchange = target.get(name)
-    if exchange.status in (400, 404, 422, 501):
-        raise Skipped(f"the server does not take tools: {error_message(exchange.body)}")
-    chat = Chat(exchange)
+    chat = taken(target, name, "tools")
     _ = chat.fragments
     return chat
 

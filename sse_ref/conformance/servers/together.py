@@ -18,20 +18,13 @@ from sse_ref.conformance.servers.target import Failed, Skipped, Target, check, e
 
 __all__: list[str] = []  # each check is found in CHECKS, by the id of its vector
 
-NOT_TAKEN = (400, 404, 422, 501)
 
-
-def taken(target: Target, name: str) -> chats.Chat:
-    """The stream of a request that asks for several things. Raises ``Skipped`` if the server takes them alone only."""
-    exchange = target.get(name)
-    if exchange.status in NOT_TAKEN:
-        raise Skipped(f"the server does not take them together: {error_message(exchange.body)}")
-    return chats.Chat(exchange)
+ALL = "them together"
 
 
 def choices_of(target: Target, name: str) -> list[dict[str, Any]]:
     """The choices of an answer that is not streamed."""
-    if target.get(name).status in NOT_TAKEN:
+    if target.get(name).status in chats.NOT_TAKEN:
         raise Skipped(f"the server does not take them together: {error_message(target.get(name).body)}")
     choices = chats.whole_answer(target, name).get("choices")
     expect(isinstance(choices, list) and choices, f"{name}: the choices are {choices!r:.80}")
@@ -57,7 +50,7 @@ def message_of(choice: Mapping[str, Any]) -> dict[str, Any]:
 
 @check("together/n-role")
 def together_n_role(target: Target) -> None:
-    chat = taken(target, "n")
+    chat = chats.taken(target, "n", ALL)
     for index in (0, 1):
         first = next(iter(chat.choices_at(index)), {})
         expect(chats.delta_of(first).get("role") == "assistant", f"the first chunk of choice {index} has no role")
@@ -65,7 +58,7 @@ def together_n_role(target: Target) -> None:
 
 @check("together/n-three")
 def together_n_three(target: Target) -> None:
-    chat = taken(target, "n-three")
+    chat = chats.taken(target, "n-three", ALL)
     finish = [chat.finish(index) for index in range(3)]
     expect({choice.get("index") for choice in chat.choices} == {0, 1, 2}, "the indexes are not 0, 1 and 2")
     expect(all(len(reasons) == 1 for reasons in finish), f"the finish reasons are {finish}")
@@ -73,14 +66,14 @@ def together_n_three(target: Target) -> None:
 
 @check("together/n-limit")
 def together_n_limit(target: Target) -> None:
-    chat = taken(target, "n-limit")
+    chat = chats.taken(target, "n-limit", ALL)
     finish = [chat.finish(index) for index in (0, 1)]
     expect(finish == [["length"]] * 2, f"the finish reasons are {finish}")
 
 
 @check("together/n-usage")
 def together_n_usage(target: Target) -> None:
-    taken(target, "n-limit")
+    chats.taken(target, "n-limit", ALL)
     one, two = (chats.usage_of(target, name) for name in ("one-token", "n-limit"))
     prompts, answers = ([usage.get(f"{kind}_tokens") for usage in (one, two)] for kind in ("prompt", "completion"))
     expect(
@@ -91,7 +84,7 @@ def together_n_usage(target: Target) -> None:
 
 @check("together/n-stop")
 def together_n_stop(target: Target) -> None:
-    chat = taken(target, "n-stop")
+    chat = chats.taken(target, "n-stop", ALL)
     for index in (0, 1):
         expect(
             " " not in chat.text(index), f"the text of choice {index} holds the stop string: {chat.text(index)!r:.60}"
@@ -101,7 +94,7 @@ def together_n_stop(target: Target) -> None:
 
 @check("together/n-logprobs")
 def together_n_logprobs(target: Target) -> None:
-    chat = taken(target, "n-logprobs")
+    chat = chats.taken(target, "n-logprobs", ALL)
     for index in (0, 1):
         with_some = [
             c for c in chat.choices_at(index) if isinstance(c.get("logprobs"), dict) and c["logprobs"].get("content")
@@ -111,7 +104,7 @@ def together_n_logprobs(target: Target) -> None:
 
 @check("together/n-tools")
 def together_n_tools(target: Target) -> None:
-    chat = taken(target, "n-tools")
+    chat = chats.taken(target, "n-tools", ALL)
     for index in (0, 1):
         calls = [call for c in chat.choices_at(index) for call in chats.delta_of(c).get("tool_calls") or []]
         if not calls:
@@ -132,14 +125,14 @@ def together_n_whole(target: Target) -> None:
 @check("together/stop-is-text")
 @in_each("stop-text", "stop-several")
 def together_stop_is_text(target: Target, name: str) -> None:
-    chat = taken(target, name)
+    chat = chats.taken(target, name, ALL)
     expect(" " not in chat.text(), f"{name}: the text holds the stop string: {chat.text()!r:.60}")
     expect(chat.finish() == ["stop"], f"{name}: the finish reasons are {chat.finish()}")
 
 
 @check("together/stop-usage")
 def together_stop_usage(target: Target) -> None:
-    taken(target, "stop-usage")
+    chats.taken(target, "stop-usage", ALL)
     chats.repeatable(target)
     equal_usages(target, "stop-usage", "stop-whole")
 
@@ -149,7 +142,7 @@ def together_stop_usage(target: Target) -> None:
 
 @check("together/limit-of-three")
 def together_limit_of_three(target: Target) -> None:
-    chat = taken(target, "limit-of-three")
+    chat = chats.taken(target, "limit-of-three", ALL)
     tokens = chats.usage_of(target, "limit-of-three").get("completion_tokens")
     expect(chat.finish() == ["length"], f"the finish reasons are {chat.finish()}")
     expect(isinstance(tokens, int) and tokens <= 3, f"with a limit of 3 the completion_tokens are {tokens!r}")
@@ -257,7 +250,7 @@ def frame_white_space_round_trips(target: Target) -> None:
 def chunk_logprobs_bytes(target: Target) -> None:
     target.require("echo")
     seen = 0
-    for choice in taken(target, "logprobs-echo").choices:
+    for choice in chats.taken(target, "logprobs-echo", ALL).choices:
         content = (choice.get("logprobs") or {}).get("content")
         for entry in content if isinstance(content, list) else []:
             token, data = entry.get("token"), entry.get("bytes")
