@@ -77,8 +77,7 @@ class EventTooLarge(ValueError):
 
     def __init__(self, limit: int, events: list[ServerSentEvent]) -> None:
         super().__init__(f"the peer sent an event of more than {limit} bytes; raise max_event_size if that is expected")
-        self.limit = limit
-        self.events = events
+        self.limit, self.events = limit, events
 
 
 # ---- Events to bytes -------------------------------------------------------------------------------------------------
@@ -118,8 +117,7 @@ def encode_event(
     if data is not None:
         if not isinstance(data, str):
             raise TypeError(f"data must be str, not {type(data).__name__}")
-        lines = _lf(data).replace("\n", "\ndata: ")
-        fields = f"{fields}data: {lines}\n"
+        fields += "data: " + _lf(data).replace("\n", "\ndata: ") + "\n"
     return _utf8(fields + "\n")
 
 
@@ -202,7 +200,11 @@ class SSEDecoder:
 
         Still true after ``close()``, which discards them.
         """
-        return self._data is not None or bool(self._line or self._event_type or self._start) or self._id != self.last_event_id
+        return (
+            self._data is not None
+            or bool(self._line or self._event_type or self._start)
+            or self._id != self.last_event_id
+        )
 
     def close(self) -> None:
         """End of the stream: an incomplete event is discarded, with its id, as the standard says.
@@ -223,8 +225,7 @@ class SSEDecoder:
 
         # 2. A chunk that ends no line goes to the line that is open. A bytearray grows in place: joining bytes at each chunk
         # would take time in the square of the line's length.
-        open_line = self._line
-        limit = self._max_event_size
+        open_line, limit = self._line, self._max_event_size
         if LF not in chunk and CR not in chunk:
             open_line += chunk
             if limit is not None:
@@ -306,8 +307,7 @@ class SSEDecoder:
         if self._start != BOM and BOM.startswith(self._start):
             return b""
         chunk = self._start.removeprefix(BOM)
-        self._start = None
-        self._look_at_start = False
+        self._start, self._look_at_start = None, False
         return chunk
 
     def _measured(self, lines: list[bytes], events: list[ServerSentEvent]) -> Iterator[bytes]:

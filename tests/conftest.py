@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -47,7 +48,7 @@ def dues(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, float]]:
         def __init__(self, writes: Iterator[Write], **options: Any) -> None:
             made = list(writes)
             noted.extend((write.tokens, round(write.due, 6)) for write in made)
-            super().__init__((write._replace(due=0) for write in made), **options)
+            super().__init__((dataclasses.replace(write, due=0) for write in made), **options)
 
     monkeypatch.setattr("sse_ref.server.delivery.Stream", Noted)
     return noted

@@ -83,7 +83,7 @@ class MessageWriter:
     """Writes pieces as events, and keeps the ``message`` that a client would put together from them.
 
     >>> writer = MessageWriter({"id": "msg_1"})
-    >>> [event["type"] for event in writer.write([Usage(3, 0), Text("Hi"), End("stop"), Usage(3, 1)])]
+    >>> [event.event for event in writer.write([Usage(3, 0), Text("Hi"), End("stop"), Usage(3, 1)])]
     ... # doctest: +NORMALIZE_WHITESPACE
     ['message_start', 'content_block_start', 'content_block_delta', 'content_block_stop', 'message_delta', 'message_stop']
     >>> writer.message["content"]
@@ -94,28 +94,30 @@ class MessageWriter:
         end = {"stop_reason": None, "stop_sequence": None}
         self.message: dict[str, Any] = {**head, "content": [], **end, "usage": usage_object(Usage(0, 0))}
         self.kind = ""  # of the open block
+        self.around: list[str] = []  # what stands before and after the text in its deltas
         self.parts: list[str] = []  # of its text
         self.refused = False
 
-    def write(self, pieces: Iterable[Piece]) -> Iterator[dict[str, Any]]:
-        """Yield the data of the events of the pieces. A ``ModelFailure`` is passed on."""
+    def write(self, pieces: Iterable[Piece]) -> Iterator[ServerSentEvent]:
+        """Yield the events of the pieces. A ``ModelFailure`` is passed on."""
         begun = False
         for piece in pieces:
             match piece:
                 case Usage():
                     self.message["usage"] = usage_object(piece)
                     if not begun:
-                        yield {"type": "message_start", "message": {**self.message, "content": []}}
+                        yield self.event("message_start", message={**self.message, "content": []})
                     begun = True
                 case Text() | Refusal():
                     self.refused = self.refused or isinstance(piece, Refusal)
-                    yield from self.open("text", {"text": ""})
+                    if self.kind != "text":
+                        yield from self.open("text", {"text": ""})
                     yield self.delta("text_delta", "text", piece.text)
                 case Reasoning():
-                    yield from self.open("thinking", {"thinking": "", "signature": ""})
+                    if self.kind != "thinking":
+                        yield from self.open("thinking", {"thinking": "", "signature": ""})
                     yield self.delta("thinking_delta", "thinking", piece.text)
                 case Call():
-                    yield from self.close()
                     id = piece.id or f"toolu_{self.message['id'][4:20]}_{piece.index}"
                     yield from self.open("tool_use", {"id": id, "name": piece.name, "input": {}})
                     yield self.delta("input_json_delta", "partial_json", "")
@@ -127,24 +129,29 @@ class MessageWriter:
         end = {name: self.message[name] for name in ("stop_reason", "stop_sequence")}
         if self.refused:
             end["stop_details"] = {"type": "refusal", "category": None, "explanation": None}
-        yield {"type": "message_delta", "delta": end, "usage": self.message["usage"]}
-        yield {"type": "message_stop"}
+        yield self.event("message_delta", delta=end, usage=self.message["usage"])
+        yield self.event("message_stop")
 
-    def open(self, kind: str, block: dict[str, Any]) -> Iterator[dict[str, Any]]:
-        """The start of a block, unless one of this kind is open."""
-        if self.kind == kind:
-            return
+    def event(self, kind: str, **members: Any) -> ServerSentEvent:
+        """An event, whose data repeats its type."""
+        return ServerSentEvent(to_json({"type": kind, **members}), kind)
+
+    def open(self, kind: str, block: dict[str, Any]) -> Iterator[ServerSentEvent]:
+        """The start of a block, and before it the end of the one that is open."""
         yield from self.close()
-        self.kind, self.parts = kind, []
+        self.kind, self.around, self.parts = kind, [], []
         self.message["content"].append({"type": kind, **block})
-        yield {"type": "content_block_start", "index": self.index, "content_block": {"type": kind, **block}}
+        yield self.event("content_block_start", index=self.index, content_block={"type": kind, **block})
 
-    def delta(self, kind: str, name: str, text: str) -> dict[str, Any]:
-        """The next piece of the open block."""
+    def delta(self, kind: str, name: str, text: str) -> ServerSentEvent:
+        """The next piece of the open block. Only the text differs from delta to delta: what stands around it is made once."""
         self.parts.append(text)
-        return {"type": "content_block_delta", "index": self.index, "delta": {"type": kind, name: text}}
+        if not self.around:
+            data = self.event("content_block_delta", index=self.index, delta={"type": kind, name: "\0"}).data
+            self.around = data.rsplit('"\\u0000"', 1)
+        return ServerSentEvent(to_json(text).join(self.around), "content_block_delta")
 
-    def close(self) -> Iterator[dict[str, Any]]:
+    def close(self) -> Iterator[ServerSentEvent]:
         """The end of the open block, if there is one."""
         if not self.kind:
             return
@@ -155,8 +162,9 @@ class MessageWriter:
             block[self.kind] = text
         if self.kind == "thinking":
             block["signature"] = signature = signature_of(text)
+            self.around = []
             yield self.delta("signature_delta", "signature", signature)
-        yield {"type": "content_block_stop", "index": self.index}
+        yield self.event("content_block_stop", index=self.index)
         self.kind = ""
 
     def end(self, end: End) -> None:
@@ -564,8 +572,7 @@ class AnthropicMessages:
     ) -> Iterator[ServerSentEvent]:
         """The events of a stream, the last of them ``message_stop`` unless the model fails."""
         try:
-            for data in MessageWriter(self.head(request, id)).write(pieces):
-                yield ServerSentEvent(to_json(data), data["type"])
+            yield from MessageWriter(self.head(request, id)).write(pieces)
         except ModelFailure as failure:
             yield self.write_error_event(RequestError("failed", str(failure)))
 

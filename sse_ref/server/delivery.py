@@ -100,8 +100,8 @@ class CutAsAsked(Exception):
 class Fault(NamedTuple):
     """What goes wrong with one answer after ``at`` tokens: a name in ``FAULTS``, "" for nothing.
 
-    >>> Fault("cut", at=3).is_due(3), Fault("cut", at=3).is_due(4)
-    (False, True)
+    >>> Fault("cut", at=3).most, Fault("error", at=3).most
+    (3, inf)
     """
 
     name: str = ""
@@ -113,26 +113,27 @@ class Fault(NamedTuple):
             raise RequestError("too_many", "refused, as the request asked for")
 
     def fail(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """Yield the model's pieces; raise a ``ModelFailure`` after ``at`` tokens, if this is the fault."""
+        """Yield the model's pieces; raise a ``ModelFailure`` after ``at`` tokens."""
         tokens = 0
         for piece in pieces:
             tokens += piece.tokens
-            if self.name == "error" and tokens > self.at:
+            if tokens > self.at:
                 raise ModelFailure("the model failed, as the request asked for")
             yield piece
 
-    def is_due(self, tokens: int) -> bool:
-        """True if the event that brings the stream to so many tokens must not be sent."""
-        return self.name in ("cut", "end", "stall") and tokens > self.at
+    @property
+    def most(self) -> float:
+        """How many tokens are sent: with more comes the event that must not be sent."""
+        return self.at if self.name in ("cut", "end", "stall") else math.inf
 
     def write(self, write: Write, framing: Framing) -> Iterator[Write]:
         """Yield what is sent in place of ``write``, which is due, and then raise ``CutAsAsked``: the connection is over."""
         if self.name == "stall":
-            yield write._replace(due=math.inf)
+            yield dataclasses.replace(write, due=math.inf)
         elif self.name == "end" and not framing.whole:
-            yield write._replace(payload=framing.last)
+            yield dataclasses.replace(write, payload=framing.last)
         else:  # a whole answer says its length first, so ending early *is* a cut
-            yield write._replace(payload=write.payload[: len(write.payload) // 2])
+            yield dataclasses.replace(write, payload=write.payload[: len(write.payload) // 2])
         raise CutAsAsked
 
 
@@ -219,10 +220,12 @@ class Pace:
                     self.tokens += piece.tokens
                 elif isinstance(piece, Silence):
                     self.start += self.heartbeat
-                if not isinstance(piece, Usage):
-                    self.due = self.start + self.tokens * self.gap
-                    if self.jitter:
-                        self.due += self.jitter * (self.random.random() - 0.5)
+                elif isinstance(piece, Usage):
+                    yield piece
+                    continue
+                self.due = self.start + self.tokens * self.gap
+                if self.jitter:
+                    self.due += self.jitter * (self.random.random() - 0.5)
                 yield piece
         except ModelFailure:
             self.on_failure()
@@ -249,12 +252,12 @@ WHOLE = Framing(bytes, b"", whole=True)
 
 
 def split_up(payload: bytes, size: int) -> list[bytes]:
-    """Parts of at most ``size`` bytes; all in one if that is 0.
+    """Parts of at most ``size`` bytes.
 
     >>> split_up(b"data: hi", 5)
     [b'data:', b' hi']
     """
-    return [payload[at : at + size] for at in range(0, len(payload), size)] if size else [payload]
+    return [payload[at : at + size] for at in range(0, len(payload), size)]
 
 
 def timed_writes(
@@ -263,23 +266,26 @@ def timed_writes(
     """The last stage: the bytes of each event, when they are due. The first ``skip`` events are not sent, and what ends the
     body is not, unless it ``ends``."""
     fault = Fault(delivery.fault, delivery.at)
+    most = fault.most
     for _ in itertools.islice(payloads, skip):
         pace.restart()
     events = tokens = 0
     due = 0.0
     for payload in payloads:
-        due = max(due, pace.due)
-        if fault.is_due(pace.tokens - pace.skipped):
+        if pace.due > due:
+            due = pace.due
+        if pace.tokens - pace.skipped > most:
             yield from fault.write(Write(due, tokens, events, framing.wrap(payload)), framing)
         if framing.whole:
             yield Write(due, pace.tokens, 0, payload)
             continue
-        *parts, rest = split_up(payload, delivery.split)
-        for part in parts:
-            yield Write(due, tokens, events, framing.wrap(part), open=True)
-            due += SPLIT_PAUSE
+        if delivery.split:
+            *parts, payload = split_up(payload, delivery.split)
+            for part in parts:
+                yield Write(due, tokens, events, framing.wrap(part), open=True)
+                due += SPLIT_PAUSE
         tokens, events = pace.tokens, events + 1
-        yield Write(due, tokens, events, framing.wrap(rest))
+        yield Write(due, tokens, events, framing.wrap(payload))
     if framing.last or not ends:
         yield Write(due if ends else math.inf, tokens, events, framing.last, last=True)
 
@@ -316,8 +322,10 @@ def deliver(
     [(1.0, b'1\\r\\na\\r\\n'), (1.5, b'2\\r\\n b\\r\\n'), (1.5, b'0\\r\\n\\r\\n')]
     """
     pace = Pace(delivery, prompt.n, on_failure)
-    made = Fault(delivery.fault, delivery.at).fail(generate(prompt) if pieces is None else pieces)
-    writes = timed_writes(write(pace.timed(made)), pace, delivery, framing, skip, ends)
+    pieces = generate(prompt) if pieces is None else pieces
+    if delivery.fault == "error":
+        pieces = Fault(delivery.fault, delivery.at).fail(pieces)
+    writes = timed_writes(write(pace.timed(pieces)), pace, delivery, framing, skip, ends)
     no_heartbeat = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
 
     def end() -> bytes:

@@ -1,7 +1,7 @@
 """The loop: one for all open connections. It waits for requests, sends what is due, and notices who disconnects.
 
 In:   connections that wait for a request, and streams: writes of bytes, each with the time it is due.
-Out:  the writes on their sockets, one send for each; a thread for each request that arrives; how each stream ended.
+Out:  the writes on their sockets, each when it is due; a thread for each request that arrives; how each stream ended.
 
 A connection is in one of three states; between two of them a thread has it:
 
@@ -16,7 +16,7 @@ late. One turn of the loop does this:
 
     select       sleep until a socket is ready, or until the earliest due time
     sockets      a new connection; bytes of a head; room to continue a write; or the end of a connection
-    due times    send one write of each stream whose time has come, then ask for its next
+    due times    send what is due of each stream whose time has come, at most a round of it
 
 **Time.** A due time counts from the beginning of its stream, so one late write does not delay the rest. Each connection has
 one timer, in a heap. A new timer does not search for the old one in the heap: it gets a number, and the old number is void.
@@ -32,6 +32,10 @@ Two streams at two tokens a second, the second asked for 0.2 s later, and a hear
 
 Between these times the loop sleeps in one ``select``, however many streams there are.
 
+**Rounds.** Each write is one ``send``, as long as the loop keeps up. Writes that should have gone a millisecond ago, because
+the loop is late or because no pace was asked for, go together: up to a round of them, so that a fast stream costs the system
+less, and the others have their turn. After a millisecond of sending the loop looks at the sockets again.
+
 **What holds** at the end of each turn, for every connection in ``entries``:
 
     its socket is registered with the selector, and no other socket of a connection is
@@ -41,7 +45,7 @@ Between these times the loop sleeps in one ``select``, however many streams ther
 
 **Room.** ``send`` takes what the socket has room for. The rest stays here, and the socket is watched until it can be written
 again; meanwhile the model is not asked for more, and after ``stall_timeout`` without room the stream is dropped. So a peer
-that does not read costs the bytes of one write, and holds nobody else up.
+that does not read costs the bytes of one round, and holds nobody else up.
 
 **Disconnects.** A streaming socket is watched for reading, too. A client has nothing to send then, so it becomes readable
 when the client disconnects, also while the model is silent. It also becomes readable when the client sends its next request
@@ -54,7 +58,7 @@ run out, the connection that has rested longest is closed. A slow client must no
 other: they leave a note, and a byte in a socket pair that wakes the loop. This file knows sockets and clocks, and
 nothing of HTTP: the connections do.
 
-**What it costs.** A turn is one ``select``; each write that is due is one ``send``, one pop from the heap and one push. So
+**What it costs.** A turn is one ``select``; each round of writes is one ``send``, one pop from the heap and one push. So
 the work grows with the writes, and not with the streams that are open and silent. The heap holds stale timers, too, and is
 cleared of them when they outnumber the connections. The README says what was measured.
 """
@@ -71,16 +75,21 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 __all__ = ["Loop", "LoopConnection", "Stream", "Write"]
 
 # Bytes that a client may send ahead while its stream runs (pipelined requests); with more it loses the connection then.
 MAX_READ_AHEAD = 65536
 MAX_THREADS = 256  # requests that are read and answered at once
+LATE = 0.001  # seconds after it was due, from which on a write goes together with others
+ROUND = 16  # of these at once
+LOOK_AGAIN = 0.001  # seconds of sending, after which the sockets are looked at
 
 
-class Write(NamedTuple):
+@dataclass(slots=True)
+class Write:
     """Bytes to send at once, ``due`` so many seconds after the stream began.
 
     ``tokens`` and ``events`` are running totals, counting the event that this write completes. An ``open`` write ends
@@ -120,10 +129,46 @@ class Stream:
         self.began = time.monotonic()
         self.last_sent = self.began
         self.next: Write | None = next(writes, None)
+        self.failure: Exception | None = None  # what ``writes`` raised: the stream ends after what came before it
         # What has been sent so far, without heartbeats.
         self.sent = Write(0.0, 0, 0, b"")  # the last write
         self.bytes_sent = 0
         self.first_sent: float | None = None  # seconds after it began
+
+    def round(self, now: float) -> list[Write]:
+        """What is to be sent now: ``next``, and if that is late, those after it that are late, too.
+
+        Parts of an event that is split go each by itself.
+        """
+        assert self.next is not None
+        taken, latest = [self.next], now - self.began - LATE
+        if self.next.due > latest or self.next.open:
+            return taken
+        try:
+            for write in self.writes:
+                if write.due > latest or write.open or len(taken) == ROUND:
+                    self.next = write
+                    return taken
+                taken.append(write)
+        except Exception as error:
+            self.failure = error
+        self.next = None
+        return taken
+
+    def go_on(self) -> None:
+        """Ask for the write after ``next``."""
+        try:
+            self.next = next(self.writes, None)
+        except Exception as error:
+            self.next, self.failure = None, error
+
+    def note_sent(self, writes: list[Write], now: float) -> None:
+        """These writes have gone out whole."""
+        if writes:
+            self.sent = writes[-1]
+            self.bytes_sent += sum([len(write.payload) for write in writes])
+            if self.first_sent is None:
+                self.first_sent = now - self.began
 
 
 class LoopConnection(Protocol):
@@ -148,14 +193,14 @@ class LoopConnection(Protocol):
 class _Entry:
     """A connection in the loop's care."""
 
-    __slots__ = ("connection", "events", "timer", "unsent", "unsent_write")
+    __slots__ = ("connection", "events", "timer", "unsent", "unsent_writes")
 
     def __init__(self, connection: LoopConnection) -> None:
         self.connection = connection
         self.events = 0  # what the selector watches its socket for
         self.timer = 0  # the number of its one valid timer
         self.unsent: memoryview | None = None  # what the socket had no room for
-        self.unsent_write: Write | None = None  # the write these bytes belong to; None for a heartbeat
+        self.unsent_writes: list[Write] = []  # the writes that these bytes belong to; none for a heartbeat
 
 
 class Loop:
@@ -187,7 +232,7 @@ class Loop:
         self.waiting: deque[LoopConnection] = deque()  # those that no thread could be had for
         self.making_room: LoopConnection | None = None  # was ended so that its thread comes free
         self.selector = selectors.DefaultSelector()
-        self.ready: list[_Entry] = []  # streams whose next write is due already
+        self.ready: deque[_Entry] = deque()  # streams whose next write is due already
         self.timers: list[tuple[float, int, _Entry]] = []  # a heap by time
         self.timer_numbers = itertools.count(1)
         self.handed_over: deque[LoopConnection] = deque()
@@ -266,14 +311,16 @@ class Loop:
         while self.settling:
             self.settling.popleft().set()
         now = time.monotonic()
-        ready, self.ready = self.ready, []
         while self.timers and self.timers[0][0] <= now:
             _, number, entry = heapq.heappop(self.timers)
             if entry.timer == number:
-                ready.append(entry)
-        for entry in ready:
+                self.ready.append(entry)
+        for _ in range(len(self.ready)):
+            entry = self.ready.popleft()
             if entry.events:  # not if it disconnected in this very turn
-                self.time_has_come(entry, now)
+                self.time_has_come(entry)
+            if time.monotonic() > now + LOOK_AGAIN:
+                return
 
     def accept_all(self) -> None:
         """Accept the connections that wait, up to 64 at once."""
@@ -306,7 +353,7 @@ class Loop:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)
             if connection.stream.begun and connection.stream.next:
-                self.write_sent(entry, connection.stream, connection.stream.next, time.monotonic())
+                self.look_for_next(entry, connection.stream, [connection.stream.next])
             else:
                 self.ready.append(entry)
         elif connection.close_connection:
@@ -384,46 +431,38 @@ class Loop:
         else:  # too much to keep; but the socket must still be read, or its end would not be seen
             connection.close_connection = True
 
-    def time_has_come(self, entry: _Entry, now: float) -> None:
+    def time_has_come(self, entry: _Entry) -> None:
         """The timer of a connection has run out: something is due, or has not come in time."""
+        now = time.monotonic()
         stream = entry.connection.stream
         if stream is None and entry.connection.read_ahead:  # the rest of a head did not come in time: it is told so
             self.let_go(entry)
             self.serve(entry.connection)
-            return
-        if stream is None:  # nothing was asked for in idle_timeout
+        elif stream is None:  # nothing was asked for in idle_timeout
             self.hang_up(entry)
-            return
-        if entry.unsent is not None:
+        elif entry.unsent is not None:
             self.end(entry, "dropped")
-            return
-        write = stream.next
-        if write is None:
+        elif stream.next is None:
             self.end(entry, "complete")
-        elif stream.began + write.due <= now:
-            if self.send(entry, write.payload, write):
-                self.write_sent(entry, stream, write, now)
+        elif stream.began + stream.next.due <= now:
+            writes = stream.round(now)
+            self.send(entry, writes[0].payload if len(writes) == 1 else b"".join([w.payload for w in writes]), writes)
         elif not stream.heartbeat or stream.last_sent + stream.heartbeat_interval > now:
             self.set_timer(entry, self.next_time(stream))
-        elif self.send(entry, stream.heartbeat):
-            stream.last_sent = now
-            self.set_timer(entry, self.next_time(stream))
+        else:
+            self.send(entry, stream.heartbeat, [])
 
-    def write_sent(self, entry: _Entry, stream: Stream, write: Write, now: float) -> None:
-        """All of a write has gone: look for the next."""
-        if stream.first_sent is None:
-            stream.first_sent = now - stream.began
-        stream.sent = write
-        stream.bytes_sent += len(write.payload)
-        stream.last_sent = now
-        try:
-            following = stream.next = next(stream.writes, None)
-        except Exception as error:
-            self.end(entry, "crashed", error)
-            return
-        if following is None:
+    def look_for_next(self, entry: _Entry, stream: Stream, writes: list[Write]) -> None:
+        """All bytes of these writes have gone, or of a heartbeat, which is none: when is the next due?"""
+        now = stream.last_sent = time.monotonic()
+        stream.note_sent(writes, now)
+        if writes and stream.next is writes[-1]:
+            stream.go_on()
+        if stream.failure is not None:
+            self.end(entry, "crashed", stream.failure)
+        elif stream.next is None:
             self.end(entry, "complete")
-        elif stream.began + following.due <= now:
+        elif stream.began + stream.next.due <= now:
             self.ready.append(entry)
         else:
             self.set_timer(entry, self.next_time(stream))
@@ -434,43 +473,37 @@ class Loop:
         due = stream.began + stream.next.due
         return min(due, stream.last_sent + stream.heartbeat_interval) if stream.heartbeat else due
 
-    def send(self, entry: _Entry, payload: bytes | memoryview, write: Write | None = None) -> bool:
-        """Send the payload of a write or a heartbeat, and say whether all of it went.
-
-        If not, the rest waits for room, or the client has left.
-        """
+    def send(self, entry: _Entry, payload: bytes | memoryview, writes: list[Write]) -> None:
+        """Send the payload of these writes, or a heartbeat. What the socket has no room for waits here."""
         connection = entry.connection
+        assert connection.stream is not None
         try:
             sent = connection.socket.send(payload)
         except BlockingIOError:
             sent = 0
         except OSError:
             self.end(entry, "client_left")
-            return False
+            return
         if self.show:
             self.show(connection, bytes(payload[:sent]))
         if sent == len(payload):
-            return True
-        entry.unsent, entry.unsent_write = memoryview(payload)[sent:], write
+            self.look_for_next(entry, connection.stream, writes)
+            return
+        entry.unsent = memoryview(payload)[sent:]
+        unsent = len(payload) - sent
+        while writes and unsent <= sum(len(write.payload) for write in writes[1:]):
+            connection.stream.note_sent([writes.pop(0)], time.monotonic())
+        entry.unsent_writes = writes
         self.watch(entry, entry.events | selectors.EVENT_WRITE)
         self.set_timer(entry, time.monotonic() + self.stall_timeout)
-        return False
 
     def write_rest(self, entry: _Entry) -> None:
         """The socket has room again."""
-        rest, write = entry.unsent, entry.unsent_write
-        entry.unsent = entry.unsent_write = None
+        rest, entry.unsent = entry.unsent, None
         entry.timer = 0
         self.watch(entry, entry.events & ~selectors.EVENT_WRITE)
-        stream = entry.connection.stream
-        if rest is None or stream is None or not self.send(entry, rest, write):
-            return
-        now = time.monotonic()
-        if write is not None:
-            self.write_sent(entry, stream, write, now)
-        else:
-            stream.last_sent = now
-            self.ready.append(entry)
+        if rest is not None and entry.connection.stream is not None:
+            self.send(entry, rest, entry.unsent_writes)
 
     # ---- Ends --------------------------------------------------------------------------------------------------------
 

@@ -1,120 +1,211 @@
-"""How fast the decoder is beside two published ones: ratios, taken side by side in one run.
+"""How fast decoders are, ours and published ones: each as an iterator from feeds of bytes to events.
 
-Run by ``make bench-decoders``, which installs the peers into a throwaway environment. Each workload is timed in rounds
-that visit every decoder in turn, so that a noisy moment hits all of them; the table shows the median of each decoder's
-rounds and the ratio of ours to it.
+Each workload is timed in rounds that visit every decoder in turn, so that a noisy moment hits all of them. What is said of
+a decoder is the median of its rounds, as a ratio to ours; whether what it gave was right; and for three traps the exponent
+of growth: 1 if four times the bytes take four times the time, 2 if they take sixteen times.
+
+A decoder that hides behind a request is given a response whose body is the feeds. JSON is not parsed: where a library does
+that in its decoder, its parser is replaced by one that costs nothing.
 """
 
 from __future__ import annotations
 
 import argparse
-import codecs
+import asyncio
+import hashlib
 import json
+import math
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
-from collections.abc import Callable, Iterator
+import types
+from collections.abc import Callable, Iterable, Iterator
+from importlib import import_module
+from importlib.metadata import version
 from pathlib import Path
+from typing import Any
+from unittest.mock import Mock
 
-sys.path.insert(0, str(Path(__file__).parents[2]))
+HERE = Path(__file__).parent
+sys.path.insert(0, str(HERE.parents[1]))
 
-from httpx_sse._decoders import SSEDecoder as HttpxDecoder
-from httpx_sse._decoders import SSELineDecoder as HttpxLineDecoder
-from ld_eventsource.reader import _BufferedLineReader, _SSEReader
-from results import save
+from environments import NODE
+from results import keep
+from workloads import TRAPS, Feeds, workloads
 
 from sse_ref.codec import SSEDecoder
+from sse_ref.conformance.corpus import bytes_of, load
+from sse_ref.conformance.decoders import expected_of
+
+Decode = Callable[[Feeds], Iterable[str]]
+URL = "http://127.0.0.1/"
+HEAD = {"content-type": "text/event-stream"}
+
+# ---- The decoders ----------------------------------------------------------------------------------------------------
 
 
-def ours(chunks: list[bytes]) -> int:
-    feed = SSEDecoder().feed
-    count = 0
-    for chunk in chunks:
-        for _event in feed(chunk):
-            count += 1
-    return count
+def ours() -> Decode:
+    def decode(feeds: Feeds) -> Iterator[Any]:
+        feed = SSEDecoder().feed
+        for chunk in feeds:
+            yield from feed(chunk)
+
+    return decode
 
 
-def httpx_sse(chunks: list[bytes]) -> int:
-    """As ``EventSource.iter_sse`` drives it, with the text decoder that httpx puts before it."""
-    text = codecs.getincrementaldecoder("utf-8")("replace")
-    lines, decoder = HttpxLineDecoder(), HttpxDecoder()
-    count = 0
-    for chunk in chunks:
-        for line in lines.decode(text.decode(chunk)):
-            if decoder.decode(line) is not None:
-                count += 1
-    return count
+def over_httpx(module: str, source: str) -> Decode:
+    """What reads a response of httpx, or of the library that took its place."""
+    library, source_of = import_module(module), import_module(source).EventSource
+
+    class Body(library.SyncByteStream):  # type: ignore[misc,name-defined]
+        def __init__(self, feeds: Feeds) -> None:
+            self.feeds = feeds
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(self.feeds)
+
+    def decode(feeds: Feeds) -> Iterable[Any]:
+        request = library.Request("GET", URL)
+        opened = source_of(library.Response(200, headers=HEAD, stream=Body(feeds), request=request))
+        return opened.iter_sse() if hasattr(opened, "iter_sse") else opened
+
+    return decode
 
 
-def launchdarkly(chunks: list[bytes]) -> int:
-    count = 0
-    for _event in _SSEReader(_BufferedLineReader.lines_from(chunks)).events_and_comments():
-        count += 1
-    return count
+def stainless(package: str) -> Decode:
+    decoder = import_module(f"{package}._streaming").SSEDecoder
+    return lambda feeds: (event for event in decoder().iter_bytes(iter(feeds)) if event.data)
 
 
-DECODERS: dict[str, Callable[[list[bytes]], int]] = {
+def mistralai() -> Decode:
+    streaming = import_module("mistralai.client.utils.eventstreaming")
+    free = types.SimpleNamespace(
+        loads=lambda text: text, dumps=lambda event: event, JSONDecodeError=json.JSONDecodeError
+    )
+    streaming.json = free  # type: ignore[attr-defined]
+
+    def decode(feeds: Feeds) -> Iterator[Any]:
+        response = types.SimpleNamespace(iter_bytes=lambda: iter(feeds), headers=HEAD, close=lambda: None)
+        for event in streaming.stream_events(response, decoder=lambda event: event):
+            yield types.SimpleNamespace(**event)
+
+    return decode
+
+
+def sseclient_py() -> Decode:
+    client = import_module("sseclient").SSEClient
+    return lambda feeds: client(iter(feeds)).events()
+
+
+def requests_sse() -> Decode:
+    import requests
+
+    client = import_module("requests_sse.client")
+
+    def decode(feeds: Feeds) -> Iterator[Any]:
+        response = requests.Response()
+        response.status_code, response.url, response.headers["Content-Type"] = 200, URL, "text/event-stream"
+        response.raw = Mock(stream=lambda size, decode_content=True: iter(feeds))
+        source = client.EventSource(URL, session=Mock(request=once(response)))
+        source.connect()
+        try:
+            yield from source
+        except Over:
+            return
+
+    return decode
+
+
+def aiohttp_sse_client2() -> Decode:
+    import aiohttp
+
+    client = import_module("aiohttp_sse_client2.client")
+
+    async def read(feeds: Feeds) -> list[Any]:
+        content = aiohttp.StreamReader(Mock(_reading_paused=False), 2**16, loop=asyncio.get_running_loop())
+        for chunk in feeds:
+            content.feed_data(chunk)
+        content.feed_eof()
+        respond = once(Mock(status=200, content_type="text/event-stream", content=content))
+
+        async def request(*args: Any, **kwargs: Any) -> Any:
+            return respond()
+
+        source, events = client.EventSource(URL, session=Mock(request=request)), []
+        await source.connect()
+        try:
+            async for event in source:
+                events.append(event)
+        except Over:
+            pass
+        return events
+
+    return lambda feeds: asyncio.run(read(feeds))
+
+
+def launchdarkly() -> Decode:
+    reader = import_module("ld_eventsource.reader")
+
+    def decode(feeds: Feeds) -> Iterator[Any]:
+        for told in reader._SSEReader(reader._BufferedLineReader.lines_from(feeds)).events_and_comments():
+            if hasattr(told, "data"):
+                yield told
+
+    return decode
+
+
+class Over(BaseException):
+    """A library asks a second time: its stream has ended."""
+
+
+def once(response: Any) -> Callable[..., Any]:
+    responses = iter([response])
+
+    def request(*args: Any, **kwargs: Any) -> Any:
+        for response in responses:
+            return response
+        raise Over
+
+    return request
+
+
+PYTHON: dict[str, Callable[[], Decode]] = {
     "sse_ref": ours,
-    "httpx-sse": httpx_sse,
     "launchdarkly-eventsource": launchdarkly,
+    "httpx-sse": lambda: over_httpx("httpx", "httpx_sse"),
+    "httpx2": lambda: over_httpx("httpx2", "httpx2"),
+    "anthropic": lambda: stainless("anthropic"),
+    "openai": lambda: stainless("openai"),
+    "sseclient-py": sseclient_py,
+    "requests-sse": requests_sse,
+    "aiohttp-sse-client2": aiohttp_sse_client2,
+    "mistralai": mistralai,
+}
+FLOORS: dict[str, Callable[[Feeds], Any]] = {
+    "bytes.split": lambda feeds: [chunk.split(b"\n\n") for chunk in feeds],
+    "json.loads": lambda feeds: [json.loads(event[6:]) for chunk in feeds for event in chunk.split(b"\n\n") if event],
 }
 
-
-def chat_chunks(count: int) -> Iterator[bytes]:
-    """Events of about 285 bytes, as an OpenAI-style server sends them."""
-    for number in range(count):
-        chunk = {
-            "id": "chatcmpl-0123456789abcdef01234567",
-            "object": "chat.completion.chunk",
-            "created": 1741548524,
-            "model": "toy",
-            "service_tier": "default",
-            "system_fingerprint": "fp_0123456789",
-            "choices": [{"index": 0, "delta": {"content": f" w{number}"}, "logprobs": None, "finish_reason": None}],
-            "usage": None,
-        }
-        yield b"data: " + json.dumps(chunk).encode() + b"\n\n"
+# ---- Decoders in JavaScript ------------------------------------------------------------------------------------------
 
 
-def cut(stream: bytes, size: int) -> list[bytes]:
-    return [stream[start : start + size] for start in range(0, len(stream), size)]
+class Scripts:
+    """The decoders in JavaScript, in one process: it is told a file of feeds, and tells the seconds and what it decoded."""
 
+    def __init__(self) -> None:
+        self.process = subprocess.Popen(
+            ["node", str(HERE / "decoders.mjs"), str(NODE)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        self.folder = tempfile.TemporaryDirectory()
 
-def workloads(events: int) -> dict[str, list[bytes]]:
-    chunks = list(chat_chunks(events))
-    stream = b"".join(chunks)
-    return {
-        "one chat chunk per feed": chunks,
-        "feeds of 64 KiB": cut(stream, 65536),
-        "feeds of 7 bytes": cut(stream[: len(stream) // 10], 7),
-        "one 4 MiB line, feeds of 4 KiB": cut(b"data: " + b"x" * 2**22 + b"\n\n", 4096),
-        "one event of 20,000 lines, feeds of 16 KiB": cut(b"data: y\n" * 20000 + b"\n", 16384),
-    }
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--events", type=int, default=20000)
-    parser.add_argument("--save", action="store_true", help="keep the ratios for the README")
-    options = parser.parse_args()
-    ratios = []
-    print(f"{'workload':44}" + "".join(f"{name:>26}" for name in DECODERS))
-    for workload, chunks in workloads(options.events).items():
-        seconds: dict[str, list[float]] = {name: [] for name in DECODERS}
-        for _ in range(options.rounds):
-            for name, decode in DECODERS.items():
-                start = time.perf_counter()
-                decode(chunks)
-                seconds[name].append(time.perf_counter() - start)
-        median = {name: statistics.median(times) for name, times in seconds.items()}
-        row = "".join(f"{1000 * t:14.1f} ms ({t / median['sse_ref']:5.2f})" for t in median.values())
-        print(f"{workload:44}{row}")
-        ratios += [(f"decoder, {workload}", name, median[name] / median["sse_ref"]) for name in list(DECODERS)[1:]]
-    if options.save:
-        save("decoder", ratios, [])
-
-
-if __name__ == "__main__":
-    main()
+    def time(self, name: str, feeds: Feeds) -> tuple[float, list[str]]:
+        file = Path(self.folder.name) / "feeds"
+        file.write_bytes(b"".join(feeds))
+        assert self.process.stdin and self.process.stdout
+        request = {"name": name, "file": str(file), "sizes": [len(chunk) for chunk in feeds]}
+        self.process.stdin.write(json.dumps(request) + "\n")
+        self.process.stdin.flush()
+        answer = json.loads(self.process.stdout.readline())
+        return answer["seconds"], answer["data"]

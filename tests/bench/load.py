@@ -13,12 +13,16 @@ import statistics
 import time
 
 
-def request(path: str, tokens: int) -> bytes:
+WIRES = {"openai": ("/v1/chat/completions", b"data: [DONE]"), "anthropic": ("/v1/messages", b'"message_stop"')}
+
+
+def request(wire: str, tokens: int) -> bytes:
+    path = WIRES[wire][0]
     text = " tok" * tokens  # one token each for the toy tokenizer
     body = json.dumps(
         {"model": "toy-echo", "stream": True, "max_tokens": tokens, "messages": [{"role": "user", "content": text}]}
     ).encode()
-    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nanthropic-version: 2023-06-01\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
@@ -34,6 +38,7 @@ class Client:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("port", type=int)
+    parser.add_argument("--wire", choices=WIRES, default="openai")
     parser.add_argument("--streams", type=int, default=64)
     parser.add_argument("--tokens", type=int, default=1000)
     parser.add_argument("--tps", type=float, default=0.0, help="the pace the server was given, to judge lateness by")
@@ -46,10 +51,10 @@ def main() -> None:
     )
     options = parser.parse_args()
     if options.one_by_one:
-        print(json.dumps({"first_token_p50_ms": one_by_one(options.port, options.one_by_one)}))
+        print(json.dumps({"first_token_p50_ms": one_by_one(options.port, options.one_by_one, options.wire)}))
         return
 
-    message = request("/v1/chat/completions", options.tokens)
+    message, end = request(options.wire, options.tokens), WIRES[options.wire][1]
     selector = selectors.DefaultSelector()
     began = time.perf_counter()
     for _ in range(options.streams):
@@ -78,7 +83,7 @@ def main() -> None:
             if options.tps:
                 client.arrivals.extend([now] * count)
             client.tail = (client.tail + buffer[max(0, size - 40) : size])[-40:]
-            if not size or b"data: [DONE]" in client.tail:
+            if not size or end in client.tail:
                 selector.unregister(key.fileobj)
                 key.fileobj.close()  # type: ignore[union-attr]
                 open_streams -= 1
@@ -98,9 +103,9 @@ def main() -> None:
     print(json.dumps(result))
 
 
-def one_by_one(port: int, count: int) -> float:
+def one_by_one(port: int, count: int, wire: str) -> float:
     """The median time to the first event, in milliseconds, with nothing else going on."""
-    message = request("/v1/chat/completions", 5)
+    message = request(wire, 5)
     times = []
     for _ in range(count):
         sock = socket.create_connection(("127.0.0.1", port))
@@ -110,7 +115,7 @@ def one_by_one(port: int, count: int) -> float:
         while b"data: " not in received:
             received += some(sock)
         times.append(1000 * (time.perf_counter() - asked))
-        while b"data: [DONE]" not in received:
+        while WIRES[wire][1] not in received:
             received += some(sock)
         sock.close()
     return statistics.median(times)

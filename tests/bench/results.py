@@ -1,4 +1,4 @@
-"""Keeps the figures of the last ``make bench`` for the README."""
+"""What ``make bench`` measured, kept for the README: one section for each kind of program."""
 
 from __future__ import annotations
 
@@ -11,11 +11,10 @@ from typing import Any
 FILE = Path(__file__).parent / "results.json"
 
 
-def save(section: str, ratios: list[tuple[str, str, float]], figures: list[str]) -> None:
-    """Replace one section: (what, beside, ratio) rows, and sentences."""
+def keep(section: str, found: Any) -> None:
+    """Replace one section."""
     kept: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
     kept["date"] = datetime.date.today().isoformat()
     kept["python"] = platform.python_version()
-    rows = [{"what": what, "beside": beside, "ratio": round(ratio, 2)} for what, beside, ratio in ratios]
-    kept[section] = {"ratios": rows, "figures": figures}
+    kept[section] = found
     FILE.write_text(json.dumps(kept, indent=1) + "\n")
