@@ -627,8 +627,12 @@ class Connection(Responder):
         """Send from this request's thread. Raises ``ClientGone`` if the client has disconnected, or does not read."""
         self.sending = True
         try:
-            self.socket.settimeout(self.settings.stall_timeout)
-            self.socket.sendall(data)
+            sent = 0
+            with contextlib.suppress(BlockingIOError):
+                sent = self.socket.send(data)
+            if sent < len(data):
+                self.socket.settimeout(self.settings.stall_timeout)
+                self.socket.sendall(memoryview(data)[sent:])
         except OSError:
             raise ClientGone from None
         finally:

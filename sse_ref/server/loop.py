@@ -335,7 +335,9 @@ class Loop:
                 time.sleep(0.01)  # wait for one to come free, and do not spin meanwhile
                 return
             sock.setblocking(False)
-            self.take_over(self.accept(sock, address))
+            connection = self.accept(sock, address)
+            connection.read_ahead += _received(sock) or b""  # most clients have sent their request by now
+            self.take_over(connection)
 
     def end_longest_rest(self) -> bool:
         """Close the connection that has waited longest for its request, or for the rest of its head, if there is one."""
