@@ -50,7 +50,7 @@ class Server(HTTPServer):
     >>> server.server_close()
     """
 
-    request_queue_size = 1024  # the standard library's 5 refuses most of a few simultaneous connections
+    request_queue_size = 4096  # the standard library's 5 refuses most of a few simultaneous connections
     allow_reuse_address = os.name != "nt"
 
     def __init__(self, settings: Settings, script: Script | None = None) -> None:

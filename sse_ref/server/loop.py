@@ -162,13 +162,11 @@ class Stream:
         except Exception as error:
             self.next, self.failure = None, error
 
-    def note_sent(self, writes: list[Write], now: float) -> None:
-        """These writes have gone out whole."""
-        if writes:
-            self.sent = writes[-1]
-            self.bytes_sent += sum([len(write.payload) for write in writes])
-            if self.first_sent is None:
-                self.first_sent = now - self.began
+    def note_sent(self, write: Write, now: float) -> None:
+        """All of this write has gone out, and all before it."""
+        self.sent = write
+        if self.first_sent is None:
+            self.first_sent = now - self.began
 
 
 class LoopConnection(Protocol):
@@ -311,6 +309,7 @@ class Loop:
         while self.settling:
             self.settling.popleft().set()
         now = time.monotonic()
+        end = now + LOOK_AGAIN
         while self.timers and self.timers[0][0] <= now:
             _, number, entry = heapq.heappop(self.timers)
             if entry.timer == number:
@@ -318,8 +317,8 @@ class Loop:
         for _ in range(len(self.ready)):
             entry = self.ready.popleft()
             if entry.events:  # not if it disconnected in this very turn
-                self.time_has_come(entry)
-            if time.monotonic() > now + LOOK_AGAIN:
+                self.time_has_come(entry, now)
+            if (now := time.monotonic()) > end:
                 return
 
     def accept_all(self) -> None:
@@ -355,7 +354,10 @@ class Loop:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)
             if connection.stream.begun and connection.stream.next:
-                self.look_for_next(entry, connection.stream, [connection.stream.next])
+                now = time.monotonic()
+                connection.stream.note_sent(connection.stream.next, now)
+                connection.stream.bytes_sent = len(connection.stream.next.payload)
+                self.look_for_next(entry, connection.stream, now)
             else:
                 self.ready.append(entry)
         elif connection.close_connection:
@@ -433,9 +435,8 @@ class Loop:
         else:  # too much to keep; but the socket must still be read, or its end would not be seen
             connection.close_connection = True
 
-    def time_has_come(self, entry: _Entry) -> None:
+    def time_has_come(self, entry: _Entry, now: float) -> None:
         """The timer of a connection has run out: something is due, or has not come in time."""
-        now = time.monotonic()
         stream = entry.connection.stream
         if stream is None and entry.connection.read_ahead:  # the rest of a head did not come in time: it is told so
             self.let_go(entry)
@@ -448,17 +449,17 @@ class Loop:
             self.end(entry, "complete")
         elif stream.began + stream.next.due <= now:
             writes = stream.round(now)
-            self.send(entry, writes[0].payload if len(writes) == 1 else b"".join([w.payload for w in writes]), writes)
+            payload = writes[0].payload if len(writes) == 1 else b"".join([write.payload for write in writes])
+            self.send(entry, payload, writes, now)
         elif not stream.heartbeat or stream.last_sent + stream.heartbeat_interval > now:
             self.set_timer(entry, self.next_time(stream))
         else:
-            self.send(entry, stream.heartbeat, [])
+            self.send(entry, stream.heartbeat, [], now)
 
-    def look_for_next(self, entry: _Entry, stream: Stream, writes: list[Write]) -> None:
-        """All bytes of these writes have gone, or of a heartbeat, which is none: when is the next due?"""
-        now = stream.last_sent = time.monotonic()
-        stream.note_sent(writes, now)
-        if writes and stream.next is writes[-1]:
+    def look_for_next(self, entry: _Entry, stream: Stream, now: float) -> None:
+        """What was sent has gone: when is the next write due?"""
+        stream.last_sent = now
+        if stream.next is stream.sent:
             stream.go_on()
         if stream.failure is not None:
             self.end(entry, "crashed", stream.failure)
@@ -475,10 +476,11 @@ class Loop:
         due = stream.began + stream.next.due
         return min(due, stream.last_sent + stream.heartbeat_interval) if stream.heartbeat else due
 
-    def send(self, entry: _Entry, payload: bytes | memoryview, writes: list[Write]) -> None:
+    def send(self, entry: _Entry, payload: bytes | memoryview, writes: list[Write], now: float) -> None:
         """Send the payload of these writes, or a heartbeat. What the socket has no room for waits here."""
         connection = entry.connection
-        assert connection.stream is not None
+        stream = connection.stream
+        assert stream is not None
         try:
             sent = connection.socket.send(payload)
         except BlockingIOError:
@@ -488,16 +490,19 @@ class Loop:
             return
         if self.show:
             self.show(connection, bytes(payload[:sent]))
+        if writes:
+            stream.bytes_sent += sent
         if sent == len(payload):
-            self.look_for_next(entry, connection.stream, writes)
+            if writes:
+                stream.note_sent(writes[-1], now)
+            self.look_for_next(entry, stream, now)
             return
         entry.unsent = memoryview(payload)[sent:]
-        unsent = len(payload) - sent
-        while writes and unsent <= sum(len(write.payload) for write in writes[1:]):
-            connection.stream.note_sent([writes.pop(0)], time.monotonic())
+        while writes and len(entry.unsent) <= sum(len(write.payload) for write in writes[1:]):
+            stream.note_sent(writes.pop(0), now)
         entry.unsent_writes = writes
         self.watch(entry, entry.events | selectors.EVENT_WRITE)
-        self.set_timer(entry, time.monotonic() + self.stall_timeout)
+        self.set_timer(entry, now + self.stall_timeout)
 
     def write_rest(self, entry: _Entry) -> None:
         """The socket has room again."""
@@ -505,7 +510,7 @@ class Loop:
         entry.timer = 0
         self.watch(entry, entry.events & ~selectors.EVENT_WRITE)
         if rest is not None and entry.connection.stream is not None:
-            self.send(entry, rest, entry.unsent_writes)
+            self.send(entry, rest, entry.unsent_writes, time.monotonic())
 
     # ---- Ends --------------------------------------------------------------------------------------------------------
 
