@@ -77,6 +77,9 @@ class ChunkedDecoder:
                 self._owed -= len(piece)
                 if not self._owed:
                     self._next = "end"
+                    if data[position : position + 2] == b"\r\n":
+                        self._next = "size"
+                        position += 2
                 yield piece
                 continue
             end = data.find(b"\n", position) + 1 or len(data)

@@ -466,7 +466,8 @@ class ChatStream:
         if isinstance(piece, Usage):
             self.usage = piece  # the last one counts: some servers send one with each chunk
             return
-        choice = self.choices.setdefault(getattr(piece, "choice", 0), Choice())
+        number = getattr(piece, "choice", 0)
+        choice = self.choices.get(number) or self.choices.setdefault(number, Choice())
         if isinstance(piece, End):
             choice.finish_reason = piece.reason
             return

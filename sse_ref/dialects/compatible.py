@@ -149,7 +149,7 @@ class CompatibleReader(ChunkReader):
         delta = values.get("delta") or values.get("message") or {}  # a message: the server does not stream
         if not isinstance(delta, dict):
             raise ProtocolError(f"a delta is no object: {fit(lenient.as_json(delta))}")
-        choice = self.choices.setdefault(number, _Choice(self))
+        choice = self.choices.get(number) or self.choices.setdefault(number, _Choice(self))
         if delta.get("role"):
             yield {"index": number, "delta": {}}
         for name, text in self.texts(values, delta):
@@ -349,10 +349,12 @@ def _error_without_a_member(event: ServerSentEvent, chunk: dict[str, Any]) -> st
     """An object that says it is an error, or that has a message and no choices, or a status of 400 and more."""
     if "error" in (chunk.get("object"), chunk.get("type")):
         return lenient.message_in(chunk) or fit(event.data)
+    if chunk.get("choices"):
+        return ""
     codes = [chunk[name] for name in ("code", "status_code", "status") if type(chunk.get(name)) is int]
     if "choices" not in chunk and "usage" not in chunk and 0 not in codes and not _is_sign_of_life(chunk):
         return lenient.message_in(chunk)
-    return fit(event.data) if not chunk.get("choices") and any(code >= 400 for code in codes) else ""
+    return fit(event.data) if any(code >= 400 for code in codes) else ""
 
 
 def _members(value: dict[str, Any] | list[Any]) -> Iterable[Any]:

@@ -1,0 +1,50 @@
+"""What clients are timed with: a server that costs next to nothing. ``python feeder.py PORT``.
+
+It answers every request with a stream of chunks of OpenAI's chat completions, and ends the connection. The path says which:
+``/full/N/…`` is N of them as fast as the client reads, ``/paced/N/…`` one each millisecond, whose text is the time at which
+it was sent, in nanoseconds of the monotonic clock, which all processes share.
+"""
+
+from __future__ import annotations
+
+import json
+import socketserver
+import sys
+import time
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
+END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+PAUSE = 0.001  # seconds between paced events
+
+
+def chunk(content: str, reason: str | None = None) -> bytes:
+    """An event as a chunk of the transfer coding."""
+    choice = {"index": 0, "delta": {"content": content}, "logprobs": None, "finish_reason": reason}
+    about = {"id": "chatcmpl-0123456789abcdef01234567", "object": "chat.completion.chunk", "created": 1741548524}
+    event = b"data: %b\n\n" % json.dumps({**about, "model": "m", "choices": [choice]}).encode()
+    return b"%x\r\n%b\r\n" % (len(event), event)
+
+
+class Handler(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
+
+    def handle(self) -> None:
+        _, kind, count, *_ = self.rfile.readline().split(b" ")[1].decode().split("/")
+        length = 0
+        while (line := self.rfile.readline()) != b"\r\n":
+            if line.lower().startswith(b"content-length:"):
+                length = int(line.split(b":")[1])
+        self.rfile.read(length)
+        self.connection.sendall(HEAD)
+        if kind == "full":
+            self.connection.sendall(b"".join(chunk(f" w{number}") for number in range(int(count))))
+        for _ in range(int(count) if kind == "paced" else 0):
+            time.sleep(PAUSE)
+            self.connection.sendall(chunk(str(time.monotonic_ns())))
+        self.connection.sendall(chunk("", "stop") + END)
+
+
+if __name__ == "__main__":
+    socketserver.ThreadingTCPServer.allow_reuse_address = True
+    with socketserver.ThreadingTCPServer(("127.0.0.1", int(sys.argv[1])), Handler) as server:
+        server.serve_forever()
