@@ -1,12 +1,15 @@
-"""What the server is compared with: the same model and dialects behind other servers. ``python apps.py NAME PORT``.
+"""What the server is compared with: the same model and dialects behind other servers. ``python apps.py NAME PORT [TPS]``.
 
 Each answers ``POST /v1/chat/completions`` and ``POST /v1/messages`` with a stream, an event at a time, and nothing else: it
-checks no limits, keeps no journal, makes no faults and notices no client that leaves, unless its server does.
+checks no limits, keeps no journal, makes no faults and notices no client that leaves, unless its server does. With ``TPS``
+(on the ASGI servers) each event waits for its time, counted from the first.
 """
 
 from __future__ import annotations
 
+import asyncio
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -22,6 +25,8 @@ from sse_ref.model import generate
 HEADERS = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache"}
 WIRES = {"/v1/chat/completions": DIALECTS["openai"], "/v1/messages": DIALECTS["anthropic"]}
 ID = "0123456789abcdef01234567"
+TTFT = 4.0  # seconds before the first paced event
+TPS = 0.0
 
 
 def events(path: str, body: bytes) -> Iterator[ServerSentEvent]:
@@ -98,6 +103,15 @@ def gunicorn(port: int) -> None:
 # ---- ASGI ------------------------------------------------------------------------------------------------------------
 
 
+async def paced(made: Iterator[Any]) -> AsyncIterator[Any]:
+    """Each event, when it is due."""
+    began = time.monotonic() + TTFT
+    for number, event in enumerate(made):
+        if TPS and (wait := began + number / TPS - time.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        yield event
+
+
 def uvicorn(port: int, app: Any) -> None:
     import uvicorn
 
@@ -121,7 +135,7 @@ def sse_starlette(port: int) -> None:
 
     def response(path: str, body: bytes) -> Any:
         async def each() -> AsyncIterator[Event]:
-            for event in events(path, body):
+            async for event in paced(events(path, body)):
                 yield Event(data=event.data, event=None if event.event == "message" else event.event, sep="\n")
 
         return EventSourceResponse(each())
@@ -133,11 +147,7 @@ def streaming_response(port: int) -> None:
     from starlette.responses import StreamingResponse
 
     def response(path: str, body: bytes) -> Any:
-        async def each() -> AsyncIterator[bytes]:
-            for event in encoded(path, body):
-                yield event
-
-        return StreamingResponse(each(), headers=HEADERS)
+        return StreamingResponse(paced(encoded(path, body)), headers=HEADERS)
 
     starlette(port, response)
 
@@ -153,7 +163,11 @@ async def bare(scope: Any, receive: Any, send: Any) -> None:
             break
     headers = [(name.lower().encode(), value.encode()) for name, value in HEADERS.items()]
     await send({"type": "http.response.start", "status": 200, "headers": headers})
-    for event in encoded(scope["path"], body):
+    made = encoded(scope["path"], body)
+    if TPS:
+        async for event in paced(made):
+            await send({"type": "http.response.body", "body": event, "more_body": True})
+    for event in made:
         await send({"type": "http.response.body", "body": event, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
@@ -185,4 +199,5 @@ APPS: dict[str, Callable[[int], None]] = {
 }
 
 if __name__ == "__main__":
+    TPS = float(sys.argv[3]) if sys.argv[3:] else 0.0
     APPS[sys.argv[1]](int(sys.argv[2]))

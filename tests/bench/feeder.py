@@ -29,7 +29,10 @@ class Handler(socketserver.StreamRequestHandler):
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
-        _, kind, count, *_ = self.rfile.readline().split(b" ")[1].decode().split("/")
+        words = self.rfile.readline().split(b" ")
+        if len(words) < 3:  # somebody looks whether the server is up
+            return
+        _, kind, count, *_ = words[1].decode().split("/")
         length = 0
         while (line := self.rfile.readline()) != b"\r\n":
             if line.lower().startswith(b"content-length:"):

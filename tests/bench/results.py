@@ -5,16 +5,27 @@ from __future__ import annotations
 import datetime
 import json
 import platform
+import statistics
 from pathlib import Path
 from typing import Any
 
 FILE = Path(__file__).parent / "results.json"
 
 
-def keep(section: str, found: Any) -> None:
-    """Replace one section."""
+def spread(values: list[float]) -> list[float]:
+    """The median, between the quarters below and above it.
+
+    >>> spread([1, 2, 3, 4, 5])
+    [2.0, 3, 4.0]
+    """
+    low, middle, high = statistics.quantiles(values, n=4, method="inclusive") if len(values) > 1 else values * 3
+    return [float(f"{value:.3g}") for value in (low, middle, high)]
+
+
+def keep(section: str, found: Any, *, interpreter: bool = False) -> None:
+    """Replace one section, or the part of it that belongs to this CPython."""
     kept: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
     kept["date"] = datetime.date.today().isoformat()
-    kept["python"] = platform.python_version()
-    kept[section] = found
+    number = platform.python_version()
+    kept[section] = {**kept.get(section, {}), number: found} if interpreter else {"python": number, **found}
     FILE.write_text(json.dumps(kept, indent=1) + "\n")

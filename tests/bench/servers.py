@@ -1,9 +1,13 @@
-"""How fast the server is beside uvicorn with sse-starlette, from the same model and dialect: ratios of one run.
+"""How fast the server is beside others that serve the same model and dialects: ratios of one run, and what it holds.
 
-Each server runs on one core and the load on another. Rounds visit both servers in turn; the table shows medians. Then what
-only ours is asked for: a thousand paced streams, the memory of an open stream, and the time to start.
+Each server runs on one core and the load on another. Rounds visit all servers in turn; what is told is the median, with the
+quarters around it. First at full speed: events a second, and the time to the first token. Then how late the tokens of paced
+streams are, the more of them there are. At last the memory of an open stream, and the time to start.
 
-Run by ``make bench``; needs two cores and Linux (taskset, /proc).
+``aimock`` answers from a fixture, all at once and not from the model: it is there for orientation, and so are mocks whose
+texts nobody can choose (``llmock``: random words), for which only the time of one answer is told.
+
+Needs two cores and Linux (taskset, /proc).
 """
 
 from __future__ import annotations
@@ -11,21 +15,27 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
+import os
 import socket
 import statistics
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from results import save
+from apps import APPS
+from environments import NODE
+from results import keep, spread
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
-OURS = ["-m", "sse_ref.server", "--quiet", "--port"]
-PEER = [str(HERE / "starlette_server.py")]
+OURS = "sse_ref"
+STREAMS = {1: 20_000, 64: 1000, 256: 250}  # and the tokens of each
+PACED = ("uvicorn, sse-starlette", "uvicorn, bare ASGI")  # that are held against ours
+TPS = 50
 
 
 def free_port() -> int:
@@ -33,16 +43,28 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
+def command_of(name: str, port: int, options: tuple[str, ...]) -> list[str]:
+    if name == OURS:
+        return [sys.executable, "-m", "sse_ref.server", "--quiet", "--port", str(port), *options]
+    if name == "aimock":
+        return [str(NODE / "node_modules" / ".bin" / "llmock"), "--port", str(port), "--fixtures", fixture()]
+    return [sys.executable, str(HERE / "apps.py"), name, str(port), *options]
+
+
+def fixture() -> str:
+    """A file that lets aimock answer with 20,000 tokens."""
+    path = Path(tempfile.gettempdir()) / f"aimock-{os.getpid()}.json"
+    answer = {"match": {"endpoint": "chat"}, "response": {"content": " tok" * 20_000}, "chunkSize": 4}
+    path.write_text(json.dumps({"fixtures": [answer]}))
+    return str(path)
+
+
 @contextlib.contextmanager
-def serving(command: list[str], *options: str) -> Iterator[tuple[int, int]]:
+def serving(name: str, *options: str) -> Iterator[tuple[int, int]]:
     """Run a server on core 0; yields its port and process id."""
     port = free_port()
-    process = subprocess.Popen(
-        ["taskset", "-c", "0", sys.executable, *command, str(port), *options],
-        cwd=ROOT,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
+    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    process = subprocess.Popen(["taskset", "-c", "0", *command_of(name, port, options)], cwd=ROOT, **quiet)  # type: ignore[call-overload]
     try:
         for _ in range(200):
             with contextlib.suppress(OSError):
@@ -63,46 +85,70 @@ def load(port: int, **options: Any) -> dict[str, Any]:
     return result
 
 
-def full_speed(rounds: int) -> list[tuple[str, str, float]]:
-    ratios = []
-
-    def row(name: str, pairs: list[list[float]], *, better: str) -> None:
-        ours, peer = (statistics.median(column) for column in zip(*pairs, strict=True))
-        ratio = ours / peer if better == "more" else peer / ours
-        ratios.append((f"server, {name}", "uvicorn with sse-starlette", ratio))
-        print(f"{name:32}{ours:16.2f}{peer:16.2f}{ratio:8.2f}", flush=True)
-
-    print(f"{'full speed':32}{'sse_ref':>16}{'sse-starlette':>16}{'ratio':>8}")
-    with serving(OURS, "--tps=0", "--ttft=0") as (ours, _), serving(PEER) as (peer, _):
-        for port in (ours, peer):
-            for _ in range(3):  # warm up
-                load(port, one_by_one=50)
-                load(port, streams=1, tokens=20_000)
-        firsts = [[load(port, one_by_one=200)["first_token_p50_ms"] for port in (ours, peer)] for _ in range(rounds)]
-        row("1 stream, first token, ms", firsts, better="less")
-        for streams, tokens in ((1, 20_000), (64, 1000), (256, 250)):
-            results = [[load(port, streams=streams, tokens=tokens) for port in (ours, peer)] for _ in range(rounds)]
-            assert not any(result["unfinished"] for pair in results for result in pair)
-            rates = [[result["events"] / result["seconds"] / 1000 for result in pair] for pair in results]
-            row(f"{streams} stream{'s' if streams > 1 else ''}, 1,000 events/s", rates, better="more")
-            if streams > 1:
-                firsts = [[result["first_token_p50_ms"] for result in pair] for pair in results]
-                row(f"{streams} streams, first token, ms", firsts, better="less")
-    return ratios
+# ---- Full speed ------------------------------------------------------------------------------------------------------
 
 
-def paced() -> str:
-    with serving(OURS, "--tps=20", "--ttft=0.5") as (port, _):
-        result = load(port, streams=1000, tokens=200, tps=20)
-    return (
-        f"A thousand streams at 20 tokens a second: {1000 - result['unfinished']} held to the end; late by "
-        f"{result['lateness_p50_ms']:.1f} ms (median), {result['lateness_p99_ms']:.1f} ms (99 of 100 events)."
-    )
+def full_speed(wire: str, rounds: int, size: float) -> dict[str, Any]:
+    """For each number of streams and each server: events a second, and the first token, as ratios to ours."""
+    names = [OURS, *APPS, *(("aimock",) if wire == "openai" else ())]
+    found: dict[str, Any] = {}
+    with contextlib.ExitStack() as stack:
+        ports = {}
+        for name in names:
+            ports[name], _ = stack.enter_context(serving(name, *(("--tps=0", "--ttft=0") if name == OURS else ())))
+            load(ports[name], streams=1, tokens=5000, wire=wire)  # warm up
+        for streams, tokens in STREAMS.items():
+            rates: dict[str, list[float]] = {name: [] for name in names}
+            firsts: dict[str, list[float]] = {name: [] for name in names}
+            for _ in range(rounds):
+                for name in names:
+                    result = load(ports[name], streams=streams, tokens=max(10, int(tokens * size)), wire=wire)
+                    if not result["unfinished"]:
+                        rates[name].append(result["events"] / result["seconds"])
+                    if streams > 1:
+                        firsts[name].append(result["first_token_p50_ms"])
+                    elif name != "aimock":
+                        firsts[name].append(load(ports[name], one_by_one=100, wire=wire)["first_token_p50_ms"])
+            found[str(streams)] = against_ours(rates, firsts)
+            print(wire, streams, json.dumps(found[str(streams)]), flush=True)
+    return found
+
+
+def against_ours(rates: dict[str, list[float]], firsts: dict[str, list[float]]) -> dict[str, Any]:
+    """How many times the events a second ours gives, and how many times as long the first token takes elsewhere."""
+    rate, first = statistics.median(rates[OURS]), statistics.median(firsts[OURS])
+    return {
+        name: {
+            "rate": spread([rate / value for value in rates[name]]) if rates[name] else None,
+            "first": spread([value / first for value in firsts[name]]) if firsts[name] else None,
+        }
+        for name in rates
+    } | {"ours": {"events per second": round(rate), "first token, ms": round(first, 2)}}
+
+
+# ---- Paced -----------------------------------------------------------------------------------------------------------
+
+
+def paced(counts: list[int], seconds: int) -> dict[str, Any]:
+    """For each server and number of streams: how late 99 of 100 tokens are at most, in milliseconds."""
+    found: dict[str, Any] = {}
+    for name in (OURS, *PACED):
+        options = (f"--tps={TPS}", "--ttft=4", "--max-streams=4096") if name == OURS else (str(TPS),)
+        found[name] = {}
+        for streams in counts:
+            with serving(name, *options) as (port, _):
+                result = load(port, streams=streams, tokens=TPS * seconds, tps=TPS, limit=20 + 4 * seconds)
+            held = not result["unfinished"]
+            found[name][streams] = result["lateness_p99_ms"] if held else None
+            print(name, streams, json.dumps(result), flush=True)
+            if not held or result["lateness_p99_ms"] > 2000:
+                break
+    return found
 
 
 def memory() -> str:
     with serving(OURS, "--tps=0.01", "--ttft=60") as (port, pid):
-        load(port, one_by_one=0, streams=1, tokens=1, hold=0.1)
+        load(port, streams=1, tokens=1, hold=0.1)
         before = resident(pid)
         command = [sys.executable, str(HERE / "load.py"), str(port), "--streams=1000", "--tokens=100", "--hold=20"]
         holder = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
@@ -125,7 +171,7 @@ def start() -> str:
     times = []
     for _ in range(9):
         began = time.perf_counter()
-        process = subprocess.Popen([sys.executable, *OURS, "0"], cwd=ROOT, stdout=subprocess.PIPE)
+        process = subprocess.Popen(command_of(OURS, 0, ()), cwd=ROOT, stdout=subprocess.PIPE)
         assert process.stdout
         process.stdout.readline()
         times.append(time.perf_counter() - began)
@@ -136,16 +182,20 @@ def start() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--save", action="store_true", help="keep the figures for the README")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--size", type=float, default=1.0, help="of the answers")
+    parser.add_argument("--paced", type=int, nargs="*", default=[100, 250, 500, 750, 1000, 1250, 1500], metavar="STREAMS")
+    parser.add_argument("--seconds", type=int, default=8, help="of each paced run")
+    parser.add_argument("--save", action="store_true", help="keep what was found for the README")
     options = parser.parse_args()
-    ratios = full_speed(options.rounds)
-    figures = []
-    for measure in (paced, memory, start):
-        figures.append(measure())
-        print(figures[-1], flush=True)
+    found = {
+        "full speed": {wire: full_speed(wire, options.rounds, options.size) for wire in ("openai", "anthropic")},
+        "paced": paced(options.paced, options.seconds),
+        "figures": [memory(), start()],
+    }
+    print("\n".join(found["figures"]))
     if options.save:
-        save("server", ratios, figures)
+        keep("servers", found)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,74 @@
+"""How fast clients are, ours and published ones, reading the same streams: ratios of one run.
+
+Each runs in a process of its own, on another core than the server; rounds visit all of them in turn. What is told: pieces of
+text a second, from a server that sends as fast as it is read; and the time that a piece takes from the server to whoever
+reads the text, when one comes each millisecond.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import socket
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from client import CLIENTS
+from results import keep, spread
+
+HERE = Path(__file__).parent
+
+
+def run(name: str, port: int, kind: str, count: int) -> dict[str, Any]:
+    client = ["taskset", "-c", "1", sys.executable, str(HERE / "client.py"), name, f"http://127.0.0.1:{port}"]
+    done = subprocess.run([*client, kind, str(count)], capture_output=True, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)
+    assert result["pieces"] == count, name
+    return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--pieces", type=int, default=20_000)
+    parser.add_argument("--save", action="store_true", help="keep what was found for the README")
+    options = parser.parse_args()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    feeder = subprocess.Popen(["taskset", "-c", "0", sys.executable, str(HERE / "feeder.py"), str(port)])
+    try:
+        for _ in range(100):
+            with contextlib.suppress(OSError):
+                socket.create_connection(("127.0.0.1", port)).close()
+                break
+            time.sleep(0.05)
+        seconds: dict[str, list[float]] = {name: [] for name in CLIENTS}
+        delays: dict[str, list[float]] = {name: [] for name in CLIENTS}
+        for _ in range(options.rounds):
+            for name in CLIENTS:
+                seconds[name].append(run(name, port, "full", options.pieces)["seconds"])
+                delays[name].append(statistics.median(run(name, port, "paced", options.pieces // 20)["delays"]))
+    finally:
+        feeder.terminate()
+        feeder.wait()
+    fastest, soonest = statistics.median(seconds["sse_ref"]), statistics.median(delays["sse_ref"])
+    found = {
+        name: {
+            "time": spread([value / fastest for value in seconds[name]]),
+            "delay": spread([value / soonest for value in delays[name]]),
+        }
+        for name in CLIENTS
+    }
+    ours = {"pieces per second": round(options.pieces / fastest), "delay, microseconds": round(soonest)}
+    print(json.dumps(found), json.dumps(ours))
+    if options.save:
+        keep("clients", {"ratios": found, "ours": ours})
+
+
+if __name__ == "__main__":
+    main()
