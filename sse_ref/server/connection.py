@@ -203,6 +203,8 @@ class Connection(Responder):
             self.body_left, self.close_connection = False, True
         if self.body_left and self.close_connection:
             self.linger()
+        if self.stream is not None:
+            del self.headers, self.rfile  # a stream takes less memory without them
 
     def answer_request(self) -> None:
         """Read one request and answer it. Raises ``ClientGone``, and nothing else."""

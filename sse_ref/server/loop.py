@@ -198,7 +198,7 @@ class _Entry:
         self.events = 0  # what the selector watches its socket for
         self.timer = 0  # the number of its one valid timer
         self.unsent: memoryview | None = None  # what the socket had no room for
-        self.unsent_writes: list[Write] = []  # the writes that these bytes belong to; none for a heartbeat
+        self.unsent_writes: list[Write] | None = None  # the writes that these bytes belong to; none for a heartbeat
 
 
 class Loop:
@@ -510,7 +510,7 @@ class Loop:
         entry.timer = 0
         self.watch(entry, entry.events & ~selectors.EVENT_WRITE)
         if rest is not None and entry.connection.stream is not None:
-            self.send(entry, rest, entry.unsent_writes, time.monotonic())
+            self.send(entry, rest, entry.unsent_writes or [], time.monotonic())
 
     # ---- Ends --------------------------------------------------------------------------------------------------------
 
