@@ -34,7 +34,7 @@ def run(name: str, port: int, kind: str, count: int) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--pieces", type=int, default=20_000)
     parser.add_argument("--save", action="store_true", help="keep what was found for the README")
     options = parser.parse_args()

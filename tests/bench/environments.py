@@ -56,7 +56,10 @@ def install(number: int, interpreter: str) -> None:
 
 def main() -> None:
     shutil.rmtree(ENVIRONMENT, ignore_errors=True)
-    here = list(interpreters().values())[: 1 if os.environ.get("QUICK") else None]
+    by_minor: dict[str, str] = {}
+    for number, path in interpreters().items():
+        by_minor.setdefault(number.rpartition(".")[0], path)
+    here = list(by_minor.values())[: 1 if os.environ.get("QUICK") else None]
     npm = ["npm", "install", "--prefix", NODE, "--loglevel=error", "--no-audit", "--no-fund", *NODE_PACKAGES]
     with ThreadPoolExecutor() as pool:
         jobs = [pool.submit(install, number, interpreter) for number, interpreter in enumerate(here)]

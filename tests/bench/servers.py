@@ -88,9 +88,9 @@ def load(port: int, **options: Any) -> dict[str, Any]:
 # ---- Full speed ------------------------------------------------------------------------------------------------------
 
 
-def full_speed(wire: str, rounds: int, size: float) -> dict[str, Any]:
+def full_speed(wire: str, peers: list[str], rounds: int, size: float) -> dict[str, Any]:
     """For each number of streams and each server: events a second, and the first token, as ratios to ours."""
-    names = [OURS, *APPS, *(("aimock",) if wire == "openai" else ())]
+    names = [OURS, *(name for name in peers if name in APPS or wire == "openai")]
     found: dict[str, Any] = {}
     with contextlib.ExitStack() as stack:
         ports = {}
@@ -129,10 +129,10 @@ def against_ours(rates: dict[str, list[float]], firsts: dict[str, list[float]]) 
 # ---- Paced -----------------------------------------------------------------------------------------------------------
 
 
-def paced(counts: list[int], seconds: int) -> dict[str, Any]:
+def paced(names: list[str], counts: list[int], seconds: int) -> dict[str, Any]:
     """For each server and number of streams: how late 99 of 100 tokens are at most, in milliseconds."""
     found: dict[str, Any] = {}
-    for name in (OURS, *PACED):
+    for name in names:
         options = (f"--tps={TPS}", "--ttft=4", "--max-streams=4096") if name == OURS else (str(TPS),)
         found[name] = {}
         for streams in counts:
@@ -182,15 +182,20 @@ def start() -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", nargs="*", default=[*APPS, "aimock"], metavar="PEER", help="beside ours")
     parser.add_argument("--size", type=float, default=1.0, help="of the answers")
-    parser.add_argument("--paced", type=int, nargs="*", default=[100, 250, 500, 750, 1000, 1250, 1500], metavar="STREAMS")
+    parser.add_argument(
+        "--paced", type=int, nargs="*", default=[100, 250, 500, 750, 1000, 1250, 1500], metavar="STREAMS"
+    )
     parser.add_argument("--seconds", type=int, default=8, help="of each paced run")
     parser.add_argument("--save", action="store_true", help="keep what was found for the README")
     options = parser.parse_args()
     found = {
-        "full speed": {wire: full_speed(wire, options.rounds, options.size) for wire in ("openai", "anthropic")},
-        "paced": paced(options.paced, options.seconds),
+        "full speed": {
+            wire: full_speed(wire, options.only, options.rounds, options.size) for wire in ("openai", "anthropic")
+        },
+        "paced": paced([OURS, *(name for name in PACED if name in options.only)], options.paced, options.seconds),
         "figures": [memory(), start()],
     }
     print("\n".join(found["figures"]))

@@ -1,6 +1,6 @@
-"""Unmodified clients against the server: SDKs in Python and JavaScript, curl, a browser. Run by ``make interop``.
+"""Unmodified programs with the server: SDKs in Python and JavaScript, curl, nginx, a browser. Run by ``make interop``.
 
-Prints a line for each check. Ends with status 1 if a check failed. A browser or curl that is not
+Prints a line for each check. Ends with status 1 if a check failed. A browser, nginx or curl that is not
 installed is a skip, and is counted as one.
 """
 
@@ -59,6 +59,10 @@ def main() -> int:
 
 def results(url: str) -> Iterator[tuple[str, str, str]]:
     yield from curl(url)
+    if shutil.which("nginx"):
+        yield from reported([sys.executable, str(HERE / "nginx.py"), url])
+    else:
+        yield "nginx", "skip", "      nginx is not installed"
     for name, scripts in PYTHON_SCRIPTS.items():
         for script in scripts:
             yield from reported([python(name), str(HERE / f"python_{script}.py"), url])
