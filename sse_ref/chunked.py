@@ -76,10 +76,8 @@ class ChunkedDecoder:
                 position += len(piece)
                 self._owed -= len(piece)
                 if not self._owed:
-                    self._next = "end"
-                    if data[position : position + 2] == b"\r\n":
-                        self._next = "size"
-                        position += 2
+                    position += 2 * (ended := data.startswith(b"\r\n", position))
+                    self._next = "size" if ended else "end"
                 yield piece
                 continue
             end = data.find(b"\n", position) + 1 or len(data)

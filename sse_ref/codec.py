@@ -101,9 +101,7 @@ def encode_event(
     >>> encode_event("two\\nlines", event="note", id="7")
     b'event: note\\nid: 7\\ndata: two\\ndata: lines\\n\\n'
     """
-    fields = ""
-    if event is not None and event != "":
-        fields += _line("event", event)
+    fields = "" if event is None or event == "" else _line("event", event)
     if id is not None:
         fields += _line("id", id)
         if "\0" in id:
@@ -277,9 +275,8 @@ class SSEDecoder:
                 value = value.removeprefix(b" ")
                 if field == b"event":
                     event_type = value.decode("utf-8", "replace")
-                elif field == b"id":
-                    if NUL not in value:
-                        event_id = value.decode("utf-8", "replace")
+                elif field == b"id" and NUL not in value:
+                    event_id = value.decode("utf-8", "replace")
                 elif field == b"data":
                     if data is None:
                         data = value

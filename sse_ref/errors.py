@@ -104,10 +104,8 @@ class RequestError(Exception):
 
     def __init__(self, kind: str, message: str, *, param: str | None = None) -> None:
         super().__init__(message)
-        self.kind = kind
-        self.status = STATUSES[kind]
-        self.message = message
-        self.param = param
+        self.kind, self.status = kind, STATUSES[kind]
+        self.message, self.param = message, param
 
 
 # ---- What strangers say, in a message --------------------------------------------------------------------------------

@@ -7,12 +7,15 @@ import json
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "league")]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests"), str(ROOT / "tests" / "league"), str(ROOT / "tests" / "bench")]
 
+import chart  # noqa: E402
 import page as league_page  # noqa: E402
 import wires  # noqa: E402
+import workloads  # noqa: E402
 
 from sse_ref.conformance.corpus import LEVELS, TARGETS, load  # noqa: E402
 from sse_ref.dialects.quirks import QUIRKS  # noqa: E402
@@ -211,16 +214,87 @@ def services() -> str:
 
 
 def speed() -> str:
-    results = json.loads((ROOT / "tests" / "bench" / "results.json").read_text())
-    rows = [
-        f"Ratios of one run of `make bench`, {results['date']}, CPython {results['python']}, two shared cores; above 1 is faster.",
-        "",
-        "| what | beside | ratio |",
-        "|---|---|--:|",
+    results = json.loads(BENCH.read_text())
+    parts = [
+        f"One run of `make bench`, {results['date']}, two shared cores. Each number says how many times as long as ours it"
+        " took, as the median of its rounds: above 1, ours is faster.",
+        *(decoder_speed(number, found) for number, found in sorted(results["decoders"].items())),
+        growth(*min(results["decoders"].items())),
+        *(server_speed(wire, found) for wire, found in results["servers"]["full speed"].items()),
+        *client_speed(results["clients"]),
+        "![How late tokens are, the more streams there are](tests/bench/lateness.svg)",
+        *results["servers"]["figures"],
     ]
-    sections = results["decoder"], results["server"]
-    rows += [f"| {row['what']} | {row['beside']} | {row['ratio']:.2f} |" for part in sections for row in part["ratios"]]
-    return "\n".join([*rows, "", *(sentence for part in sections for sentence in part["figures"])])
+    return "\n\n".join(parts)
+
+
+def decoder_speed(number: str, found: dict[str, Any]) -> str:
+    """Decoders on one CPython. What a decoder got wrong, and where it is quadratic, stands beside its speed."""
+    columns = list(found["workloads"])
+    decoders = list(dict.fromkeys(name for row in found["workloads"].values() for name in row))[1:]
+    lines = [f"**Decoders, CPython {number}**", "", f"| decoder | {' | '.join(columns)} | wrong vectors |"]
+    lines.append("|---|" + "--:|" * (len(columns) + 1))
+    for name in decoders:
+        exponents = found["growth"].get(name, {})
+        cells = []
+        for workload in columns:
+            cell = found["workloads"][workload].get(name)
+            if cell is None:
+                exponent = exponents.get(workloads.TRAP_OF.get(workload, ""))
+                cells.append(
+                    "" if name not in exponents else "refuses" if exponent is None else f"grows as n^{exponent}"
+                )
+            else:
+                cells.append(f"{cell['ratio'][1]:.2f}" + ("" if cell["right"] else " *wrong*"))
+        called = f"{name} {found['versions'].get(name, '')}".strip()
+        lines.append(f"| {called} | {' | '.join(cells)} | {found['wrong vectors'].get(name, '')} |")
+    return "\n".join(lines)
+
+
+def growth(number: str, found: dict[str, Any]) -> str:
+    """How the time of decoders grows in the three traps."""
+    lines = [f"**Growth of the time, CPython {number}**: n^1 is in proportion to the bytes", ""]
+    lines += [f"| decoder | {' | '.join(workloads.TRAPS)} |", "|---|" + "--:|" * len(workloads.TRAPS)]
+    for name, exponents in found["growth"].items():
+        cells = ("refuses" if exponent is None else f"n^{exponent}" for exponent in exponents.values())
+        lines.append(f"| {name} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def server_speed(wire: str, found: dict[str, Any]) -> str:
+    """Servers at full speed: events a second, and the first token."""
+    counts = list(found)
+    lines = [f"**Servers, full speed, the wire of `{wire}`**", ""]
+    lines.append(
+        f"| server | {' | '.join(f'{n} streams' for n in counts)} | {' | '.join(f'first token, {n}' for n in counts)} |"
+    )
+    lines.append("|---|" + "--:|" * (2 * len(counts)))
+    for name in list(found[counts[0]]):
+        if name in ("ours", "sse_ref"):
+            continue
+        cells = [found[n][name][what] for what in ("rate", "first") for n in counts]
+        lines.append(f"| {name} | {' | '.join('' if cell is None else f'{cell[1]:.2f}' for cell in cells)} |")
+    ours = ", ".join(f"{found[n]['ours']['events per second']:,} at {n}" for n in counts)
+    return "\n".join([*lines, "", f"Ours: events a second, {ours}."])
+
+
+def client_speed(found: dict[str, Any]) -> list[str]:
+    """Clients: the time for all pieces, and the delay that each adds to a piece."""
+    lines = ["**Clients**", "", "| client | time | delay |", "|---|--:|--:|"]
+    for name, cells in list(found["ratios"].items())[1:]:
+        lines.append(f"| {name} | {cells['time'][1]:.2f} | {cells['delay'][1]:.2f} |")
+    ours = found["ours"]
+    told = f"Ours: {ours['pieces per second']:,} pieces a second, {ours['delay, microseconds']} microseconds."
+    return ["\n".join(lines), told]
+
+
+BENCH = ROOT / "tests" / "bench" / "results.json"
+LATENESS = ROOT / "tests" / "bench" / "lateness.svg"
+
+
+def lateness() -> str:
+    """The picture of streams held against lateness."""
+    return chart.svg(json.loads(BENCH.read_text())["servers"]["paced"], 50)
 
 
 TABLES = {
@@ -248,6 +322,8 @@ def with_tables(text: str) -> str:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:] == ["--write"]:
+        LATENESS.write_text(lateness())
     for page in (README, JUDGE_README, WIRES):
         if sys.argv[1:] == ["--write"]:
             page.write_text(with_tables(page.read_text()))

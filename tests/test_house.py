@@ -25,8 +25,10 @@ from readme_tables import (
     GROUND,
     JUDGE_ORDER,
     JUDGE_README,
+    LATENESS,
     SERVER,
     WIRES,
+    lateness,
     to_the_end_of_the_stream,
     with_tables,
 )
@@ -218,6 +220,10 @@ BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 def test_readme_tables_are_current() -> None:
     assert with_tables(README) == README, "make readme writes them"
     assert README.count("written by make readme") == 6
+
+
+def test_picture_of_lateness_is_current() -> None:
+    assert LATENESS.read_text() == lateness(), "make readme writes it"
 
 
 def test_judge_page_tables_are_current() -> None:

@@ -35,9 +35,8 @@ A client gets stop reasons as they stand on the wire: there are more of them, an
 **What ends a stream.** ``message_stop`` proves that the answer is whole. A body that ends in order without it is cut. An
 error inside the stream is an event of the name ``error``, and the end. ``ping`` events may come anywhere.
 
-**What breaks clients.** The vendor's SDKs drop events without a name in silence, put a text by the ``index`` of its block
-into a list, and take a missing ``usage`` or ``content`` for a crash. So all of them are always sent. ``input_tokens`` comes
-twice, because one library looks at ``message_delta`` alone.
+**What breaks clients.** The vendor's SDKs drop events without a name, put a text by the ``index`` of its block into a list,
+and crash without ``usage`` or ``content``. So all are always sent, and ``input_tokens`` twice: one library reads the last.
 
 The stream comes first below, written and read; then the whole answer, requests, errors, models.
 """
@@ -93,6 +92,7 @@ class MessageWriter:
     def __init__(self, head: Mapping[str, Any]) -> None:
         end = {"stop_reason": None, "stop_sequence": None}
         self.message: dict[str, Any] = {**head, "content": [], **end, "usage": usage_object(Usage(0, 0))}
+        self.index = -1  # of the newest block
         self.kind = ""  # of the open block
         self.around: list[str] = []  # what stands before and after the text in its deltas
         self.parts: list[str] = []  # of its text
@@ -108,15 +108,14 @@ class MessageWriter:
                     if not begun:
                         yield self.event("message_start", message={**self.message, "content": []})
                     begun = True
-                case Text() | Refusal():
+                case Text() | Refusal() | Reasoning():
                     self.refused = self.refused or isinstance(piece, Refusal)
-                    if self.kind != "text":
-                        yield from self.open("text", {"text": ""})
-                    yield self.delta("text_delta", "text", piece.text)
-                case Reasoning():
-                    if self.kind != "thinking":
-                        yield from self.open("thinking", {"thinking": "", "signature": ""})
-                    yield self.delta("thinking_delta", "thinking", piece.text)
+                    kind = "thinking" if isinstance(piece, Reasoning) else "text"
+                    if self.kind != kind:
+                        yield from self.open(
+                            kind, {"text": ""} if kind == "text" else {"thinking": "", "signature": ""}
+                        )
+                    yield self.delta(f"{kind}_delta", kind, piece.text)
                 case Call():
                     id = piece.id or f"toolu_{self.message['id'][4:20]}_{piece.index}"
                     yield from self.open("tool_use", {"id": id, "name": piece.name, "input": {}})
@@ -140,11 +139,12 @@ class MessageWriter:
         """The start of a block, and before it the end of the one that is open."""
         yield from self.close()
         self.kind, self.around, self.parts = kind, [], []
+        self.index += 1
         self.message["content"].append({"type": kind, **block})
         yield self.event("content_block_start", index=self.index, content_block={"type": kind, **block})
 
     def delta(self, kind: str, name: str, text: str) -> ServerSentEvent:
-        """The next piece of the open block. Only the text differs from delta to delta: what stands around it is made once."""
+        """The next piece of the open block. What stands around the text is the same in each, and made once."""
         self.parts.append(text)
         if not self.around:
             data = self.event("content_block_delta", index=self.index, delta={"type": kind, name: "\0"}).data
@@ -156,14 +156,12 @@ class MessageWriter:
         if not self.kind:
             return
         block, text = self.message["content"][-1], "".join(self.parts)
-        if self.kind == "tool_use":
-            block["input"] = partly_read(text)
-        else:
-            block[self.kind] = text
+        called = self.kind == "tool_use"
+        block["input" if called else self.kind] = partly_read(text) if called else text
         if self.kind == "thinking":
-            block["signature"] = signature = signature_of(text)
-            self.around = []
-            yield self.delta("signature_delta", "signature", signature)
+            block["signature"] = signature_of(text)
+            delta = {"type": "signature_delta", "signature": block["signature"]}
+            yield self.event("content_block_delta", index=self.index, delta=delta)
         yield self.event("content_block_stop", index=self.index)
         self.kind = ""
 
@@ -172,11 +170,6 @@ class MessageWriter:
         reason = "stop_sequence" if end.stop else STOP_REASONS.get(end.reason, end.reason)
         self.message["stop_reason"] = "refusal" if self.refused else reason
         self.message["stop_sequence"] = end.stop or None
-
-    @property
-    def index(self) -> int:
-        """The number of the newest block."""
-        return len(self.message["content"]) - 1
 
 
 def usage_object(usage: Usage) -> dict[str, Any]:
@@ -600,8 +593,8 @@ class AnthropicMessages:
 
     def write_model(self, name: str) -> dict[str, Any]:
         """One model."""
-        since = {"created_at": "2026-01-01T00:00:00Z", "lifecycle": "active"}
-        return {"type": "model", "id": name, "display_name": name, **since}
+        about = {"id": name, "display_name": name, "created_at": "2026-01-01T00:00:00Z", "lifecycle": "active"}
+        return {"type": "model", **about}
 
     # ---- On a client -------------------------------------------------------------------------------------------------
 

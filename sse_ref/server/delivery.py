@@ -112,8 +112,11 @@ class Fault(NamedTuple):
         if self.name == "refuse":
             raise RequestError("too_many", "refused, as the request asked for")
 
-    def fail(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
-        """Yield the model's pieces; raise a ``ModelFailure`` after ``at`` tokens."""
+    def fail(self, pieces: Iterable[Piece]) -> Iterable[Piece]:
+        """The model's pieces; a ``ModelFailure`` is raised after ``at`` tokens, if this is the fault."""
+        return self._failing(pieces) if self.name == "error" else pieces
+
+    def _failing(self, pieces: Iterable[Piece]) -> Iterator[Piece]:
         tokens = 0
         for piece in pieces:
             tokens += piece.tokens
@@ -322,10 +325,8 @@ def deliver(
     [(1.0, b'1\\r\\na\\r\\n'), (1.5, b'2\\r\\n b\\r\\n'), (1.5, b'0\\r\\n\\r\\n')]
     """
     pace = Pace(delivery, prompt.n, on_failure)
-    pieces = generate(prompt) if pieces is None else pieces
-    if delivery.fault == "error":
-        pieces = Fault(delivery.fault, delivery.at).fail(pieces)
-    writes = timed_writes(write(pace.timed(pieces)), pace, delivery, framing, skip, ends)
+    made = Fault(delivery.fault, delivery.at).fail(generate(prompt) if pieces is None else pieces)
+    writes = timed_writes(write(pace.timed(made)), pace, delivery, framing, skip, ends)
     no_heartbeat = framing.whole or not delivery.heartbeat or delivery.fault == "stall"
 
     def end() -> bytes:

@@ -31,17 +31,17 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import Mock
 
-HERE = Path(__file__).parent
-sys.path.insert(0, str(HERE.parents[1]))
+sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from environments import NODE
 from results import keep, spread
-from workloads import TRAPS, Feeds, workloads
+from workloads import TRAP_OF, TRAPS, Feeds, workloads
 
 from sse_ref.codec import SSEDecoder
 from sse_ref.conformance.corpus import bytes_of, load
 from sse_ref.conformance.decoders import expected_of
 
+HERE = Path(__file__).parent
 Decode = Callable[[Feeds], Iterable[Any]]
 URL = "http://127.0.0.1/"
 HEAD = {"content-type": "text/event-stream"}
@@ -203,10 +203,6 @@ FLOORS_FOR = ("one chat chunk per feed", "feeds of 64 KiB")  # feeds that hold w
 
 PATIENCE = 2.0  # seconds for one decoder and workload: a slow one has fewer rounds
 QUADRATIC = 1.6  # an exponent from which on a trap is one
-TRAP_OF = {
-    "one 16 MiB line, feeds of 4 KiB": "an open line, in bytes",
-    "one event of 200,000 lines": "data lines of one event",
-}
 
 
 class Timed:
@@ -261,9 +257,16 @@ def exponents(timed: Timed, scale: float) -> dict[str, dict[str, float | None]]:
         for name in timed.names:
             found[name][trap] = None
             with contextlib.suppress(Exception):
-                first, second = (min(timed(name, feeds)[0] for _ in range(2)) for feeds in (small, large))
-                found[name][trap] = round(math.log(second / first, 4), 1)
+                found[name][trap] = round(math.log(quickest(timed, name, large) / quickest(timed, name, small), 4), 1)
     return found
+
+
+def quickest(timed: Timed, name: str, feeds: Feeds) -> float:
+    """The seconds of the quickest of some runs: what a busy machine adds is not the decoder's."""
+    taken: list[float] = []
+    while not taken or (len(taken) < 15 and sum(taken) < 0.5):
+        taken.append(timed(name, feeds)[0])
+    return min(taken)
 
 
 def wrong_vectors(decode: Decode) -> int:

@@ -13,13 +13,12 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-HERE = Path(__file__).parent
-ROOT = HERE.parents[1]
-ENVIRONMENT = ROOT / ".bench-env"
-NODE = ENVIRONMENT / "node"
-sys.path.insert(0, str(HERE.parent))
+sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from pythons import interpreters
+
+ENVIRONMENT = Path(__file__).parents[2] / ".bench-env"
+NODE = ENVIRONMENT / "node"
 
 DECODERS = [
     "aiohttp-sse-client2",

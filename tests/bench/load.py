@@ -12,7 +12,6 @@ import socket
 import statistics
 import time
 
-
 WIRES = {"openai": ("/v1/chat/completions", b"data: [DONE]"), "anthropic": ("/v1/messages", b'"message_stop"')}
 
 

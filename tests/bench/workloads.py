@@ -64,8 +64,14 @@ def workloads(size: float = 1.0) -> dict[str, Feeds]:
 
 TRAPS: dict[str, tuple[int, Callable[[int], Feeds]]] = {
     # A decoder that does again at each step what it did before takes time in the square of these sizes.
-    "an open line, in bytes": (2**19, lambda size: cut(b"data: " + b"x" * size + b"\n\n", 1024)),
+    "an open line, in bytes": (2**22, lambda size: cut(b"data: " + b"x" * size + b"\n\n", 16384)),
     "data lines of one event": (25_000, lambda count: cut(b"data: y\n" * count + b"\n", 16384)),
     "events in one feed": (5_000, lambda count: [b"".join(chunks(count))]),
 }
-"""The size to begin with, and the feeds for a size."""
+"""For each trap: the size to begin with, and the feeds for a size."""
+
+TRAP_OF = {
+    "one 16 MiB line, feeds of 4 KiB": "an open line, in bytes",
+    "one event of 200,000 lines": "data lines of one event",
+}
+"""The trap that a workload is."""
