@@ -190,6 +190,72 @@ def test_late_write_does_not_delay_the_rest(virtual: Begin) -> None:
     assert run.sent == [(0, b"a"), (0.25, b"bc"), (0.3, b"d"), (0.4, b"e")]
 
 
+def late(run: Run, made: list[Write]) -> Iterator[Write]:
+    """Writes, the second of which takes five seconds to make."""
+    for number, write in enumerate(made):
+        if number == 1:
+            run.clock.now += 5.0
+        yield write
+
+
+def test_late_writes_go_together_up_to_a_round(virtual: Begin) -> None:
+    run = virtual()
+    made = writes((0, b"a"), *((number / 100, b"%02d" % number) for number in range(40)))
+    with run.stream(late(run, made)) as reader:
+        run.run()
+        assert everything(reader) == b"a" + b"".join(b"%02d" % number for number in range(40))
+    assert [len(payload) // 2 for _, payload in run.sent] == [0, 16, 16, 8]
+    assert {moment for moment, _ in run.sent[1:]} == {5.0}
+
+
+def test_parts_of_an_event_go_alone_although_they_are_late(virtual: Begin) -> None:
+    run = virtual()
+    parts = [Write(0.1, 1, 1, b"half", open=True), Write(0.1, 2, 2, b"whole")]
+    with run.stream(late(run, [*writes((0, b"a"), (0.1, b"b")), *parts, Write(0.1, 3, 3, b"c")])):
+        run.run()
+    assert [payload for _, payload in run.sent] == [b"a", b"b", b"half", b"wholec"]
+
+
+def test_what_was_made_before_a_failure_is_sent_before_the_end(virtual: Begin) -> None:
+    run = virtual()
+
+    def failing() -> Iterator[Write]:
+        yield from late(run, writes((0, b"a"), (0.1, b"b"), (0.2, b"c")))
+        raise ValueError("no more")
+
+    with run.stream(failing()) as reader:
+        run.run()
+        assert everything(reader) == b"abc"
+    assert run.sent == [(0, b"a"), (5.0, b"bc")] and run.ended == [(5.0, "crashed")] and str(run.error) == "no more"
+
+
+def test_only_writes_that_went_out_whole_count_as_sent(virtual: Begin) -> None:
+    run = virtual(stall_timeout=1.0)
+    made = [Write(0, 1, 1, b"a"), *(Write(0.1, 1 + n, 1 + n, bytes([n]) * 50_000) for n in range(1, 10))]
+    with run.stream(late(run, made)) as reader:
+        stream = run.loop.handed_over[0].stream
+        assert stream is not None
+        run.run()  # nobody reads
+        received = everything(reader)
+    assert run.ended == [(6.0, "dropped")] and stream.bytes_sent == len(received)
+    assert stream.sent.events == 1 + (len(received) - 1) // 50_000
+
+
+def test_sockets_are_looked_at_after_a_millisecond_of_sending(virtual: Begin) -> None:
+    run = virtual()
+
+    def costly() -> Iterator[Write]:
+        yield Write(0, 1, 1, b"a")
+        run.clock.now += 0.002
+        yield Write(60, 2, 2, b"b")
+
+    with contextlib.ExitStack() as readers:
+        for _ in range(20):
+            readers.enter_context(run.stream(costly()))
+        run.run({1.0: run.loop.stop})
+    assert len(run.sent) == 20 and run.selector.turns >= 20
+
+
 def test_pace_does_not_drift_with_the_work_for_each_write(virtual: Begin) -> None:
     run = virtual()
 

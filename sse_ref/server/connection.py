@@ -35,7 +35,7 @@ On the wire, the answer to a prompt for a stream is, but for headers that every 
     Transfer-Encoding: chunked
 
     fb                                       the size of the chunk, in hexadecimal
-    data: {"id":"chatcmpl-5f2a8c...",...}    one event, one chunk, one send
+    data: {"id":"chatcmpl-5f2a8c...",...}    one event, one chunk
     ...
     0                                        the last chunk
 
