@@ -22,7 +22,6 @@ from sse_ref.dialects import DEFAULT, DIALECTS
 from sse_ref.errors import StreamError
 from sse_ref.model import MODELS
 from sse_ref.pieces import Prompt, Text, TokenLogprob
-from sse_ref.server import running
 
 __all__ = ["chat", "decode", "encode", "main", "our_own", "source"]
 
@@ -143,6 +142,7 @@ def main(arguments: list[str]) -> int:
 @contextlib.contextmanager
 def our_own(profile: str) -> Iterator[list[str]]:
     """Start the server of this package, and yield the arguments that judge it."""
+    from sse_ref.server import running  # here, because a client is started for each vector, and the server takes time
 
     def breaking_down(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
         for number, token in enumerate(MODELS["toy"](prompt, choice)):
