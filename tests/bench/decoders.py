@@ -3,8 +3,7 @@
 Each workload is timed in rounds that visit every decoder in turn, so that a noisy moment hits all of them. What is told of
 a decoder: the median of its rounds, with the quarters around it, as a ratio to ours; whether it gave the right number of
 events; how many must vectors of the corpus its data are wrong in; and for three traps the exponent of growth, 1 if four
-times the bytes take four times the time, 2 if they take sixteen times. Where it is 2, the workload that is the trap is left
-out.
+times the bytes take four times the time, 2 if they take sixteen times.
 
 A decoder that hides behind a request is given a response whose body is the feeds. JSON is not parsed: where a library does
 that in its decoder, its parser is replaced by one that costs nothing.
@@ -35,7 +34,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from environments import NODE
 from results import keep, spread
-from workloads import TRAP_OF, TRAPS, Feeds, workloads
+from workloads import TRAPS, Feeds, workloads
 
 from sse_ref.codec import SSEDecoder
 from sse_ref.conformance.corpus import bytes_of, load
@@ -203,7 +202,6 @@ FLOORS_FOR = ("one chat chunk per feed", "feeds of 64 KiB")  # feeds that hold w
 
 PATIENCE = 2.0  # seconds for one decoder and workload: a slow one has fewer rounds
 LONG_ENOUGH = 0.05  # seconds that a run takes before its growth is looked at
-QUADRATIC = 1.6  # an exponent from which on a trap is one
 
 
 class Timed:
@@ -297,12 +295,8 @@ def measure(timed: Timed, options: argparse.Namespace) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for workload, feeds in workloads(options.size).items():
         names = [*timed.names, *(FLOORS if workload in FLOORS_FOR else ())]
-        seconds: dict[str, list[float]] = {}
+        seconds: dict[str, list[float]] = {name: [] for name in names}
         counts: dict[str, int] = {}
-        for name in names:
-            power = growth.get(name, {}).get(TRAP_OF.get(workload, ""))
-            if workload not in TRAP_OF or name == "sse_ref" or (power is not None and power < QUADRATIC):
-                seconds[name] = []
         for _ in range(options.rounds):
             for name, taken in list(seconds.items()):
                 if sum(taken) > PATIENCE:

@@ -69,9 +69,3 @@ TRAPS: dict[str, tuple[int, Callable[[int], Feeds]]] = {
     "events in one feed": (1_000, lambda count: [b"".join(chunks(count))]),
 }
 """For each trap: the size to begin with, and the feeds for a size."""
-
-TRAP_OF = {
-    "one 16 MiB line, feeds of 4 KiB": "an open line, in bytes",
-    "one event of 200,000 lines": "data lines of one event",
-}
-"""The trap that a workload is."""
