@@ -230,8 +230,8 @@ class SSEDecoder:
                 self._measure_line(len(open_line), [])
             return []
 
-        # 3. Most servers send each event by itself, and it has one data line. The steps below would do the same in twice the
-        # time, because they collect lines where there is nothing to collect.
+        # 3. Most servers send each event by itself, and it has one data line. The steps below would do the same, but slower:
+        # they collect lines, and here there is nothing to collect.
         if chunk[-2:] == b"\n\n" and chunk[:6] == DATA and not open_line and self._data is None:
             value = chunk[6:-2]
             if LF not in value and CR not in value and (limit is None or len(chunk) <= limit):

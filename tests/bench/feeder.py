@@ -11,18 +11,22 @@ import json
 import socketserver
 import sys
 import time
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from sse_ref.chunked import LAST_CHUNK, chunk
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream; charset=utf-8\r\nTransfer-Encoding: chunked\r\n\r\n"
-END = b"e\r\ndata: [DONE]\n\n\r\n0\r\n\r\n"
+END = chunk(b"data: [DONE]\n\n") + LAST_CHUNK
 PAUSE = 0.001  # seconds between paced events
 
 
-def chunk(content: str, reason: str | None = None) -> bytes:
+def event(content: str, reason: str | None = None) -> bytes:
     """An event as a chunk of the transfer coding."""
     choice = {"index": 0, "delta": {"content": content}, "logprobs": None, "finish_reason": reason}
     about = {"id": "chatcmpl-0123456789abcdef01234567", "object": "chat.completion.chunk", "created": 1741548524}
-    event = b"data: %b\n\n" % json.dumps({**about, "model": "m", "choices": [choice]}).encode()
-    return b"%x\r\n%b\r\n" % (len(event), event)
+    return chunk(b"data: %b\n\n" % json.dumps({**about, "model": "m", "choices": [choice]}).encode())
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -40,11 +44,11 @@ class Handler(socketserver.StreamRequestHandler):
         self.rfile.read(length)
         self.connection.sendall(HEAD)
         if kind == "full":
-            self.connection.sendall(b"".join(chunk(f" w{number}") for number in range(int(count))))
+            self.connection.sendall(b"".join(event(f" w{number}") for number in range(int(count))))
         for _ in range(int(count) if kind == "paced" else 0):
             time.sleep(PAUSE)
-            self.connection.sendall(chunk(str(time.monotonic_ns())))
-        self.connection.sendall(chunk("", "stop") + END)
+            self.connection.sendall(event(str(time.monotonic_ns())))
+        self.connection.sendall(event("", "stop") + END)
 
 
 if __name__ == "__main__":

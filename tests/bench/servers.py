@@ -4,8 +4,8 @@ Each server runs on one core and the load on another. Rounds visit all servers i
 quarters around it. First at full speed: events a second, and the time to the first token. Then how late the tokens of paced
 streams are, the more of them there are. At last the memory of an open stream, and the time to start.
 
-``aimock`` answers from a fixture, all at once and not from the model: it is there for orientation, and so are mocks whose
-texts nobody can choose (``llmock``: random words), for which only the time of one answer is told.
+``aimock`` answers from a fixture, all at once and not from the model: it is there for orientation. Mocks whose texts nobody
+can choose are left out: they cannot send the same stream.
 
 Needs two cores and Linux (taskset, /proc).
 """
@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import os
 import socket
 import statistics
 import subprocess
@@ -36,6 +35,7 @@ OURS = "sse_ref"
 STREAMS = {1: 20_000, 64: 1000, 256: 250}  # and the tokens of each
 PACED = ("uvicorn, sse-starlette", "uvicorn, bare ASGI")  # that are held against ours
 TPS = 50
+FOLDER = tempfile.TemporaryDirectory()  # it goes when the process ends
 
 
 def free_port() -> int:
@@ -53,7 +53,7 @@ def command_of(name: str, port: int, options: tuple[str, ...]) -> list[str]:
 
 def fixture() -> str:
     """A file that lets aimock answer with 20,000 tokens."""
-    path = Path(tempfile.gettempdir()) / f"aimock-{os.getpid()}.json"
+    path = Path(FOLDER.name) / "aimock.json"
     answer = {"match": {"endpoint": "chat"}, "response": {"content": " tok" * 20_000}, "chunkSize": 4}
     path.write_text(json.dumps({"fixtures": [answer]}))
     return str(path)
