@@ -11,7 +11,7 @@ import json
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,13 @@ class Pause:
 
 
 @dataclass(frozen=True)
+class Until:
+    """Go on when this is true: what the client has done by now, not what a clock says."""
+
+    condition: Callable[[], bool]
+
+
+@dataclass(frozen=True)
 class Hold:
     """Keep the connection open until the client leaves."""
 
@@ -33,7 +40,7 @@ class Reset:
     """End the connection with a TCP reset, after the bytes before it have been delivered."""
 
 
-Step = bytes | Pause | Hold | Reset
+Step = bytes | Pause | Until | Hold | Reset
 
 
 @dataclass
@@ -125,6 +132,9 @@ def play(connection: socket.socket, script: list[Step], heard: Heard, stopping: 
                 connection.sendall(step)
             case Pause():
                 stopping.wait(step.seconds)
+            case Until():
+                while not step.condition() and not stopping.wait(0.01):
+                    pass
             case Hold():
                 hold(connection, heard, stopping)
             case Reset():

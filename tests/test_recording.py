@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hostile import DONE, LAST, STOP, Pause, Until, chunk, delta, head, playing
 from terminal import base, run
 
 from sse_ref.recording import Recording, RecordingError, end_line, head_line, read_line
@@ -32,10 +34,13 @@ def test_what_was_recorded_is_played_back_to_the_same_end(tmp_path: Path) -> Non
 
 def test_times_are_those_of_the_reads(tmp_path: Path) -> None:
     path = tmp_path / "paced.jsonl"
-    with running([Answer(["a", "b", "c"], ttft=0.2, tps=20)]) as server:
-        run("x", "--url", base(server), "--record", str(path))
-    times = [line["at"] for line in recorded(path)[1:]]
-    assert times == sorted(times) and times[0] >= 0.1 and times[-1] - times[0] >= 0.05
+    came = Until(lambda: path.exists() and "Hel" in path.read_text(encoding="utf-8"))
+    began = time.monotonic()
+    with playing([head(), chunk(delta("Hel")), came, Pause(0.1), chunk(STOP), chunk(DONE), LAST]) as server:
+        run("x", "--url", server.url, "--model", "m", "--record", str(path))
+    whole = time.monotonic() - began
+    first, *later = [line["at"] for line in recorded(path)[1:]]
+    assert first > 0 and later == sorted(later) and first + 0.095 <= later[0] and later[-1] < whole
 
 
 def test_cut_stream_is_recorded_as_one(tmp_path: Path) -> None:
