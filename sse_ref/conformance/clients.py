@@ -169,7 +169,7 @@ def _run(vector: Vector, session: Session, command: Sequence[str], timeout: floa
             if printed.trouble or printed.skip is not None:
                 break
             if printed.end is not None:
-                _let_it_end(process)
+                _let_it_end(process, session)
                 printed.closed = _closes(session)
                 break
     finally:
@@ -287,11 +287,12 @@ def _how_it_ended(process: subprocess.Popen[bytes], printed: Printed) -> str:
     return f"it ended with exit status {status} and printed no end" if status >= 0 else "it was ended by a signal"
 
 
-def _let_it_end(process: subprocess.Popen[bytes]) -> None:
+def _let_it_end(process: subprocess.Popen[bytes], session: Session) -> None:
     """The last line is printed; let the process exit, so that the server sees its connections close."""
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(timeout=3.0)
-    time.sleep(0.05)
+    with session.answered:
+        session.answered.wait_for(lambda: not session.answering, timeout=0.05)
 
 
 def _closes(session: Session) -> bool:

@@ -13,7 +13,7 @@ from __future__ import annotations
 import itertools
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -122,13 +122,13 @@ def _parts(stream: bytes, lengths: Sequence[int]) -> Iterator[bytes]:
 def _cut_points(stream: bytes) -> list[int]:
     """Where a cut is interesting, evenly thinned out to ``MAX_CUTS``."""
     places: set[int] = set()
-    window = stream if len(stream) <= WHOLE_CUTS else stream[:64] + b"\0" * (len(stream) - 128) + stream[-64:]
-    for at, byte in enumerate(window):
-        if byte in b"\r\n:":
+    size = len(stream)
+    for at in range(size) if size <= WHOLE_CUTS else (*range(64), *range(size - 64, size)):
+        if stream[at] in b"\r\n:":
             places |= {at, at + 1}
-        elif byte >= 0x80 or window[at - 1 : at] == b":":
+        elif stream[at] >= 0x80 or stream[at - 1 : at] == b":":
             places.add(at + 1)
-    wanted = sorted(place for place in places if 0 < place < len(stream))
+    wanted = sorted(place for place in places if 0 < place < size)
     step = max(len(wanted) / MAX_CUTS, 1.0)
     return [wanted[int(number * step)] for number in range(min(len(wanted), MAX_CUTS))]
 
@@ -190,17 +190,16 @@ def _compare(
     for member in vector.needs:
         if member in ("retry", "last_event_id") and member not in reply:
             return "skip", f"the reply does not tell {member}"
-    try:
-        events = normalised(reply)
-    except ValueError as error:
-        return "error", str(error)
     compared = ["data", *(name for name in ("event", "id") if name in features)]
     if "chunk" in vector.needs:
-        if any("chunk" not in event for event in events):
-            return "skip", "the events do not tell the chunk that brought them"
         compared.append("chunk")
-    got = [_only(event, compared) for event in events]
-    want = [_only(event, compared) for event in expected.events]
+    try:
+        got = normalised(reply, compared)
+    except ValueError as error:
+        return "error", str(error)
+    if "chunk" in compared and any("chunk" not in event for event in got):
+        return "skip", "the events do not tell the chunk that brought them"
+    want = [{name: event[name] for name in compared if name in event} for event in expected.events]
     if not _is_about(vector, "id") or "block-ids" in features:
         _forgive_ids(got, want)
     if got != want:
@@ -232,31 +231,34 @@ def _forgive_ids(got: list[dict[str, Any]], want: Sequence[Mapping[str, Any]]) -
             got[number]["id"] = want[number]["id"]
 
 
-def normalised(reply: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The events of a reply, with type and id filled in. Raises ``ValueError`` for what is no list of events.
+def normalised(reply: Mapping[str, Any], names: Collection[str]) -> list[dict[str, Any]]:
+    """The events of a reply, of each what these names say, with type and id filled in.
 
-    >>> normalised({"events": [{"data": "x", "id": None}]})
-    [{'event': 'message', 'data': 'x', 'id': ''}]
+    Raises ``ValueError`` for what is no list of events.
+
+    >>> normalised({"events": [{"data": "x", "id": None, "chunk": 1}]}, ["data", "event", "id"])
+    [{'data': 'x', 'event': 'message', 'id': ''}]
     """
     events = reply.get("events")
     if not isinstance(events, list):
         raise ValueError('the reply has neither "events" nor "error" nor "skip"')
+    typed, named, placed = (name in names for name in ("event", "id", "chunk"))
     filled = []
     for event in events:
         if not isinstance(event, dict) or not isinstance(event.get("data"), str):
             raise ValueError(f"an event must be an object with text as data, not {_brief(event)}")
-        kind, id = event.get("event"), event.get("id")
-        whole = {"event": kind or "message", "data": event["data"], "id": id or ""}
-        if not all(isinstance(value, str) for value in whole.values()):
+        kind, id = event.get("event") or "message", event.get("id") or ""
+        if not isinstance(kind, str) or not isinstance(id, str):
             raise ValueError(f"type and id of an event must be text or null: {_brief(event)}")
-        if isinstance(event.get("chunk"), int):
+        whole = {"data": event["data"]}
+        if typed:
+            whole["event"] = kind
+        if named:
+            whole["id"] = id
+        if placed and isinstance(event.get("chunk"), int):
             whole["chunk"] = event["chunk"]
         filled.append(whole)
     return filled
-
-
-def _only(event: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    return {name: event[name] for name in names if name in event}
 
 
 def _retry_agrees(expected: Any, got: Any, default: Any) -> bool:

@@ -249,6 +249,8 @@ class Session:
     cancelling: threading.Event = field(default_factory=threading.Event)  # the client has said that it closes
     delta_seen: threading.Event = field(default_factory=threading.Event)
     over: threading.Event = field(default_factory=threading.Event)
+    answering: int = 0  # requests whose answer is not over yet
+    answered: threading.Condition = field(default_factory=threading.Condition)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -259,6 +261,12 @@ class Session:
     def note(self, text: str) -> None:
         """Add a line to the timeline."""
         self.timeline.append(f"{1000 * (time.monotonic() - self.began):8.1f} ms  {text}")
+
+    def count(self, more: int) -> None:
+        """So many more requests are being answered."""
+        with self.answered:
+            self.answering += more
+            self.answered.notify_all()
 
     def script(self, request: SeenRequest) -> tuple[int, list[Step]]:
         """The number of this request, and the steps that answer it."""
@@ -356,11 +364,17 @@ class HostileServer:
         if isinstance(session, bytes):
             connection.sendall(session)
             return True
-        number, steps = session.script(request)
-        if number > MANY_REQUESTS:
-            session.over.wait(PAUSE_FOR_MANY)  # a client that asks without a pause would keep the whole machine busy
-        session.note(f"request {number}: {request.method} {request.path}")
-        return all(play(connection, step, request, session) for step in steps)
+        session.count(+1)
+        try:
+            number, steps = session.script(request)
+            if number > MANY_REQUESTS:
+                session.over.wait(
+                    PAUSE_FOR_MANY
+                )  # a client that asks without a pause would keep the whole machine busy
+            session.note(f"request {number}: {request.method} {request.path}")
+            return all(play(connection, step, request, session) for step in steps)
+        finally:
+            session.count(-1)
 
     def respond(self, request: SeenRequest) -> bytes | Session:
         """The open case whose id the path of a request begins with (the longest, if several do), else an answer."""

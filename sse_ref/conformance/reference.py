@@ -15,12 +15,9 @@ import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from sse_ref.client import ChatStream, EventSource
 from sse_ref.codec import SSEDecoder, encode_comment, encode_event
 from sse_ref.conformance.corpus import CLIENT_PROFILES, document
-from sse_ref.dialects import DEFAULT, DIALECTS
 from sse_ref.errors import StreamError
-from sse_ref.model import MODELS
 from sse_ref.pieces import Prompt, Text, TokenLogprob
 
 __all__ = ["chat", "decode", "encode", "main", "our_own", "source"]
@@ -61,6 +58,9 @@ def encode(request: Mapping[str, Any]) -> dict[str, Any]:
 
 def chat(profile: str, url: str) -> None:
     """One case of a chat client: stream, print what comes, and say how it ended."""
+    from sse_ref.client import ChatStream  # here, because a program is started for each vector: a decoder needs none
+    from sse_ref.dialects import DEFAULT, DIALECTS
+
     request = json.loads(os.environ["SSE_CONFORMANCE_BODY"])
     cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
     dialect = DIALECTS.get(profile, DIALECTS[DEFAULT])
@@ -87,6 +87,8 @@ def chat(profile: str, url: str) -> None:
 
 def source(url: str) -> None:
     """One case of an event source: print events until the server ends it, or until it is time to close."""
+    from sse_ref.client import EventSource  # here, as in chat()
+
     events = EventSource(url)
     closed = threading.Event()
     cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
@@ -142,7 +144,8 @@ def main(arguments: list[str]) -> int:
 @contextlib.contextmanager
 def our_own(profile: str) -> Iterator[list[str]]:
     """Start the server of this package, and yield the arguments that judge it."""
-    from sse_ref.server import running  # here, because a client is started for each vector, and the server takes time
+    from sse_ref.model import MODELS  # here, as in chat()
+    from sse_ref.server import running
 
     def breaking_down(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:
         for number, token in enumerate(MODELS["toy"](prompt, choice)):
