@@ -16,6 +16,7 @@ from raw import STORY, Wire, alive, ask, chat, chat_request, request, wait_for
 
 from sse_ref import model, pieces
 from sse_ref.server import Server, Settings, connection, running
+from sse_ref.server.loop import RESTING
 
 MANY_TOOLS = [
     {"type": "function", "function": {"name": name, "parameters": {"properties": {f"p{i}": {} for i in range(500)}}}}
@@ -200,7 +201,7 @@ def open_files() -> int:
 def test_a_thousand_clients_that_leave_leave_nothing_behind() -> None:
     with running(tps=100) as server:
         chat(server, "warm up")
-        threads, files = _thread._count(), open_files()
+        threads, files = _thread._count() + RESTING, open_files()
         for number in range(1000):
             wire = Wire(server)
             if number % 3:

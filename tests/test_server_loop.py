@@ -6,6 +6,7 @@ machine, however busy, and can be compared exactly.
 
 from __future__ import annotations
 
+import _thread
 import contextlib
 import selectors
 import socket
@@ -421,7 +422,7 @@ def test_slowest_client_makes_room_when_no_thread_can_be_had(why: str, monkeypat
             self.read_ahead.clear()
             self.close_connection = True
 
-    begin = loop_module._thread.start_new_thread
+    begin = _thread.start_new_thread
 
     def limited(*arguments: Any) -> Any:
         if len(loop.serving) > 3:
@@ -433,7 +434,7 @@ def test_slowest_client_makes_room_when_no_thread_can_be_had(why: str, monkeypat
         if why == "so many are enough":
             monkeypatch.setattr(loop_module, "MAX_THREADS", 3)
         else:
-            monkeypatch.setattr(loop_module._thread, "start_new_thread", limited)
+            monkeypatch.setattr(_thread, "start_new_thread", limited)
         address = loop.listener.getsockname()
         clients = [stack.enter_context(socket.create_connection(address, timeout=PATIENCE)) for _ in range(4)]
         for number, client in enumerate(clients[:3], 1):
@@ -474,13 +475,42 @@ def test_what_a_client_sends_ahead_is_kept_up_to_a_bound() -> None:
             assert 0 < len(bare.read_ahead) <= 2 * 65536
 
 
+def test_what_comes_with_the_first_token_travels_with_the_head() -> None:
+    made = [Write(0, 0, 1, b"start"), Write(0, 1, 2, b"first"), Write(0, 1, 3, b"with it"), Write(0, 2, 4, b"second")]
+    stream = Stream(iter(made))
+    assert stream.begin() == b"startfirstwith it" and stream.next is made[-1]
+    later = Stream(iter([Write(0, 0, 1, b"start"), Write(0.5, 1, 2, b"first")]))
+    assert later.begin() == b"start" and later.next is not None
+    assert Stream(iter([Write(0.5, 0, 1, b"start")])).begin() == Stream(iter(())).begin() == b""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_what_travelled_with_the_head_counts_as_sent(virtual: Begin, fails: bool) -> None:
+    def made() -> Iterator[Write]:
+        yield Write(0, 1, 1, b"with the head")
+        if fails:
+            raise RuntimeError
+        yield Write(1, 2, 2, b", later")
+
+    run = virtual()
+    with run.stream(made()) as reader:
+        stream = run.loop.handed_over[0].stream
+        assert stream is not None and stream.begin() == b"with the head"
+        run.run()
+        received = everything(reader)
+    assert received == (b"" if fails else b", later")
+    assert run.ended == [(0, "crashed") if fails else (1, "complete")]
+    assert stream.sent.events == 1 + (not fails) and stream.bytes_sent == len(b"with the head" + received)
+
+
 @pytest.mark.parametrize("begun", [False, True])
 def test_stream_that_comes_to_a_stopped_loop_gets_its_farewell(begun: bool) -> None:
     with looping() as loop:
         pass
     ours, theirs = socket.socketpair()
     stream = Stream(iter(writes((0, b"a"), (9, b"b"))), farewell=lambda: b"bye after %d" % stream.sent.events)
-    stream.begun = begun
+    if begun:
+        stream.begin()
     ends: list[str] = []
     stream.on_end = lambda outcome, error: ends.append(outcome)
     with theirs:

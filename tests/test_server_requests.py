@@ -88,6 +88,7 @@ MALFORMED: dict[str, tuple[bytes, int]] = {
     "header without colon": (GET + b"nonsense\r\n\r\n", 400),
     "no host": (b"GET /v1/models HTTP/1.1\r\n\r\n", 400),
     "two hosts": (GET + b"Host: y\r\n\r\n", 400),
+    "one length twice": (POST + b"Content-Length: 2\r\nContent-Length: 2\r\n\r\n{}", 400),
     "two lengths": (POST + b"Content-Length: 2\r\nContent-Length: 3\r\n\r\n{}", 400),
     "length and coding": (POST + b"Content-Length: 2\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
     "negative length": (POST + b"Content-Length: -1\r\n\r\n", 400),

@@ -69,7 +69,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import hmac
-import io
 import re
 import secrets
 import socket
@@ -84,7 +83,7 @@ from sse_ref.dialects import DEFAULT, DIALECTS, dialects_at, unknown_model, writ
 from sse_ref.dialects.interface import Dialect, HTTPRequest, Request
 from sse_ref.dialects.quirky import with_quirks
 from sse_ref.dialects.strict_json import to_json
-from sse_ref.errors import STATUSES, RequestError
+from sse_ref.errors import RequestError
 from sse_ref.model import MODELS
 from sse_ref.page import PAGE, TYPES, read_page
 from sse_ref.pieces import ModelFailure, Piece, Prompt
@@ -117,6 +116,7 @@ from sse_ref.server.requests import (
     check_request_line,
     may_hold_a_head,
     read_fields,
+    read_headers,
     read_number,
     split_target,
 )
@@ -131,7 +131,6 @@ ADDRESS = (*DELIVERY, "quirk", "answers")  # the names that a settings segment c
 LOOK_EVERY = 0.05  # seconds between two looks at whether somebody still waits for a whole answer
 SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its default, megabytes, would hide a slow reader
 SECRET = {"authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}  # headers that are kept nowhere
-KINDS = {status: kind for kind, status in STATUSES.items()}
 
 
 @dataclass
@@ -153,8 +152,6 @@ class Shared:
 
 class Connection(Responder):
     """One connection. Each ``serve()`` reads one request and either answers it or sets ``stream``."""
-
-    rfile: io.BytesIO
 
     def __init__(self, sock: socket.socket, address: Any, shared: Shared) -> None:
         # socketserver's own __init__ would serve the whole connection at once; this one rests between requests.
@@ -204,7 +201,7 @@ class Connection(Responder):
         if self.body_left and self.close_connection:
             self.linger()
         if self.stream is not None:
-            del self.headers, self.rfile  # a stream takes less memory without them
+            del self.request_headers  # a stream takes less memory without them
 
     def answer_request(self) -> None:
         """Read one request and answer it. Raises ``ClientGone``, and nothing else."""
@@ -223,23 +220,22 @@ class Connection(Responder):
     def read_and_route(self) -> None:
         """Read the head, check what can be checked of it, and let the route answer."""
         self.body_left = True
-        self.raw_requestline = self.incoming.read_request_line()
-        if len(words := self.raw_requestline.split(b" ", 2)) > 1:
-            self.find_path(words[1].decode("latin-1"))  # first: an error has the words of its dialect
-        check_request_line(self.raw_requestline)
-        lines = self.incoming.read_header_lines()
-        self.rfile = io.BytesIO(b"".join([*lines, b"\r\n"]))  # where parse_request looks for the headers
-        if not self.parse_request():  # it has sent the error
-            self.close_connection = True
-            return
-        self.keep_open, self.close_connection = not self.close_connection, True
-        segment = self.find_path(self.path)  # again: http.server takes "//" at its beginning for "/"
-        check_framing(self.headers, self.request_version)
+        line = self.incoming.read_request_line()
+        words = line.split(b" ", 2)
+        target = words[1].decode("latin-1") if len(words) > 1 else ""
+        segment = self.find_path(target)  # first: an error has the words of its dialect
+        check_request_line(line)
+        self.command, self.request_version = words[0].decode(), words[2].decode().rstrip("\r\n")
+        self.request_headers = read_headers(self.incoming.read_header_lines())
+        options = re.split(r"[ \t,]+", self.request_headers.get("connection", "").lower())
+        lasts = self.request_version >= "HTTP/1.1" or "keep-alive" in options  # RFC 9112, 9.3
+        self.keep_open = lasts and "close" not in options
+        check_framing(self.request_headers, self.request_version)
         if self.shared.on_loopback:
-            check_host(self.requestline.split(" ")[1], self.headers, self.settings.allow_hosts)
+            check_host(target, self.request_headers, self.settings.allow_hosts)
         self.address_settings = read_fields(segment)
         check_names(self.address_settings, ADDRESS)
-        Delivery.read(self.address_settings, self.settings)
+        self.delivery = Delivery.read(self.address_settings, self.settings)
         self.use_quirks(self.address_settings)
         if self.command == "POST" and self.takes_prompts:
             self.answer_prompt()  # which looks at the key before it reads the body
@@ -249,25 +245,19 @@ class Connection(Responder):
 
     def read_body(self) -> bytes:
         """The request's body, by its length or its chunks. With it the whole request has been read."""
-        length = body_size(self.headers, self.settings.max_body)
-        chunked = "Transfer-Encoding" in self.headers
-        if self.headers.get("Expect", "").lower() == "100-continue" and (length or chunked):
+        length = body_size(self.request_headers, self.settings.max_body)
+        chunked = "transfer-encoding" in self.request_headers
+        if self.request_headers.get("expect", "").lower() == "100-continue" and (length or chunked):
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.incoming.deadline = time.monotonic() + self.settings.request_timeout
         try:
             body = self.incoming.read_chunks(self.settings.max_body) if chunked else self.incoming.read(length)
         except TimeoutError:
             raise RequestError("timed_out", PROBLEMS["timed_out"]) from None
-        if "close" in re.split(r"[ \t,]+", self.headers.get("Connection", "").lower()):
-            self.keep_open = False
         if self.request_version == "HTTP/1.0" and chunked:  # RFC 9112, 6.1: faulty
             self.keep_open = False
         self.body_left, self.close_connection = False, not self.keep_open
         return body
-
-    def handle_expect_100(self) -> bool:
-        """Say nothing yet: ``read_body`` sends the 100 once it wants the body."""
-        return True
 
     # ---- Routing -----------------------------------------------------------------------------------------------------
 
@@ -315,11 +305,10 @@ class Connection(Responder):
 
     def as_http_request(self, body: bytes = b"") -> HTTPRequest:
         """The request as dialects see it. Whoever reads settings from a query refuses one with too many fields."""
-        headers = {name.lower(): value for name, value in self.headers.items()}
         query: dict[str, str] = {}
         with contextlib.suppress(RequestError):
             query = read_fields(self.query)
-        return HTTPRequest(self.command, self.path, query, headers, body)
+        return HTTPRequest(self.command, self.path, query, self.request_headers, body)
 
     def check_key(self) -> None:
         """Raise ``RequestError`` unless the request has the server's key, if it has one, in a way of the dialects here."""
@@ -340,7 +329,8 @@ class Connection(Responder):
         with self.recorded() as record:
             self.check_key()  # before the body: a client without a key sends nothing
             body = self.read_body()
-            if "Content-Type" in self.headers and self.headers.get_content_type() != "application/json":
+            content_type = self.request_headers.get("content-type", "application/json").partition(";")[0]
+            if content_type.strip().lower() != "application/json":
                 raise RequestError("wrong_type", "the body must be JSON: Content-Type: application/json")
             record.note_request(body)
             delivery, _ = self.read_delivery(record, own=("quirk",), ignored=self.dialect.query)
@@ -395,7 +385,7 @@ class Connection(Responder):
     def as_asked(self, dialect: Dialect, request: Request, body: bytes) -> Asked:
         """The request as a script and the journal see it: its headers without the key."""
         prompt = request.prompt
-        headers = {name.lower(): value for name, value in self.headers.items() if name.lower() not in SECRET}
+        headers = {name: value for name, value in self.request_headers.items() if name not in SECRET}
         return Asked(dialect.name, prompt.model, prompt.messages, prompt.tools, request.stream, headers, body)
 
     def write_farewell(self, dialect: Dialect, request: Request, number: int) -> bytes:
@@ -447,7 +437,7 @@ class Connection(Responder):
             drop = read_number(fields, "drop", 0)
             record.note_request(to_json({"prompt": prompt.last_text("user")}).encode())
             record.model, record.streamed = prompt.model, True
-            after = read_last_event_id(self.headers.get("Last-Event-ID", ""))
+            after = read_last_event_id(self.request_headers.get("last-event-id", ""))
             with self.slot():
                 stream = deliver(
                     prompt,
@@ -474,7 +464,7 @@ class Connection(Responder):
         check_names(query, (*own, *DELIVERY))
         self.use_quirks(query)
         fields = {**self.address_settings, **query}
-        delivery = Delivery.read(fields, self.settings)
+        delivery = Delivery.read(fields, self.settings) if query else self.delivery
         record.fault = delivery.fault or None
         Fault(delivery.fault).refuse()
         return delivery, fields
@@ -532,11 +522,7 @@ class Connection(Responder):
                 headers["Transfer-Encoding"] = "chunked"
             else:
                 self.close_connection = True
-            data = self.response(HTTPStatus.OK, headers)
-            if stream.next and stream.next.due <= 0:  # the first event travels with the head
-                data += stream.next.payload
-                stream.begun = True
-            self.send(data)
+            self.send(self.response(HTTPStatus.OK, headers) + stream.begin())
 
         def on_end(outcome: str, error: Exception | None) -> None:
             """Called by the loop: give the slot back, and note how the stream ended."""
@@ -618,10 +604,6 @@ class Connection(Responder):
         """Answer with an error that quotes nothing, and close."""
         self.close_connection = True
         self.answer_error(RequestError(kind, PROBLEMS.get(kind, "the server failed")))
-
-    def send_error(self, code: int, message: str | None = None, explain: str | None = None) -> None:
-        """Called by ``parse_request``. Its own pages would quote the request; this quotes nothing."""
-        self.refuse(KINDS.get(code, "failed"))
 
     # ---- Sending -----------------------------------------------------------------------------------------------------
 

@@ -65,7 +65,6 @@ cleared of them when they outnumber the connections. The README says what was me
 
 from __future__ import annotations
 
-import _thread
 import contextlib
 import heapq
 import itertools
@@ -78,11 +77,14 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from sse_ref.server.threads import Threads
+
 __all__ = ["Loop", "LoopConnection", "Stream", "Write"]
 
 # Bytes that a client may send ahead while its stream runs (pipelined requests); with more it loses the connection then.
 MAX_READ_AHEAD = 65536
 MAX_THREADS = 256  # requests that are read and answered at once
+RESTING = 8  # threads that wait for the next requests
 LATE = 0.001  # seconds after it was due, from which on a write goes together with others
 ROUND = 16  # of these at once
 LOOK_AGAIN = 0.001  # seconds of sending, after which the sockets are looked at
@@ -125,7 +127,7 @@ class Stream:
         self.heartbeat_interval = heartbeat_interval
         self.farewell = farewell
         self.on_end: Callable[[str, Exception | None], None] = lambda outcome, error: None
-        self.begun = False  # the first write has been sent already, with the head
+        self.begun: list[Write] = []  # what was sent with the head
         self.began = time.monotonic()
         self.last_sent = self.began
         self.next: Write | None = next(writes, None)
@@ -134,6 +136,14 @@ class Stream:
         self.sent = Write(0.0, 0, 0, b"")  # the last write
         self.bytes_sent = 0
         self.first_sent: float | None = None  # seconds after it began
+
+    def begin(self) -> bytes:
+        """What travels with the head: all that comes with the first token, if that is due at once."""
+        first_token = max(1, self.next.tokens) if self.next is not None else 0
+        while self.next is not None and self.next.due <= 0 and self.next.tokens <= first_token:
+            self.begun.append(self.next)
+            self.go_on()
+        return b"".join([write.payload for write in self.begun])
 
     def round(self, now: float) -> list[Write]:
         """What is to be sent now: ``next``, and if that is late, those after it that are late, too.
@@ -227,6 +237,7 @@ class Loop:
         self.head_timeout = head_timeout
         self.entries: dict[LoopConnection, _Entry] = {}  # the longest there first
         self.serving: dict[LoopConnection, None] = {}  # those in the care of a thread, the longest there first
+        self.threads = Threads(RESTING)
         self.waiting: deque[LoopConnection] = deque()  # those that no thread could be had for
         self.making_room: LoopConnection | None = None  # was ended so that its thread comes free
         self.selector = selectors.DefaultSelector()
@@ -353,10 +364,11 @@ class Loop:
         if connection.stream is not None:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)
-            if connection.stream.begun and connection.stream.next:
+            if begun := connection.stream.begun:
                 now = time.monotonic()
-                connection.stream.note_sent(connection.stream.next, now)
-                connection.stream.bytes_sent = len(connection.stream.next.payload)
+                connection.stream.note_sent(begun[-1], now)
+                connection.stream.bytes_sent = sum(len(write.payload) for write in begun)
+                connection.stream.begun = []
                 self.look_for_next(entry, connection.stream, now)
             else:
                 self.ready.append(entry)
@@ -384,8 +396,7 @@ class Loop:
         try:
             if len(self.serving) > MAX_THREADS:
                 raise RuntimeError("can't start new thread")
-            # Not threading.Thread, whose start() waits until the thread runs: here all streams would wait with it.
-            _thread.start_new_thread(work, ())
+            self.threads.do(work)
         except RuntimeError:  # no thread can be had: this one waits, and the slowest client makes room
             del self.serving[connection]
             self.waiting.append(connection)
@@ -566,6 +577,7 @@ class Loop:
                     entry.connection.socket.send(stream.next.payload if stream.next.last else stream.farewell())
             self.end(entry, "stopped")
         self.finished = True
+        self.threads.dismiss()
         self.handed_over.extend(self.waiting)
         self.waiting.clear()
         self.close_handed_over()
@@ -580,7 +592,7 @@ class Loop:
                 connection = self.handed_over.popleft()
                 stream = connection.stream
                 if stream is not None and stream.next is not None:
-                    stream.sent = stream.next if stream.begun else stream.sent
+                    stream.sent = stream.begun[-1] if stream.begun else stream.sent
                     with contextlib.suppress(OSError):
                         connection.socket.setblocking(False)
                         connection.socket.send(stream.farewell())

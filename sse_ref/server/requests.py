@@ -1,7 +1,7 @@
 """Requests: bytes of a connection to one HTTP request, and nothing that two readers could understand in two ways.
 
 In:   a socket, and the bytes that were read ahead of it.
-Out:  a head for ``http.server`` to parse, a body, the fields of the address; or a ``RequestError``.
+Out:  request line, headers, body, the fields of the address; or a ``RequestError``.
 
 Follows RFC 9112, by the letter where a lenient reader would let a request be smuggled past a proxy: if proxy and server do
 not agree where a request ends, what one takes for a body is the next request to the other. So these are refused:
@@ -46,26 +46,29 @@ base URL is mangled by SDKs in at least four ways. Where both say something, the
 from __future__ import annotations
 
 import contextlib
+import functools
 import ipaddress
 import re
 import socket
 import time
 import urllib.parse
-from collections.abc import Collection, Mapping
-from email.message import Message
+from collections.abc import Collection, Iterable, Mapping
 
 from sse_ref.chunked import ChunkedDecoder
 from sse_ref.errors import RequestError
 
 __all__ = ["PROBLEMS", "ClientGone", "Incoming", "body_size", "check_framing", "check_host", "check_names"]
 __all__ += ["check_request_line", "is_digits", "is_loopback", "may_hold_a_head", "read_decimal", "read_fields"]
-__all__ += ["read_number", "split_target"]
+__all__ += ["read_headers", "read_number", "split_target"]
 
 MAX_LINE = 65536  # bytes of a line of a head, as in http.server
 MAX_HEADERS = 100
 MAX_CHUNK_LINE = 1024  # bytes of a line of a chunked body: more than any chunk size needs
 REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e\x80-\xff]+ HTTP/([0-9])\.[0-9]\r?\n")
 HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r?\n")
+ABSOLUTE = re.compile("https?://([^/?]*)", re.IGNORECASE)  # RFC 9112, 3.2.2
+PORT = re.compile(":[0-9]*$")
+SEGMENT = re.compile("/([^/]*(?:=|%3D)[^/]*)", re.IGNORECASE)
 CONTROL = re.compile(rb"[\0-\x08\x0b\x0c\x0e-\x1f\x7f]")  # never in a head
 
 # Error texts by kind. They never echo the request.
@@ -228,29 +231,50 @@ def may_hold_a_head(data: bytearray, start: int) -> bool:
 # ---- Headers ---------------------------------------------------------------------------------------------------------
 
 
-def check_framing(headers: Message, version: str) -> None:
+def read_headers(lines: Iterable[bytes]) -> dict[str, str]:
+    """The values of header lines by their names, in lower case; those of one name are joined (RFC 9110, 5.3).
+
+    Raises ``RequestError`` for more than one ``Host`` (RFC 9112, 3.2).
+
+    >>> read_headers([b"Host: localhost\\r\\n", b"Accept: a\\r\\n", b"accept:b \\r\\n"])
+    {'host': 'localhost', 'accept': 'a, b'}
+    """
+    headers: dict[str, str] = {}
+    for line in lines:
+        name, _, value = line.decode("latin-1").partition(":")
+        name, value = name.lower(), value.strip(" \t\r\n")
+        if name in headers:
+            if name == "host":
+                raise RequestError("bad_request", PROBLEMS["bad_request"])
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
+
+
+def check_framing(headers: Mapping[str, str], version: str) -> None:
     """Raise ``RequestError`` for headers that leave it open where the request ends (RFC 9112, 3.2 and 6)."""
-    lengths = [length.strip(" \t") for length in headers.get_all("Content-Length", [])]
-    codings = headers.get_all("Transfer-Encoding", [])
-    hosts = headers.get_all("Host", [])
-    if headers.defects or len(hosts) > 1 or (not hosts and version == "HTTP/1.1"):
+    length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+    if "host" not in headers and version == "HTTP/1.1":
         raise RequestError("bad_request", PROBLEMS["bad_request"])
-    if len(lengths) > 1 or (lengths and codings) or not all(is_digits(length) for length in lengths):
+    if length is not None and (coding is not None or not is_digits(length)):  # of two lengths a comma tells
         raise RequestError("bad_request", "the request must say once how long its body is")
-    if codings and [coding.strip(" \t").lower() for coding in codings] != ["chunked"]:
+    if coding is not None and coding.lower() != "chunked":
         raise RequestError("not_implemented", "the only transfer coding of request bodies is chunked")
 
 
-def check_host(target: str, headers: Message, allowed: Collection[str]) -> None:
+def check_host(target: str, headers: Mapping[str, str], allowed: Collection[str]) -> None:
     """Raise ``RequestError`` unless the request is for this machine: a page whose host name was bound to 127.0.0.1 after it
     was loaded would read the prompts."""
-    absolute = re.match("https?://([^/?]*)", target, re.IGNORECASE)
-    for host in [absolute[1]] if absolute else headers.get_all("Host", []):  # RFC 9112, 3.2.2
-        name = re.sub(r":[0-9]*$", "", host.strip(" \t").lower()).strip("[]")
-        if not is_loopback(name) and name not in map(str.lower, allowed):
-            raise RequestError("wrong_host", PROBLEMS["wrong_host"])
+    absolute = ABSOLUTE.match(target)
+    host = absolute[1] if absolute else headers.get("host")
+    if host is None:
+        return  # HTTP/1.0
+    name = PORT.sub("", host.lower()).strip("[]")
+    if not is_loopback(name) and name not in map(str.lower, allowed):
+        raise RequestError("wrong_host", PROBLEMS["wrong_host"])
 
 
+@functools.lru_cache(maxsize=64)
 def is_loopback(host: str) -> bool:
     """Whether a name or an address is this machine's own; RFC 6761, 6.3 reserves names that end in localhost.
 
@@ -263,9 +287,9 @@ def is_loopback(host: str) -> bool:
         return bool(re.fullmatch(r"([a-z0-9-]+\.)*localhost\.?", host))
 
 
-def body_size(headers: Message, most: int) -> int:
+def body_size(headers: Mapping[str, str], most: int) -> int:
     """The Content-Length in bytes, 0 if there is none. Raises ``RequestError`` if it is more than ``most``."""
-    digits = headers.get("Content-Length", "0").strip(" \t").lstrip("0") or "0"
+    digits = headers.get("content-length", "0").lstrip("0") or "0"
     if len(digits) > 18 or int(digits) > most:
         raise RequestError("too_large", f"the body is longer than {most} bytes")
     return int(digits)
@@ -282,8 +306,12 @@ def split_target(target: str) -> tuple[str, str, str]:
     >>> split_target("/fault=cut&at=3/v1/chat/completions")
     ('/v1/chat/completions', 'fault=cut&at=3', '')
     """
-    path, _, query = re.sub("^https?://[^/?]*", "", target, flags=re.IGNORECASE).partition("?")
-    match = re.match("/([^/]*(?:=|%3D)[^/]*)", path, re.IGNORECASE)
+    path, _, query = target.partition("?")
+    if not path.startswith("/"):
+        path = ABSOLUTE.sub("", path)
+    if path.startswith("//"):  # a base URL that ends in "/", and a path after it
+        path = "/" + path.lstrip("/")
+    match = SEGMENT.match(path)
     if not match:
         return path, "", query
     segment = match[1] if "=" in match[1] else urllib.parse.unquote(match[1])  # some clients escape it
@@ -298,6 +326,8 @@ def read_fields(text: str) -> dict[str, str]:
     >>> read_fields("fault=cut&at=3&at=4")
     {'fault': 'cut', 'at': '4'}
     """
+    if not text:
+        return {}
     try:
         return dict(urllib.parse.parse_qsl(text, keep_blank_values=True, max_num_fields=20))
     except ValueError:
