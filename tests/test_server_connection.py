@@ -13,6 +13,7 @@ from sse_ref.model import MODELS
 from sse_ref.pieces import Prompt, Text
 from sse_ref.server import Server, connection, running
 from sse_ref.server.connection import Connection
+from sse_ref.server.responses import Responder
 
 
 def test_stream_head(server: Server) -> None:
@@ -173,3 +174,11 @@ def test_client_of_a_whole_answer_is_looked_for_by_the_clock(
     pieces = [Text("x")] * 100
     assert list(Connection.while_it_is_wanted(waiting, Prompt("toy", ()), pieces)) == pieces  # type: ignore[arg-type]
     assert len(asked) == looks
+
+
+def test_date_is_that_of_the_second() -> None:
+    assert [Responder.date_time_string(None, at) for at in (0.9, 0, 86400)] == [  # type: ignore[arg-type]
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Thu, 01 Jan 1970 00:00:00 GMT",
+        "Fri, 02 Jan 1970 00:00:00 GMT",
+    ]

@@ -10,7 +10,10 @@ scripts, which hold what others sent.
 
 from __future__ import annotations
 
+import email.utils
+import functools
 import io
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from http.server import BaseHTTPRequestHandler
 from typing import Any
@@ -60,12 +63,21 @@ class Responder(BaseHTTPRequestHandler):
         body = "".join(json_parts(value)).encode()
         return self.whole_response(status, body, {"Content-Type": "application/json", **(headers or {})})
 
+    def date_time_string(self, timestamp: float | None = None) -> str:
+        """The ``Date`` header, made once a second."""
+        return _date(int(time.time() if timestamp is None else timestamp))
+
     def version_string(self) -> str:
         """The ``Server`` header."""
         return "sse_ref"
 
     def log_message(self, format: str, *args: Any) -> None:
         """``http.server`` would print a line for each request and each error of a client."""
+
+
+@functools.lru_cache(maxsize=1)
+def _date(timestamp: int) -> str:
+    return email.utils.formatdate(timestamp, usegmt=True)
 
 
 def json_parts(value: Any, depth: int = 5) -> Iterator[str]:
