@@ -149,15 +149,22 @@ def test_headers_go_with_each_request() -> None:
 def test_quick_run_asks_at_once_and_what_failed_to_come_again() -> None:
     with serving("") as server:
         asked = target(server)
-        asked.ask_at_once(["base", "again", "usage", "tool"])
+        asked.ask_at_once(["base", "again", "usage", "tool"], 4)
         came = dict(asked.sent)
         assert set(came) == {"base", "again", "usage", "tool"} and all(exchange.ended for exchange in came.values())
         assert judge(VECTORS["usage/sum"], asked).verdict == "pass" and asked.sent == came  # nothing was sent again
     with serving("") as server:
         impatient = target(server)
         impatient.timeout, impatient.long_silence = 0.001, 0.0
-        impatient.ask_at_once(["base"])
+        impatient.ask_at_once(["base"], 4)
         assert impatient.sent == {}
+
+
+def test_journal_that_is_full_tells_how_a_stream_ended() -> None:
+    with running(tps=100, journal_size=3) as server:
+        asked = Target(f"{server.url}/v1", {"": "toy", "slow": "toy-slow"}, journal=f"{server.url}/journal")
+        for _ in range(3):
+            assert [judge(VECTORS[id], asked).verdict for id in ("life/leave", "life/leave-in-silence")] == ["pass"] * 2
 
 
 @pytest.mark.once

@@ -105,9 +105,9 @@ def judge_ourselves(options: argparse.Namespace) -> int:
         main(["decoder", "--persistent", *common, "--", *me, "decoder"]),
         main(["encoder", "--persistent", *common, "--", *me, "encoder"]),
     ]
+    common += ["--jobs", str(options.jobs or runs.cores())]
     for profile in CLIENT_PROFILES:
-        jobs = str(options.jobs or runs.cores())
-        statuses.append(main(["client", "--profile", profile, "--jobs", jobs, *common, "--", *me, "client", profile]))
+        statuses.append(main(["client", "--profile", profile, *common, "--", *me, "client", profile]))
     for profile in PROFILES:
         with reference.our_own(profile) as arguments:
             statuses.append(main(["server", "--profile", profile, *common, *arguments]))
@@ -250,6 +250,6 @@ def _common(parser: argparse.ArgumentParser, timeout: float) -> None:
     parser.add_argument("--name", metavar="NAME", help="what to call the program in reports")
     parser.add_argument("--timeout", type=SECONDS, default=timeout, metavar="S", help="default: %(default)s seconds")
     parser.add_argument("--timeout-scale", type=SECONDS, default=1.0, metavar="F", help="for slow machines")
-    parser.add_argument("--jobs", type=JOBS, metavar="N", help="vectors at once")
+    parser.add_argument("--jobs", type=JOBS, metavar="N", help="vectors, or requests to a server, at once")
     parser.add_argument("--brief", action="store_true", help="one line for each failure")
     parser.add_argument("-v", "--verbose", action="store_true", help="show every vector, also those that pass")

@@ -449,9 +449,9 @@ def judge_server(options: argparse.Namespace) -> int:
     run = _run(options, "server", target.url, vectors, _server_options(options), options.profile)
     run.name = options.name or ""
     target.warm_up(1 if options.quick else 2)
-    if options.quick:
+    if (jobs := options.jobs or 8 * options.quick) > 1:
         # Of a vector with many exchanges the others are asked for only if the first ones fail.
-        target.ask_at_once({name for vector in vectors for name in vector.body["exchanges"][:4]})
+        target.ask_at_once({name for vector in vectors for name in vector.body["exchanges"][:4]}, jobs)
     progress = Progress(options, run, len(vectors))
     vectors.sort(key=lambda vector: "every" in vector.body)  # last: they look at every stream that came
     judge = functools.partial(servers.judge, target=target)

@@ -84,7 +84,7 @@ __all__ = ["Loop", "LoopConnection", "Stream", "Write"]
 # Bytes that a client may send ahead while its stream runs (pipelined requests); with more it loses the connection then.
 MAX_READ_AHEAD = 65536
 MAX_THREADS = 256  # requests that are read and answered at once
-RESTING = 8  # threads that wait for the next requests
+RESTING = 4  # threads that wait for the next requests
 LATE = 0.001  # seconds after it was due, from which on a write goes together with others
 ROUND = 16  # of these at once
 LOOK_AGAIN = 0.001  # seconds of sending, after which the sockets are looked at

@@ -127,6 +127,7 @@ class Conversation:
         self.server, self.connection = server, connection
         self.is_ = server.is_
         self.buffer = b""
+        self.id = "r0"
         self.chunked = True
 
     def run(self) -> None:
@@ -214,7 +215,7 @@ class Conversation:
             lines.append("Allow: POST")
         lines.append("Access-Control-Allow-Origin: *")
         if not self.is_("no-request-id"):
-            lines.append(f"{self.request_id}: r1")
+            lines.append(f"{self.request_id}: {self.id}")
         self.connection.sendall("\r\n".join([*lines, "", ""]).encode() + (b"" if self.method == "HEAD" else data))
         return True
 
@@ -360,7 +361,8 @@ class Conversation:
 
     def recorded(self, stream: Callable[[dict[str, Any]], bool]) -> bool:
         """Send a stream, with a record of it in the journal."""
-        record = {"stream": True, "outcome": "open", "tokens": 0}
+        self.id = f"r{len(self.server.journal) + 1}"
+        record = {"id": self.id, "stream": True, "outcome": "open", "tokens": 0}
         self.server.journal.append(record)
         try:
             return stream(record)
@@ -489,7 +491,7 @@ class Conversation:
         if fault != "no-x-accel":
             lines.append("X-Accel-Buffering: no")
         if fault != "no-request-id":
-            lines.append(f"{self.request_id}: r1")
+            lines.append(f"{self.request_id}: {self.id}")
         if fault != "no-cors":
             lines.append("Access-Control-Allow-Origin: *")
         if fault == "close-with-chunks":

@@ -43,7 +43,6 @@ ROLES = {
 """What ``--model-for`` can name a model for, and what it does."""
 
 WRONG_PATH = (301, 302, 307, 308, 404, 405, 501)  # statuses of a server that has no such path
-AT_ONCE = 8  # requests of a quick run
 STARTING = 12  # times the usual limit that a first answer may take
 
 
@@ -189,8 +188,8 @@ class Target:
         exchange = self.sent[name]
         return exchange if any(map(self.is_last, exchange.events)) else whole(exchange)
 
-    def ask_at_once(self, names: Iterable[str]) -> None:
-        """Ask for several named exchanges at the same time; what does not come in time is asked for again when needed."""
+    def ask_at_once(self, names: Iterable[str], jobs: int) -> None:
+        """Ask for named exchanges, so many at a time; what does not come in time is asked for again when needed."""
 
         def ask(name: str) -> None:
             try:
@@ -198,7 +197,7 @@ class Target:
             except (Skipped, Expired, OSError, UsageError):
                 self.sent.pop(name, None)
 
-        with ThreadPoolExecutor(AT_ONCE) as pool:
+        with ThreadPoolExecutor(jobs) as pool:
             list(pool.map(ask, sorted(names)))
 
     def is_last(self, event: ServerSentEvent) -> bool:
