@@ -362,7 +362,12 @@ class Conversation:
     def recorded(self, stream: Callable[[dict[str, Any]], bool]) -> bool:
         """Send a stream, with a record of it in the journal."""
         self.id = f"r{len(self.server.journal) + 1}"
-        record = {"id": self.id, "stream": True, "outcome": "open", "tokens": 0}
+        record = {
+            **({} if self.is_("journal-without-ids") else {"id": self.id}),
+            "stream": True,
+            "outcome": "open",
+            "tokens": 0,
+        }
         self.server.journal.append(record)
         try:
             return stream(record)
@@ -1051,6 +1056,7 @@ SOURCE_FAULTS: dict[str, str] = {
 """Faults of plain event sources."""
 
 UNUSUAL = (
+    "journal-without-ids",
     "crlf",
     "cr",
     "no-space",
