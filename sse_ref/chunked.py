@@ -62,7 +62,7 @@ class ChunkedDecoder:
     def __init__(self, *, max_line: int = 8192) -> None:
         self.finished, self.announced, self.rest = False, 0, b""
         self._max_line = max_line
-        self._line = bytearray()  # the line whose end has not come
+        self._line = b""  # the line whose end has not come
         self._owed = 0  # bytes of the current chunk that have not come
         self._next = "size"  # then "data", "end" of the data, and after the last chunk "trailer"
         self._trailers = 0
@@ -88,8 +88,8 @@ class ChunkedDecoder:
             if len(self._line) > self._max_line:
                 raise ValueError("a line is too long")
             if self._line.endswith(b"\n"):
-                self._take_line(bytes(self._line[:-1]).removesuffix(b"\r"))
-                self._line.clear()
+                line, self._line = self._line[:-1].removesuffix(b"\r"), b""
+                self._take_line(line)
         self.rest = data[position:]
 
     def _take_line(self, line: bytes) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import random
+from collections.abc import Mapping
 from typing import Any
 
 import pytest
@@ -33,7 +35,9 @@ from sse_ref.client import chat as chat_streams
 from sse_ref.client.transport import Watcher
 from sse_ref.codec import ServerSentEvent
 from sse_ref.dialects import DIALECTS, compatible
-from sse_ref.pieces import Call, Message, Prompt, Reasoning, Refusal, Text, Usage
+from sse_ref.dialects.compatible import CompatibleReader
+from sse_ref.errors import StreamError
+from sse_ref.pieces import Call, Message, Piece, Prompt, Reasoning, Refusal, Text, Usage
 from sse_ref.server import running
 
 
@@ -594,3 +598,49 @@ def test_timings_count_from_the_first_token() -> None:
 def test_same_index_for_two_calls_is_a_warning() -> None:
     chat = complete(ask(stream(call(0, "x", "f", "{}"), call(0, "y", "g", "{}"), CALLED)), "")
     assert "two tool calls have the same index" in chat.warnings and len(chat.tool_calls) == 2
+
+
+class Slow(CompatibleReader):
+    """Reads every choice the long way."""
+
+    def only_text(self, values: Mapping[str, Any]) -> str | None:
+        return None
+
+
+def read_by(reader: CompatibleReader, chunks: list[Any]) -> tuple[list[Piece], str, list[str], bool]:
+    pieces: list[Piece] = []
+    try:
+        for chunk in chunks:
+            pieces += reader.read(ServerSentEvent(json.dumps(chunk)))
+    except StreamError as error:
+        return pieces, repr(error), list(reader.warnings), reader.finished
+    return pieces, "", list(reader.warnings), reader.finished
+
+
+def test_choice_that_only_says_a_text_is_read_as_any_other() -> None:
+    chance = random.Random(16)
+    contents = ["a", " b", "", None, "\ud83e", "\udd8a", 7, ["a"], [{"type": "text", "text": "c"}]]
+    seen = set()
+    for _ in range(3000):
+        chunks = []
+        for _ in range(chance.randrange(1, 9)):
+            delta: Any = (
+                {"content": chance.choice(contents)} if chance.random() < 0.9 else chance.choice([{}, None, "x"])
+            )
+            if chance.random() < 0.15:
+                delta = (
+                    {**chance.choice([{"role": "assistant"}, {"reasoning": "hm"}, {"refusal": "no"}]), **(delta or {})}
+                    if not isinstance(delta, str)
+                    else delta
+                )
+            choice = {
+                "index": chance.choice([0, 0, 0, 1, True, None, "0", []]) if chance.random() < 0.3 else 0,
+                "delta": delta,
+            }
+            if chance.random() < 0.1:
+                choice["finish_reason"] = chance.choice(["stop", None, "", "error"])
+            chunks.append({"choices": [choice]})
+        slow, quick = read_by(Slow(), chunks), read_by(CompatibleReader(), chunks)
+        assert quick == slow, chunks
+        seen |= {type(piece).__name__ for piece in quick[0]} | {quick[1][:20]} | set(quick[2])
+    assert len(seen) > 8

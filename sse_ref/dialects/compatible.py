@@ -52,7 +52,7 @@ from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.openai import DONE, ChunkReader, OpenAIChat
 from sse_ref.dialects.strict_json import read_json
 from sse_ref.errors import ApiError, ProtocolError, fit
-from sse_ref.pieces import Piece, Usage
+from sse_ref.pieces import Piece, Text, Usage
 
 __all__ = ["OpenAICompatible"]
 
@@ -91,12 +91,17 @@ class CompatibleReader(ChunkReader):
         chunk = self.chunk_of(event)
         if chunk is None:
             return
-        error = _error_in(event, chunk)
+        choices = lenient.objects(chunk, "choices")
+        error = _error_in(event, chunk, choices)
         if chunk.get("id"):
             if self.id not in (None, chunk["id"]):
                 self.warn("the id changed from one chunk to another")
             self.id = chunk["id"]
-        for choice in lenient.objects(chunk, "choices"):
+        for choice in choices:
+            if (text := self.only_text(choice)) is not None:
+                if text:
+                    yield Text(text, choice["index"])
+                continue
             for rewritten in self.rewritten(choice):
                 yield from self.read_choice(rewritten)
         if error:
@@ -140,6 +145,15 @@ class CompatibleReader(ChunkReader):
         details = usage.get("completion_tokens_details")
         reasoning = lenient.token_count(details.get("reasoning_tokens")) if isinstance(details, dict) else 0
         return None if counts == (None, None) else Usage(*counts, reasoning or 0)
+
+    def only_text(self, values: Mapping[str, Any]) -> str | None:
+        """What a choice says that goes on with its text and tells nothing else, as nearly all do; None for any other."""
+        number, delta = values.get("index"), values.get("delta")
+        if type(number) is not int or self.ended.get(number) is not False or values.get("finish_reason"):
+            return None
+        if type(delta) is not dict or len(delta) != 1 or type(text := delta.get("content")) is not str or not text:
+            return None
+        return self.choices[number].halves.whole("content", text)
 
     def rewritten(self, values: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         """A choice of a chunk as choices of the vendor's: for each text, each tool call, and the finish reason."""
@@ -323,7 +337,7 @@ class _Choice:
 # ---- Errors ----------------------------------------------------------------------------------------------------------
 
 
-def _error_in(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
+def _error_in(event: ServerSentEvent, chunk: dict[str, Any], choices: Iterable[Mapping[str, Any]]) -> str:
     """The message of the error that a chunk reports, "" if it reports none."""
     error = chunk.get("error")
     if error and (not isinstance(error, dict | list) or lenient.message_in(error) or any(_members(error))):
@@ -333,7 +347,7 @@ def _error_in(event: ServerSentEvent, chunk: dict[str, Any]) -> str:
     status = chunk.get("base_resp")
     if isinstance(status, dict) and status.get("status_code"):
         return lenient.message_in(status) or fit(lenient.as_json(status))
-    for choice in lenient.objects(chunk, "choices"):
+    for choice in choices:
         if choice.get("error") or choice.get("finish_reason") == "error":
             groq = chunk.get("x_groq")
             inner = groq.get("error") if isinstance(groq, dict) else None
