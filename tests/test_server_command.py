@@ -43,6 +43,38 @@ def test_server_ends_open_streams_and_exits_0(number: signal.Signals) -> None:
         assert re.fullmatch(r"[0-9:]{8} POST /v1/chat/completions toy-echo: ended, the server stops, .* s\n", errors)
 
 
+LATE = """
+import sys, time
+import sse_ref.server
+from sse_ref.server.connection import Connection
+
+begin = Connection.begin
+
+
+def late(*arguments):
+    begin(*arguments)
+    time.sleep(0.3)
+
+
+Connection.begin = late
+sys.exit(sse_ref.server.main(["--port", "0", "--ttft", "0", "--tps", "20"]))
+"""
+
+
+def test_stream_gets_its_farewell_although_its_thread_is_slow_to_hand_it_over() -> None:
+    with started("-c", LATE, module="") as server:
+        host, port = url_of(server).removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=30) as client:
+            client.sendall(chat_request("tick " * 100))
+            received = b""
+            while b"tick" not in received and (more := client.recv(65536)):
+                received += more
+            server.terminate()
+            while more := client.recv(65536):
+                received += more
+        assert b"the server is stopping" in received and ended(server)[0] == 0
+
+
 @pytest.mark.once
 def test_server_logs_one_line_for_each_stream() -> None:
     with started("--port", "0", "--tps", "0") as server:

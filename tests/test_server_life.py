@@ -15,7 +15,7 @@ import pytest
 from raw import STORY, Wire, alive, ask, chat, chat_request, request, wait_for
 
 from sse_ref import model, pieces
-from sse_ref.server import Server, Settings, connection, running
+from sse_ref.server import Server, Settings, connection, listener, running
 from sse_ref.server.loop import RESTING
 
 MANY_TOOLS = [
@@ -252,3 +252,19 @@ def test_fifty_streams_do_not_mix(server: Server) -> None:
     assert [text for text, _ in results] == [f"stream {number} " * 20 for number in range(50)]
     assert all(len(ids) == 1 for _, ids in results)
     assert len(set().union(*(ids for _, ids in results))) == 50
+
+
+class Late(connection.Connection):
+    """Its thread is held up when it has sent the head of a stream and what travels with it."""
+
+    def begin(self, *arguments: Any) -> None:
+        super().begin(*arguments)
+        time.sleep(0.3)
+
+
+def test_stream_is_noted_although_its_thread_is_slow_to_hand_it_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listener, "Connection", Late)
+    with running() as server, Wire(server) as wire:
+        wire.send(chat_request("hi"))
+        assert wire.until(b"0\r\n\r\n")
+        assert server.journal[-1]["outcome"] == "complete"

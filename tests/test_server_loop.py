@@ -31,7 +31,7 @@ class Bare:
         self.read_ahead = bytearray()
         self.stream = stream
         self.close_connection = close
-        self.waits_for_client = False
+        self.waits_for_client = self.begun = False
 
     def may_serve(self) -> bool:
         return True

@@ -163,7 +163,7 @@ class Connection(Responder):
         self.stream: Stream | None = None
         self.close_connection = False
         self.incoming = Incoming(sock, self.read_ahead)
-        self.sending = False
+        self.sending = self.begun = False
         self.searched = 0  # bytes of what was read ahead that hold no end of a head
         with contextlib.suppress(OSError):  # the client may be gone already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # a token waits for no other
@@ -191,6 +191,7 @@ class Connection(Responder):
         self.body_left = False  # a body may follow that nobody has read
         self.close_connection = True  # until the whole request has been read: what follows would not begin with one
         self.searched = 0
+        self.begun = False
         # A head that is not whole has had its time while the loop waited for it.
         self.incoming.deadline = time.monotonic() + (self.settings.request_timeout if self.may_serve() else 0.0)
         self.searched = 0
@@ -522,7 +523,9 @@ class Connection(Responder):
                 headers["Transfer-Encoding"] = "chunked"
             else:
                 self.close_connection = True
-            self.send(self.response(HTTPStatus.OK, headers) + stream.begin())
+            data = self.response(HTTPStatus.OK, headers) + stream.begin()
+            self.begun = True
+            self.send(data)
 
         def on_end(outcome: str, error: Exception | None) -> None:
             """Called by the loop: give the slot back, and note how the stream ended."""

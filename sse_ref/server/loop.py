@@ -127,7 +127,7 @@ class Stream:
         self.heartbeat_interval = heartbeat_interval
         self.farewell = farewell
         self.on_end: Callable[[str, Exception | None], None] = lambda outcome, error: None
-        self.begun: list[Write] = []  # what was sent with the head
+        self.with_head: list[Write] = []  # what has been sent already
         self.began = time.monotonic()
         self.last_sent = self.began
         self.next: Write | None = next(writes, None)
@@ -141,9 +141,9 @@ class Stream:
         """What travels with the head: all that comes with the first token, if that is due at once."""
         first_token = max(1, self.next.tokens) if self.next is not None else 0
         while self.next is not None and self.next.due <= 0 and self.next.tokens <= first_token:
-            self.begun.append(self.next)
+            self.with_head.append(self.next)
             self.go_on()
-        return b"".join([write.payload for write in self.begun])
+        return b"".join([write.payload for write in self.with_head])
 
     def round(self, now: float) -> list[Write]:
         """What is to be sent now: ``next``, and if that is late, those after it that are late, too.
@@ -186,6 +186,7 @@ class LoopConnection(Protocol):
     read_ahead: bytearray  # bytes received and not yet read
     stream: Stream | None
     close_connection: bool  # no further request will be read
+    begun: bool  # some of a stream has been sent, or is being sent, by the thread that serves
 
     @property
     def waits_for_client(self) -> bool:
@@ -269,10 +270,19 @@ class Loop:
         A client that has read the last byte of its stream, or has disconnected, may be ahead of the loop's bookkeeping.
         """
         settled = threading.Event()
+        for _ in range(1000):  # a second at most
+            if not (self.running and self.begun):
+                break
+            settled.wait(0.001)
         self.settling.append(settled)
         self.wake()
         while self.running and not settled.wait(0.1):
             pass
+
+    @property
+    def begun(self) -> bool:
+        """Whether a thread has begun to send a stream, and not handed it over yet: it soon will, if the client reads."""
+        return any(connection.begun for connection in list(self.serving))
 
     def stop(self) -> None:
         """End all streams, close all connections, and let ``run`` return. Safe in a signal handler."""
@@ -364,11 +374,11 @@ class Loop:
         if connection.stream is not None:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)
-            if begun := connection.stream.begun:
+            if sent := connection.stream.with_head:
                 now = time.monotonic()
-                connection.stream.note_sent(begun[-1], now)
-                connection.stream.bytes_sent = sum(len(write.payload) for write in begun)
-                connection.stream.begun = []
+                connection.stream.note_sent(sent[-1], now)
+                connection.stream.bytes_sent = sum(len(write.payload) for write in sent)
+                connection.stream.with_head = []
                 self.look_for_next(entry, connection.stream, now)
             else:
                 self.ready.append(entry)
@@ -564,8 +574,12 @@ class Loop:
         if self.finished:
             self.close_handed_over()
             return
-        while self.handed_over:
-            self.take_over(self.handed_over.popleft())
+        for _ in range(1000):  # a second at most
+            while self.handed_over:
+                self.take_over(self.handed_over.popleft())
+            if not self.begun:
+                break
+            time.sleep(0.001)
         for entry in list(self.entries.values()):
             stream = entry.connection.stream
             if stream is None:
@@ -592,7 +606,7 @@ class Loop:
                 connection = self.handed_over.popleft()
                 stream = connection.stream
                 if stream is not None and stream.next is not None:
-                    stream.sent = stream.begun[-1] if stream.begun else stream.sent
+                    stream.sent = stream.with_head[-1] if stream.with_head else stream.sent
                     with contextlib.suppress(OSError):
                         connection.socket.setblocking(False)
                         connection.socket.send(stream.farewell())
