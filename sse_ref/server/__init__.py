@@ -3,7 +3,7 @@
 In:   HTTP requests on a port.
 Out:  event streams, JSON answers, one page; a journal of what was streamed and how each stream ended.
 
-A request is read in a thread of its own; what is to be streamed is then handed, with its open socket, to the one loop:
+A request is read in a thread; what is to be streamed is then handed, with its open socket, to the one loop:
 
     bytes --requests--> request --connection--> prompt --delivery--> timed writes --loop--> bytes
 

@@ -3,7 +3,7 @@
 In:   a socket that the loop has accepted.
 Out:  responses; or ``stream``, with the head of its response already sent.
 
-``http.server`` parses the head of each request, in a thread of its own; the rest is ours. HTTP follows RFC 9110 and 9112.
+Each request is read in a thread. HTTP follows RFC 9110 and 9112.
 
     POST  where a dialect answers     streamed or whole, in the dialect's own form
     GET   where it lists its models   all of them, or one
@@ -23,7 +23,7 @@ One request goes through these steps, and each may end it with an error:
     request         the dialect's own reading: a field that is missing or wrong, an unknown model
     slot            too many streams
     first event     made before the head is sent, so that a schema that nothing fits is still an HTTP error
-    head            from here on an error is an event inside the stream
+    head            with the events of the first token, if it is due; from here on an error is an event in the stream
 
 On the wire, the answer to a prompt for a stream is, but for headers that every response has,
 
