@@ -3,9 +3,9 @@
 In:   status, headers and body of an answer; the request that it is for.
 Out:  bytes, to be sent at once or later.
 
-``http.server`` writes the status line and the headers. Each response has an ``X-Request-Id``, and says ``nosniff``, so that
-no browser takes an error that echoes a request for a page. Pages of any origin may read it, but not the journal and the
-scripts, which hold what others sent.
+``http.server`` writes the status line, and the headers that name the server and the time. Each response has an
+``X-Request-Id``, and says ``nosniff``, so that no browser takes an error that echoes a request for a page. Pages of any
+origin may read it, but not the journal and the scripts, which hold what others sent.
 """
 
 from __future__ import annotations
@@ -36,23 +36,25 @@ class Responder(BaseHTTPRequestHandler):
 
     def response(self, status: int, headers: Mapping[str, str], body: bytes = b"") -> bytes:
         """Head and body as bytes, to be sent at once or later."""
-        self.wfile = io.BytesIO()  # where http.server writes
-        self.send_response(status)
-        for name, value in headers.items():
-            self.send_header(name, value)
-        for name in dict.fromkeys(("X-Request-Id", *(dialect.request_id for dialect in self.serving))):
-            self.send_header(name, self.id)
+        lines = {
+            **headers,
+            **dict.fromkeys(("X-Request-Id", *(dialect.request_id for dialect in self.serving)), self.id),
+        }
         if not self.path.startswith(OWN):
-            self.send_header("Access-Control-Allow-Origin", "*")
-            self.send_header("Access-Control-Expose-Headers", "X-Request-Id, Request-Id, Retry-After")
-        self.send_header("X-Content-Type-Options", "nosniff")
+            lines["Access-Control-Allow-Origin"] = "*"
+            lines["Access-Control-Expose-Headers"] = "X-Request-Id, Request-Id, Retry-After"
+        lines["X-Content-Type-Options"] = "nosniff"
         if "Transfer-Encoding" not in headers:
             if self.close_connection:
-                self.send_header("Connection", "close")
+                lines["Connection"] = "close"
             elif self.request_version == "HTTP/1.0":
-                self.send_header("Connection", "keep-alive")
-        self.end_headers()
-        return self.wfile.getvalue() + (b"" if self.command == "HEAD" else body)
+                lines["Connection"] = "keep-alive"
+        self.wfile = io.BytesIO()  # where http.server writes
+        self.send_response(status)
+        self.flush_headers()
+        self.wfile.write("".join([f"{name}: {value}\r\n" for name, value in lines.items()]).encode("latin-1"))
+        self.wfile.write(b"\r\n" if self.command == "HEAD" else b"\r\n" + body)
+        return self.wfile.getvalue()
 
     def whole_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
         """A response with its length."""
