@@ -19,6 +19,7 @@ from broken.responses import RESPONSES_FAULTS
 from broken.server import FAULTS, KEY, SOURCE_FAULTS, UNUSUAL, Broken, serving
 
 from sse_ref.conformance import corpus, servers, wire
+from sse_ref.conformance.commands import main
 from sse_ref.conformance.corpus import load
 from sse_ref.conformance.servers import ROLES, Target, chats, judge, judge_patiently, streams
 from sse_ref.conformance.verdicts import Result
@@ -158,6 +159,15 @@ def test_quick_run_asks_at_once_and_what_failed_to_come_again() -> None:
         impatient.timeout, impatient.long_silence = 0.001, 0.0
         impatient.ask_at_once(["base"], 4)
         assert impatient.sent == {}
+
+
+@pytest.mark.parametrize(("options", "jobs"), [([], []), (["--jobs", "1"], []), (["--jobs", "4"], [4])])
+def test_jobs_are_requests_at_once(options: list[str], jobs: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    told: list[int] = []
+    monkeypatch.setattr(Target, "ask_at_once", lambda self, names, jobs: told.append(jobs))
+    with running() as server:
+        assert main(["server", "head/status-200", f"{server.url}/v1", "--model", "toy", *options]) == 0
+    assert told == jobs
 
 
 def test_journal_that_is_full_tells_how_a_stream_ended() -> None:

@@ -7,6 +7,7 @@ import json
 import re
 import signal
 import socket
+import subprocess
 
 import pytest
 from raw import chat_request
@@ -25,18 +26,24 @@ def test_server_prints_its_urls_and_a_line_to_paste() -> None:
         json.loads(re.search(r"-d '(.*)'", lines[2])[1])  # type: ignore[index]
 
 
+def stopped_after_the_first_token(server: subprocess.Popen[str], number: signal.Signals) -> bytes:
+    """All of a stream whose server gets a signal when the first token has come."""
+    host, port = url_of(server).removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(chat_request("tick " * 100))
+        received = b""
+        while b"tick" not in received and (more := client.recv(65536)):
+            received += more
+        server.send_signal(number)
+        while more := client.recv(65536):
+            received += more
+    return received
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_server_ends_open_streams_and_exits_0(number: signal.Signals) -> None:
     with started("--port", "0", "--tps", "20", "--ttft", "0") as server:
-        host, port = url_of(server).removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=30) as client:
-            client.sendall(chat_request("tick " * 100))
-            received = b""
-            while b"tick" not in received and (more := client.recv(65536)):
-                received += more
-            server.send_signal(number)
-            while more := client.recv(65536):
-                received += more
+        received = stopped_after_the_first_token(server, number)
         assert b"the server is stopping" in received and received.endswith(b"0\r\n\r\n")
         status, errors = ended(server)
         assert status == 0
@@ -63,15 +70,7 @@ sys.exit(sse_ref.server.main(["--port", "0", "--ttft", "0", "--tps", "20"]))
 
 def test_stream_gets_its_farewell_although_its_thread_is_slow_to_hand_it_over() -> None:
     with started("-c", LATE, module="") as server:
-        host, port = url_of(server).removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=30) as client:
-            client.sendall(chat_request("tick " * 100))
-            received = b""
-            while b"tick" not in received and (more := client.recv(65536)):
-                received += more
-            server.terminate()
-            while more := client.recv(65536):
-                received += more
+        received = stopped_after_the_first_token(server, signal.SIGTERM)
         assert b"the server is stopping" in received and ended(server)[0] == 0
 
 

@@ -482,6 +482,8 @@ def test_what_comes_with_the_first_token_travels_with_the_head() -> None:
     later = Stream(iter([Write(0, 0, 1, b"start"), Write(0.5, 1, 2, b"first")]))
     assert later.begin() == b"start" and later.next is not None
     assert Stream(iter([Write(0.5, 0, 1, b"start")])).begin() == Stream(iter(())).begin() == b""
+    recorded = Stream(iter([Write(0, 0, number, b"x") for number in range(100)]))
+    assert recorded.begin() == b"x" * 16
 
 
 @pytest.mark.parametrize("fails", [False, True])

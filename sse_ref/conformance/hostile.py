@@ -368,9 +368,8 @@ class HostileServer:
         try:
             number, steps = session.script(request)
             if number > MANY_REQUESTS:
-                session.over.wait(
-                    PAUSE_FOR_MANY
-                )  # a client that asks without a pause would keep the whole machine busy
+                # A client that asks without a pause would keep the whole machine busy.
+                session.over.wait(PAUSE_FOR_MANY)
             session.note(f"request {number}: {request.method} {request.path}")
             return all(play(connection, step, request, session) for step in steps)
         finally:

@@ -449,7 +449,7 @@ def judge_server(options: argparse.Namespace) -> int:
     run = _run(options, "server", target.url, vectors, _server_options(options), options.profile)
     run.name = options.name or ""
     target.warm_up(1 if options.quick else 2)
-    if (jobs := options.jobs or 8 * options.quick) > 1:
+    if (jobs := options.jobs or (8 if options.quick else 1)) > 1:
         # Of a vector with many exchanges the others are asked for only if the first ones fail.
         target.ask_at_once({name for vector in vectors for name in vector.body["exchanges"][:4]}, jobs)
     progress = Progress(options, run, len(vectors))

@@ -138,9 +138,11 @@ class Stream:
         self.first_sent: float | None = None  # seconds after it began
 
     def begin(self) -> bytes:
-        """What travels with the head: all that comes with the first token, if that is due at once."""
+        """What travels with the head: all that comes with the first token, if that is due at once; at most a round."""
         first_token = max(1, self.next.tokens) if self.next is not None else 0
         while self.next is not None and self.next.due <= 0 and self.next.tokens <= first_token:
+            if len(self.with_head) == ROUND:  # a recording has no tokens
+                break
             self.with_head.append(self.next)
             self.go_on()
         return b"".join([write.payload for write in self.with_head])

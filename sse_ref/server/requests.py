@@ -239,16 +239,13 @@ def read_headers(lines: Iterable[bytes]) -> dict[str, str]:
     >>> read_headers([b"Host: localhost\\r\\n", b"Accept: a\\r\\n", b"accept:b \\r\\n"])
     {'host': 'localhost', 'accept': 'a, b'}
     """
-    headers: dict[str, str] = {}
+    headers: dict[str, list[str]] = {}
     for line in lines:
         name, _, value = line.decode("latin-1").partition(":")
-        name, value = name.lower(), value.strip(" \t\r\n")
-        if name in headers:
-            if name == "host":
-                raise RequestError("bad_request", PROBLEMS["bad_request"])
-            value = f"{headers[name]}, {value}"
-        headers[name] = value
-    return headers
+        headers.setdefault(name.lower(), []).append(value.strip(" \t\r\n"))
+    if len(headers.get("host", ())) > 1:
+        raise RequestError("bad_request", PROBLEMS["bad_request"])
+    return {name: ", ".join(values) for name, values in headers.items()}
 
 
 def check_framing(headers: Mapping[str, str], version: str) -> None:

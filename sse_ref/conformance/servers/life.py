@@ -42,12 +42,11 @@ def await_end(target: Target, known: int, head: bytes) -> dict[str, Any]:
     end = time.monotonic() + target.silence
     while True:
         journal = journal_of(target)
-        ids = any("id" in record for record in journal)
-        records = [
-            it for it in (journal if ids else journal[known:]) if it.get("stream") and (not ids or it.get("id") == id)
-        ]
-        if records and records[-1].get("outcome") not in (None, "open", "streaming"):
-            return records[-1]
+        has_ids = any("id" in record for record in journal)
+        asked = [record for record in journal if record.get("id") == id] if has_ids else journal[known:]
+        streams = [record for record in asked if record.get("stream")]
+        if streams and streams[-1].get("outcome") not in (None, "open", "streaming"):
+            return streams[-1]
         if time.monotonic() > end:
             raise Failed(f"the journal does not tell, after {target.silence:g} s, that it ended", expired=True)
         time.sleep(0.05)
