@@ -64,8 +64,8 @@ class ServerSentEvent(NamedTuple):
     id: str = ""
 
 
-# ServerSentEvent((data, event, id)) without the Python-level step in between, which costs a tenth of the decoder's time.
-_new_event = tuple.__new__
+# ``new_event(ServerSentEvent, (data, event, id))`` spares a step in Python, which costs a tenth of the decoder's time.
+new_event = tuple.__new__
 
 
 class EventTooLarge(ValueError):
@@ -115,7 +115,8 @@ def encode_event(
     if data is not None:
         if not isinstance(data, str):
             raise TypeError(f"data must be str, not {type(data).__name__}")
-        fields += "data: " + _lf(data).replace("\n", "\ndata: ") + "\n"
+        lines = _lf(data).replace("\n", "\ndata: ") if "\n" in data or "\r" in data else data
+        fields += f"data: {lines}\n"
     return _utf8(fields + "\n")
 
 
@@ -223,12 +224,12 @@ class SSEDecoder:
 
         # 2. A chunk that ends no line goes to the line that is open. A bytearray grows in place: joining bytes at each chunk
         # would take time in the square of the line's length.
-        open_line, limit = self._line, self._max_event_size
         if LF not in chunk and CR not in chunk:
-            open_line += chunk
-            if limit is not None:
-                self._measure_line(len(open_line), [])
+            self._line += chunk
+            if self._max_event_size is not None:
+                self._measure_line(len(self._line), [])
             return []
+        open_line, limit = self._line, self._max_event_size
 
         # 3. Most servers send each event by itself, and it has one data line. The steps below would do the same, but slower:
         # they collect lines, and here there is nothing to collect.
@@ -237,7 +238,7 @@ class SSEDecoder:
             if LF not in value and CR not in value and (limit is None or len(chunk) <= limit):
                 self.last_event_id = event_id = self._id
                 event_type, self._event_type = self._event_type or "message", ""
-                return [_new_event(ServerSentEvent, (value.decode("utf-8", "replace"), event_type, event_id))]
+                return [new_event(ServerSentEvent, (value.decode("utf-8", "replace"), event_type, event_id))]
 
         # 4. Cut the chunk into lines. The last may be left open, and the first completes the line that was left open.
         lines = chunk.splitlines()
@@ -261,7 +262,7 @@ class SSEDecoder:
                         data += more
                         more.clear()
                     text = data.decode("utf-8", "replace")
-                    events.append(_new_event(ServerSentEvent, (text, event_type or "message", event_id)))
+                    events.append(new_event(ServerSentEvent, (text, event_type or "message", event_id)))
                     data = None
                 event_type = ""
             elif (value := line.removeprefix(DATA)) != line:
@@ -303,9 +304,8 @@ class SSEDecoder:
         self._start += chunk  # the stream may begin with one byte order mark, and that may be cut in three
         if self._start != BOM and BOM.startswith(self._start):
             return b""
-        chunk = self._start.removeprefix(BOM)
-        self._start, self._look_at_start = None, False
-        return chunk
+        start, self._start, self._look_at_start = self._start, None, False
+        return start.removeprefix(BOM)
 
     def _measured(self, lines: list[bytes], events: list[ServerSentEvent]) -> Iterator[bytes]:
         """Yield complete lines, each counted against the limit."""

@@ -50,6 +50,7 @@ SERVER = (
     ("server/settings.py", "how a server behaves"),
     ("server/requests.py", "bytes of a connection to one HTTP request"),
     ("server/threads.py", "threads that are kept for the next request"),
+    ("server/timers.py", "timers: which of many streams is due"),
     ("server/loop.py", "one loop for all open connections"),
     ("server/delivery.py", "what a model says, as bytes with the time at which each is due"),
     ("server/answers.py", "answers that a tester chose"),

@@ -117,7 +117,7 @@ class Run:
         self.loop.selector = self.selector = Sleepless(self.clock)
 
     def now(self) -> float:
-        return round(self.clock.now, 6)
+        return round(self.clock.now, 3)
 
     def stream(self, made: Iterator[Write] | list[Write], **options: Any) -> socket.socket:
         """A stream of these writes, whose end stops the loop: the socket to read it from."""

@@ -49,7 +49,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sse_ref.codec import ServerSentEvent, encode_event
+from sse_ref.codec import ServerSentEvent, encode_event, new_event
 from sse_ref.dialects import lenient_json as lenient
 from sse_ref.dialects.interface import HTTPRequest, Request
 from sse_ref.dialects.openai import MAX_STOP, MAX_TOOLS, bearer_key, expect_defaults, model_below, read_text
@@ -149,7 +149,7 @@ class MessageWriter:
         if not self.around:
             data = self.event("content_block_delta", index=self.index, delta={"type": kind, name: "\0"}).data
             self.around = data.rsplit('"\\u0000"', 1)
-        return ServerSentEvent(to_json(text).join(self.around), "content_block_delta")
+        return new_event(ServerSentEvent, (to_json(text).join(self.around), "content_block_delta", ""))
 
     def close(self) -> Iterator[ServerSentEvent]:
         """The end of the open block, if there is one."""

@@ -46,7 +46,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sse_ref.codec import ServerSentEvent
+from sse_ref.codec import ServerSentEvent, new_event
 from sse_ref.dialects.interface import HTTPRequest, Request
 from sse_ref.dialects.strict_json import Fields, read_json, to_json
 from sse_ref.errors import ApiError, ProtocolError, RequestError, fit
@@ -146,7 +146,7 @@ class ChunkWriter:
         for piece in pieces:
             if isinstance(piece, Text) and piece.choice in self.around and not piece.logprobs:
                 # Only the text differs from chunk to chunk: what stands around it is made once.
-                yield ServerSentEvent(to_json(piece.text).join(self.around[piece.choice]))
+                yield new_event(ServerSentEvent, (to_json(piece.text).join(self.around[piece.choice]), "message", ""))
             elif isinstance(piece, Said):
                 if piece.choice not in self.around:
                     self.around[piece.choice] = self.chunk(Text("\0", piece.choice)).data.rsplit('"\\u0000"', 1)

@@ -19,8 +19,8 @@ late. One turn of the loop does this:
     due times    send what is due of each stream whose time has come, at most a round of it
 
 **Time.** A due time counts from the beginning of its stream, so one late write does not delay the rest. Each connection has
-one timer, in a heap. A new timer does not search for the old one in the heap: it gets a number, and the old number is void.
-A stream's timer is the nearer of two times: its next write is due, or it has been silent for as long as a heartbeat waits.
+one timer. A stream's timer is the nearer of two times: its next write is due, or it has been silent for as long as a
+heartbeat waits.
 
 Two streams at two tokens a second, the second asked for 0.2 s later, and a heartbeat after 0.4 s of silence:
 
@@ -39,7 +39,7 @@ less, and the others have their turn. After a millisecond of sending the loop lo
 **What holds** at the end of each turn, for every connection in ``entries``:
 
     its socket is registered with the selector, and no other socket of a connection is
-    it has one valid timer, or stands in ``ready``, or waits for room under the timer of ``stall_timeout``
+    it has a timer, or stands in ``ready``, or its next write is due never
     ``stream.sent`` is the last write that went out whole, so that the journal never counts bytes that are still here
     if ``unsent`` is set, no other byte is sent: neither a heartbeat nor a farewell goes into the middle of a write
 
@@ -58,16 +58,13 @@ run out, the connection that has rested longest is closed. A slow client must no
 other: they leave a note, and a byte in a socket pair that wakes the loop. This file knows sockets and clocks, and
 nothing of HTTP: the connections do.
 
-**What it costs.** A turn is one ``select``; each round of writes is one ``send``, one pop from the heap and one push. So
-the work grows with the writes, and not with the streams that are open and silent. The heap holds stale timers, too, and is
-cleared of them when they outnumber the connections. The README says what was measured.
+**What it costs.** A turn is one ``select``; each round of writes is one ``send`` and one timer. So the work grows with the
+writes, and not with the streams that are open and silent. The README says what was measured.
 """
 
 from __future__ import annotations
 
 import contextlib
-import heapq
-import itertools
 import selectors
 import socket
 import threading
@@ -78,6 +75,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from sse_ref.server.threads import Threads
+from sse_ref.server.timers import Timers
 
 __all__ = ["Loop", "LoopConnection", "Stream", "Write"]
 
@@ -209,7 +207,7 @@ class _Entry:
     def __init__(self, connection: LoopConnection) -> None:
         self.connection = connection
         self.events = 0  # what the selector watches its socket for
-        self.timer = 0  # the number of its one valid timer
+        self.timer: int | None = None
         self.unsent: memoryview | None = None  # what the socket had no room for
         self.unsent_writes: list[Write] | None = None  # the writes that these bytes belong to; none for a heartbeat
 
@@ -245,8 +243,7 @@ class Loop:
         self.making_room: LoopConnection | None = None  # was ended so that its thread comes free
         self.selector = selectors.DefaultSelector()
         self.ready: deque[_Entry] = deque()  # streams whose next write is due already
-        self.timers: list[tuple[float, int, _Entry]] = []  # a heap by time
-        self.timer_numbers = itertools.count(1)
+        self.timers: Timers[_Entry] = Timers()
         self.handed_over: deque[LoopConnection] = deque()
         self.settling: deque[threading.Event] = deque()
         self.stopping = threading.Event()
@@ -315,7 +312,8 @@ class Loop:
         timeout: float | None = 0.0
         if not self.ready:
             # At most an hour: select takes no time-out of a month and more.
-            timeout = min(3600.0, max(0.0, self.timers[0][0] - time.monotonic())) if self.timers else None
+            earliest = self.timers.next()
+            timeout = None if earliest is None else min(3600.0, max(0.0, earliest - time.monotonic()))
             if self.waiting:  # threads may come free elsewhere in this process
                 timeout = 0.05 if timeout is None else min(0.05, timeout)
         for key, events in self.selector.select(timeout):
@@ -333,10 +331,7 @@ class Loop:
             self.settling.popleft().set()
         now = time.monotonic()
         end = now + LOOK_AGAIN
-        while self.timers and self.timers[0][0] <= now:
-            _, number, entry = heapq.heappop(self.timers)
-            if entry.timer == number:
-                self.ready.append(entry)
+        self.ready.extend(self.timers.run_out(now))
         for _ in range(len(self.ready)):
             entry = self.ready.popleft()
             if entry.events:  # not if it disconnected in this very turn
@@ -393,7 +388,7 @@ class Loop:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)
             patience = self.head_timeout if connection.read_ahead else self.idle_timeout
-            self.set_timer(entry, time.monotonic() + patience)
+            self.timers.set(entry, time.monotonic() + patience)
 
     def serve(self, connection: LoopConnection) -> None:
         """Let a thread read and answer one request; it hands the connection back afterwards."""
@@ -429,7 +424,7 @@ class Loop:
             self.hang_up(entry)
             return
         if not connection.read_ahead:
-            self.set_timer(entry, time.monotonic() + self.head_timeout)
+            self.timers.set(entry, time.monotonic() + self.head_timeout)
         connection.read_ahead += received
         if connection.may_serve():
             self.let_go(entry)
@@ -475,7 +470,7 @@ class Loop:
             payload = writes[0].payload if len(writes) == 1 else b"".join([write.payload for write in writes])
             self.send(entry, payload, writes, now)
         elif not stream.heartbeat or stream.last_sent + stream.heartbeat_interval > now:
-            self.set_timer(entry, self.next_time(stream))
+            self.timers.set(entry, self.next_time(stream))
         else:
             self.send(entry, stream.heartbeat, [], now)
 
@@ -491,7 +486,7 @@ class Loop:
         elif stream.began + stream.next.due <= now:
             self.ready.append(entry)
         else:
-            self.set_timer(entry, self.next_time(stream))
+            self.timers.set(entry, self.next_time(stream))
 
     def next_time(self, stream: Stream) -> float:
         """When the stream has to be looked at again: its next write is due, or a heartbeat is."""
@@ -525,12 +520,12 @@ class Loop:
             stream.note_sent(writes.pop(0), now)
         entry.unsent_writes = writes
         self.watch(entry, entry.events | selectors.EVENT_WRITE)
-        self.set_timer(entry, now + self.stall_timeout)
+        self.timers.set(entry, now + self.stall_timeout)
 
     def write_rest(self, entry: _Entry) -> None:
         """The socket has room again."""
         rest, entry.unsent = entry.unsent, None
-        entry.timer = 0
+        entry.timer = None
         self.watch(entry, entry.events & ~selectors.EVENT_WRITE)
         if rest is not None and entry.connection.stream is not None:
             self.send(entry, rest, entry.unsent_writes or [], time.monotonic())
@@ -565,7 +560,7 @@ class Loop:
     def let_go(self, entry: _Entry) -> None:
         """A connection is no longer in the loop's care."""
         self.watch(entry, 0)
-        entry.timer = 0
+        entry.timer = None
         del self.entries[entry.connection]
 
     def close(self) -> None:
@@ -630,14 +625,6 @@ class Loop:
         else:
             self.selector.unregister(sock)
         entry.events = events
-
-    def set_timer(self, entry: _Entry, when: float) -> None:
-        """The one timer of a connection; an earlier one is void."""
-        entry.timer = next(self.timer_numbers)
-        heapq.heappush(self.timers, (when, entry.timer, entry))
-        if len(self.timers) > 2 * len(self.entries) + 100:  # most timers are stale and keep closed connections alive
-            self.timers = [timer for timer in self.timers if timer[2].timer == timer[1]]
-            heapq.heapify(self.timers)
 
 
 def _received(sock: socket.socket) -> bytes | None:
