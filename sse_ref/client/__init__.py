@@ -15,7 +15,6 @@ Read it in this order; each module imports only modules above it, the ground, an
 """
 
 from sse_ref.client.chat import ChatStream, Choice, ToolCall
-from sse_ref.client.command import main
 from sse_ref.client.event_source import EventSource
 from sse_ref.client.partial_json import read_partial
 from sse_ref.client.transport import Watcher
@@ -23,3 +22,10 @@ from sse_ref.errors import ApiError, HTTPStatusError, ProtocolError, StreamError
 
 __all__ = ["ApiError", "ChatStream", "Choice", "EventSource", "HTTPStatusError", "ProtocolError", "StreamError"]
 __all__ += ["StreamTimeout", "ToolCall", "Truncated", "Watcher", "main", "read_partial"]
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """``python -m sse_ref.client``; returns the exit status."""
+    from sse_ref.client import command  # here, because whoever uses the library needs no command, and waits for none
+
+    return command.main(arguments)

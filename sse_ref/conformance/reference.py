@@ -16,7 +16,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sse_ref.codec import SSEDecoder, encode_comment, encode_event
-from sse_ref.conformance.corpus import CLIENT_PROFILES, document
 from sse_ref.errors import StreamError
 from sse_ref.pieces import Prompt, Text, TokenLogprob
 
@@ -57,8 +56,11 @@ def encode(request: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def chat(profile: str, url: str) -> None:
-    """One case of a chat client: stream, print what comes, and say how it ended."""
-    from sse_ref.client import ChatStream  # here, because a program is started for each vector: a decoder needs none
+    """One case of a chat client: stream, print what comes, and say how it ended.
+
+    A profile that is not the name of a dialect is one of the default dialect.
+    """
+    from sse_ref.client import ChatStream  # here: this is started for each vector, and a decoder needs no client
     from sse_ref.dialects import DEFAULT, DIALECTS
 
     request = json.loads(os.environ["SSE_CONFORMANCE_BODY"])
@@ -120,7 +122,7 @@ def say(value: Mapping[str, Any]) -> None:
 
 def main(arguments: list[str]) -> int:
     """``decoder`` and ``encoder`` answer requests until their input ends; ``client PROFILE URL`` plays one case."""
-    if arguments[:1] == ["client"] and len(arguments) == 3 and arguments[1] in CLIENT_PROFILES:
+    if arguments[:1] == ["client"] and len(arguments) == 3:
         profile, url = arguments[1:]
         source(url) if profile == "sse" else chat(profile, url)
         return 0
@@ -144,7 +146,8 @@ def main(arguments: list[str]) -> int:
 @contextlib.contextmanager
 def our_own(profile: str) -> Iterator[list[str]]:
     """Start the server of this package, and yield the arguments that judge it."""
-    from sse_ref.model import MODELS  # here, as in chat()
+    from sse_ref.conformance.corpus import document  # here, as in chat()
+    from sse_ref.model import MODELS
     from sse_ref.server import running
 
     def breaking_down(prompt: Prompt, choice: int) -> Iterator[TokenLogprob]:

@@ -33,7 +33,7 @@ DECODERS = [
     "requests-sse",
     "sseclient-py",
 ]
-SERVERS = ["aiohttp", "fastapi", "flask", "gunicorn", "sse-starlette", "uvicorn[standard]"]
+SERVERS = ["aiohttp", "fastapi", "flask", "gunicorn", "llmock", "sse-starlette", "uvicorn[standard]"]
 NODE_PACKAGES = ["@copilotkit/aimock", "eventsource-parser", "openai"]
 
 

@@ -14,15 +14,14 @@ import time
 
 WIRES = {"openai": ("/v1/chat/completions", b"data: [DONE]"), "anthropic": ("/v1/messages", b'"message_stop"')}
 
-FIRST = b'" tok"'  # the text of each event of a token
+TOKEN = " word"  # one for the toy tokenizer, and in no event that is not about it
+FIRST = b"word"
 
 
 def request(wire: str, tokens: int) -> bytes:
     path = WIRES[wire][0]
-    text = " tok" * tokens  # one token each for the toy tokenizer
-    body = json.dumps(
-        {"model": "toy-echo", "stream": True, "max_tokens": tokens, "messages": [{"role": "user", "content": text}]}
-    ).encode()
+    messages = [{"role": "user", "content": TOKEN * tokens}]
+    body = json.dumps({"model": "toy-echo", "stream": True, "max_tokens": tokens, "messages": messages}).encode()
     head = f"POST {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: application/json\r\nanthropic-version: 2023-06-01\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 

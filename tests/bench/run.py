@@ -18,6 +18,7 @@ QUICK = {
         *["--rounds", "1", "--size", "0.02", "--paced", "20", "--seconds", "1", "--only"],
         "uvicorn, bare ASGI",
         "aimock",
+        "llmock",
     ],
     "clients.py": ["--rounds", "1", "--pieces", "1000"],
 }

@@ -4,8 +4,8 @@ Each server runs on one core and the load on another. Rounds visit all servers i
 quarters around it. First at full speed: events a second, and the time to the first token. Then how late the tokens of paced
 streams are, the more of them there are. At last the memory of an open stream, and the time to start.
 
-``aimock`` answers from a fixture, all at once and not from the model: it is there for orientation. Mocks whose texts nobody
-can choose are left out: they cannot send the same stream.
+Two mocks of models are there for orientation: ``aimock`` and ``llmock`` speak the OpenAI wire and say a text that they are
+given, ``aimock`` all at once.
 
 Needs two cores and Linux (taskset, /proc).
 """
@@ -21,17 +21,20 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from apps import APPS
 from environments import NODE
+from load import TOKEN
 from results import keep, spread
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 OURS = "sse_ref"
+MOCKS = ("aimock", "llmock")
 STREAMS = {1: 20_000, 64: 1000, 256: 250}  # and the tokens of each
 PACED = ("uvicorn, sse-starlette", "uvicorn, bare ASGI")  # that are held against ours
 TPS = 50
@@ -48,13 +51,16 @@ def command_of(name: str, port: int, options: tuple[str, ...]) -> list[str]:
         return [sys.executable, "-m", "sse_ref.server", "--quiet", "--port", str(port), *options]
     if name == "aimock":
         return [str(NODE / "node_modules" / ".bin" / "llmock"), "--port", str(port), "--fixtures", fixture()]
+    if name == "llmock":
+        program = str(Path(sys.executable).with_name("llmock"))
+        return [program, "serve", "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     return [sys.executable, str(HERE / "apps.py"), name, str(port), *options]
 
 
 def fixture() -> str:
     """A file that lets aimock answer with 20,000 tokens."""
     path = Path(FOLDER.name) / "aimock.json"
-    answer = {"match": {"endpoint": "chat"}, "response": {"content": " tok" * 20_000}, "chunkSize": 4}
+    answer = {"match": {"endpoint": "chat"}, "response": {"content": TOKEN * 20_000}, "chunkSize": len(TOKEN)}
     path.write_text(json.dumps({"fixtures": [answer]}))
     return str(path)
 
@@ -85,6 +91,14 @@ def load(port: int, **options: Any) -> dict[str, Any]:
     return result
 
 
+def answer_with(port: int, tokens: int) -> None:
+    """Let llmock answer with so many tokens from now on."""
+    reply = json.dumps({"behaviors": [{"type": "reply", "text": TOKEN * tokens, "times": None}]}).encode()
+    for method, body in (("DELETE", None), ("POST", reply)):
+        call = urllib.request.Request(f"http://127.0.0.1:{port}/_llmock/scenario", body, method=method)
+        urllib.request.urlopen(call, timeout=30).close()
+
+
 # ---- Full speed ------------------------------------------------------------------------------------------------------
 
 
@@ -92,23 +106,29 @@ def full_speed(wire: str, peers: list[str], rounds: int, size: float) -> dict[st
     """For each number of streams and each server: events a second, and the first token, as ratios to ours."""
     names = [OURS, *(name for name in peers if name in APPS or wire == "openai")]
     found: dict[str, Any] = {}
+
+    def ask(name: str, tokens: int, **options: Any) -> dict[str, Any]:
+        if name == "llmock":
+            answer_with(ports[name], tokens)
+        return load(ports[name], wire=wire, tokens=tokens, **options)
+
     with contextlib.ExitStack() as stack:
         ports = {}
         for name in names:
             ports[name], _ = stack.enter_context(serving(name, *(("--tps=0", "--ttft=0") if name == OURS else ())))
-            load(ports[name], streams=1, tokens=5000, wire=wire)  # warm up
+            ask(name, 5000, streams=1)  # warm up
         for streams, tokens in STREAMS.items():
             rates: dict[str, list[float]] = {name: [] for name in names}
             firsts: dict[str, list[float]] = {name: [] for name in names}
             for _ in range(rounds):
                 for name in names:
-                    result = load(ports[name], streams=streams, tokens=max(10, int(tokens * size)), wire=wire)
+                    result = ask(name, max(10, int(tokens * size)), streams=streams)
                     if not result["unfinished"]:
                         rates[name].append(result["events"] / result["seconds"])
                     if streams > 1:
                         firsts[name].append(result["first_token_p50_ms"])
                     elif name != "aimock":
-                        firsts[name].append(load(ports[name], one_by_one=100, wire=wire)["first_token_p50_ms"])
+                        firsts[name].append(ask(name, 5, one_by_one=100)["first_token_p50_ms"])
             found[str(streams)] = against_ours(rates, firsts)
             print(wire, streams, json.dumps(found[str(streams)]), flush=True)
     return found
@@ -183,7 +203,7 @@ def start() -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--only", nargs="*", default=[*APPS, "aimock"], metavar="PEER", help="beside ours")
+    parser.add_argument("--only", nargs="*", default=[*APPS, *MOCKS], metavar="PEER", help="beside ours")
     parser.add_argument("--size", type=float, default=1.0, help="of the answers")
     parser.add_argument(
         "--paced", type=int, nargs="*", default=[100, 250, 500, 750, 1000, 1250, 1500], metavar="STREAMS"
