@@ -8,18 +8,16 @@ reads the text, when one comes each millisecond.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
-import socket
 import statistics
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
 from client import CLIENTS
-from results import keep, spread
+from ports import free_port, wait_until_served
+from results import in_turn, keep, spread
 
 HERE = Path(__file__).parent
 
@@ -38,19 +36,14 @@ def main() -> None:
     parser.add_argument("--pieces", type=int, default=20_000)
     parser.add_argument("--save", action="store_true", help="keep what was found for the README")
     options = parser.parse_args()
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
+    port = free_port()
     feeder = subprocess.Popen(["taskset", "-c", "0", sys.executable, str(HERE / "feeder.py"), str(port)])
     try:
-        for _ in range(100):
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            time.sleep(0.05)
+        wait_until_served(port)
         seconds: dict[str, list[float]] = {name: [] for name in CLIENTS}
         delays: dict[str, list[float]] = {name: [] for name in CLIENTS}
-        for _ in range(options.rounds):
-            for name in CLIENTS:
+        for turn in range(options.rounds):
+            for name in in_turn(CLIENTS, turn):
                 seconds[name].append(run(name, port, "full", options.pieces)["seconds"])
                 delays[name].append(statistics.median(run(name, port, "paced", options.pieces // 20)["delays"]))
     finally:

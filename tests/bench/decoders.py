@@ -1,6 +1,6 @@
 """How fast decoders are, ours and published ones: feeds of bytes go in, events come out and are counted.
 
-Each workload is timed in rounds that visit every decoder in turn, so that a noisy moment hits all of them. What is told of
+Each workload is timed in rounds that visit every decoder, each round in another order. What is told of
 a decoder: the median of its rounds, with the quarters around it, as a ratio to ours; whether it gave the right number of
 events; how many must vectors of the corpus its data are wrong in; and for three traps the exponent of growth, 1 if four
 times the bytes take four times the time, 2 if they take sixteen times.
@@ -33,7 +33,7 @@ from unittest.mock import Mock
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from environments import NODE
-from results import keep, spread
+from results import in_turn, keep, spread
 from workloads import TRAPS, Feeds, workloads
 
 from sse_ref.codec import SSEDecoder
@@ -297,13 +297,13 @@ def measure(timed: Timed, options: argparse.Namespace) -> dict[str, Any]:
         names = [*timed.names, *(FLOORS if workload in FLOORS_FOR else ())]
         seconds: dict[str, list[float]] = {name: [] for name in names}
         counts: dict[str, int] = {}
-        for _ in range(options.rounds):
-            for name, taken in list(seconds.items()):
-                if sum(taken) > PATIENCE:
+        for turn in range(options.rounds):
+            for name in in_turn(seconds, turn):
+                if sum(seconds[name]) > PATIENCE:
                     continue
                 try:
                     elapsed, counts[name] = timed(name, feeds)
-                    taken.append(elapsed)
+                    seconds[name].append(elapsed)
                 except Exception:
                     del seconds[name]
         ours_took = statistics.median(seconds["sse_ref"])

@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import json
-import socket
 import statistics
 import subprocess
 import sys
@@ -29,7 +28,8 @@ from typing import Any
 from apps import APPS
 from environments import NODE
 from load import TOKEN
-from results import keep, spread
+from ports import free_port, wait_until_served
+from results import in_turn, keep, spread
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -39,11 +39,6 @@ STREAMS = {1: 20_000, 64: 1000, 256: 250}  # and the tokens of each
 PACED = ("uvicorn, sse-starlette", "uvicorn, bare ASGI")  # that are held against ours
 TPS = 50
 FOLDER = tempfile.TemporaryDirectory()  # it goes when the process ends
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        return int(probe.getsockname()[1])
 
 
 def command_of(name: str, port: int, options: tuple[str, ...]) -> list[str]:
@@ -72,11 +67,7 @@ def serving(name: str, *options: str) -> Iterator[tuple[int, int]]:
     quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     process = subprocess.Popen(["taskset", "-c", "0", *command_of(name, port, options)], cwd=ROOT, **quiet)  # type: ignore[call-overload]
     try:
-        for _ in range(200):
-            with contextlib.suppress(OSError):
-                socket.create_connection(("127.0.0.1", port)).close()
-                break
-            time.sleep(0.05)
+        wait_until_served(port)
         time.sleep(0.3)
         yield port, process.pid
     finally:
@@ -120,8 +111,8 @@ def full_speed(wire: str, peers: list[str], rounds: int, size: float) -> dict[st
         for streams, tokens in STREAMS.items():
             rates: dict[str, list[float]] = {name: [] for name in names}
             firsts: dict[str, list[float]] = {name: [] for name in names}
-            for _ in range(rounds):
-                for name in names:
+            for turn in range(rounds):
+                for name in in_turn(names, turn):
                     result = ask(name, max(10, int(tokens * size)), streams=streams)
                     if not result["unfinished"]:
                         rates[name].append(result["events"] / result["seconds"])
