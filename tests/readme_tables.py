@@ -233,7 +233,7 @@ def speed() -> str:
 def decoder_speed(number: str, found: dict[str, Any]) -> str:
     """Decoders on one CPython. What a decoder got wrong stands beside its speed."""
     columns = list(found["workloads"])
-    decoders = list(dict.fromkeys(name for row in found["workloads"].values() for name in row))[1:]
+    decoders = dict.fromkeys(name for row in found["workloads"].values() for name in row)
     lines = [f"**Decoders, CPython {number}**", "", f"| decoder | {' | '.join(columns)} | wrong vectors |"]
     lines.append("|---|" + "--:|" * (len(columns) + 1))
     for name in decoders:

@@ -179,6 +179,14 @@ def test_examples_in_docstrings_run(module: str) -> None:
     assert result.failed == 0
 
 
+@pytest.mark.once
+@pytest.mark.parametrize("module", ["chart", "results"])
+def test_examples_in_the_bench_run(module: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tests" / "bench"))
+    result = doctest.testmod(importlib.import_module(module))
+    assert result.attempted and not result.failed
+
+
 @pytest.mark.parametrize("module", ["sse_ref", *(module for module in MODULES if "__main__" not in module)])
 def test_exported_names_exist_and_have_docstrings(module: str) -> None:
     loaded = importlib.import_module(module)

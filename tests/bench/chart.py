@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from html import escape
 from math import log10
 
@@ -12,10 +12,11 @@ LATEST, EARLIEST = 10_000.0, 1.0  # milliseconds, on a scale of powers of ten
 COLOURS = ("#1a56b0", "#b3461b", "#4b6b1f", "#6a3d9a")
 
 
-def svg(paced: Mapping[str, Mapping[str, float | None]], tps: int) -> str:
-    """A line for each server. A number of streams that it did not hold to the end is where its line ends.
+def svg(paced: Mapping[str, Mapping[str, Sequence[float] | None]], tps: int) -> str:
+    """A line for each server, through the medians; a thin one over each shows the quarters. A number of streams that it did
+    not hold to the end is where its line ends.
 
-    >>> svg({"ours": {"100": 2.0, "200": 20.0}}, 50).count("<circle")
+    >>> svg({"ours": {"100": [1.0, 2.0, 3.0], "200": [9.0, 20.0, 30.0]}}, 50).count("<circle")
     2
     """
     most = max(int(streams) for line in paced.values() for streams in line)
@@ -41,10 +42,14 @@ def svg(paced: Mapping[str, Mapping[str, float | None]], tps: int) -> str:
         parts.append(f'<text x="{x}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{streams}</text>')
     parts.append(f'<text x="{LEFT}" y="{HEIGHT - 8}">streams at once</text>')
     for (name, line), colour in zip(paced.items(), COLOURS, strict=False):
-        points = [place(int(streams), late) for streams, late in line.items() if late is not None]
+        held = [(int(streams), late) for streams, late in line.items() if late is not None]
+        points = [place(streams, middle) for streams, (_, middle, _) in held]
         joined = " ".join(f"{x},{y}" for x, y in points)
         parts.append(f'<polyline points="{joined}" fill="none" stroke="{colour}" stroke-width="2"/>')
         parts += [f'<circle cx="{x}" cy="{y}" r="3" fill="{colour}"/>' for x, y in points]
+        for streams, (low, _, high) in held:
+            x = place(streams, low)[0]
+            parts.append(f'<line x1="{x}" x2="{x}" y1="{level(low)}" y2="{level(high)}" stroke="{colour}"/>')
         x, y = points[-1]
         parts.append(f'<text x="{x + 8}" y="{y + 4}" fill="{colour}">{escape(name)}</text>')
     return "\n".join([*parts, "</svg>", ""])

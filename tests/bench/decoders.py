@@ -1,8 +1,8 @@
 """How fast decoders are, ours and published ones: feeds of bytes go in, events come out and are counted.
 
-Each workload is timed in rounds that visit every decoder, each round in another order. What is told of
-a decoder: the median of its rounds, with the quarters around it, as a ratio to ours; whether it gave the right number of
-events; how many must vectors of the corpus its data are wrong in; and for three traps the exponent of growth, 1 if four
+Each workload is timed in rounds that visit every decoder, in another order each round, and ours right before or after each
+of them. What is told of a decoder: the median of its ratios to ours, with the quarters around it; whether it gave as many
+events as ours; how many must vectors of the corpus its data are wrong in; and for three traps the exponent of growth, 1 if four
 times the bytes take four times the time, 2 if they take sixteen times.
 
 A decoder that hides behind a request is given a response whose body is the feeds. JSON is not parsed: where a library does
@@ -33,7 +33,7 @@ from unittest.mock import Mock
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from environments import NODE
-from results import in_turn, keep, spread
+from results import beside, in_turn, keep, spread
 from workloads import TRAPS, Feeds, workloads
 
 from sse_ref.codec import SSEDecoder
@@ -41,6 +41,7 @@ from sse_ref.conformance.corpus import bytes_of, load
 from sse_ref.conformance.decoders import expected_of
 
 HERE = Path(__file__).parent
+OURS = "sse_ref"
 Decode = Callable[[Feeds], Iterable[Any]]
 URL = "http://127.0.0.1/"
 HEAD = {"content-type": "text/event-stream"}
@@ -179,7 +180,7 @@ def once(response: Any) -> Callable[..., Any]:
 
 
 PYTHON: dict[str, Callable[[], Decode]] = {
-    "sse_ref": ours,
+    OURS: ours,
     "launchdarkly-eventsource": launchdarkly,
     "httpx-sse": lambda: over_httpx("httpx", "httpx_sse"),
     "httpx2": lambda: over_httpx("httpx2", "httpx2"),
@@ -200,7 +201,7 @@ FLOORS_FOR = ("one chat chunk per feed", "feeds of 64 KiB")  # feeds that hold w
 
 # ---- Timing ----------------------------------------------------------------------------------------------------------
 
-PATIENCE = 2.0  # seconds for one decoder and workload: a slow one has fewer rounds
+PATIENCE = 1.0  # seconds for one decoder and workload: a slow one has fewer rounds
 LONG_ENOUGH = 0.05  # seconds that a run takes before its growth is looked at
 
 
@@ -221,7 +222,7 @@ class Timed:
         decode = self.decoders.get(name) or FLOORS[name]
         count = 0
         began = time.perf_counter()
-        if name == "sse_ref":  # as it is used: it is fed, and gives a list
+        if name == OURS:  # as it is used: it is fed, and gives a list
             feed = SSEDecoder().feed
             for chunk in feeds:
                 for _ in feed(chunk):
@@ -295,35 +296,38 @@ def measure(timed: Timed, options: argparse.Namespace) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for workload, feeds in workloads(options.size).items():
         names = [*timed.names, *(FLOORS if workload in FLOORS_FOR else ())]
-        seconds: dict[str, list[float]] = {name: [] for name in names}
-        counts: dict[str, int] = {}
+        ratios: dict[str, list[float]] = {name: [] for name in names if name != OURS}
+        spent, right, own = dict.fromkeys(ratios, 0.0), dict.fromkeys(ratios, False), []
         for turn in range(options.rounds):
-            for name in in_turn(seconds, turn):
-                if sum(seconds[name]) > PATIENCE:
+            for name in in_turn(ratios, turn):
+                if spent[name] > PATIENCE:
                     continue
                 try:
-                    elapsed, counts[name] = timed(name, feeds)
-                    seconds[name].append(elapsed)
+                    (took, events), (peer_took, peer_events) = beside(
+                        lambda feeds=feeds: timed(OURS, feeds), lambda name=name, feeds=feeds: timed(name, feeds), turn
+                    )
                 except Exception:
-                    del seconds[name]
-        ours_took = statistics.median(seconds["sse_ref"])
-        rows[workload] = {
-            name: {"ratio": spread([time / ours_took for time in taken]), "right": counts[name] == counts["sse_ref"]}
-            for name, taken in seconds.items()
-        }
-        ratios = {name: row["ratio"][1] for name, row in rows[workload].items()}
-        print(f"{workload:34}{1000 * ours_took:8.1f} ms", json.dumps(ratios), flush=True)
+                    del ratios[name]
+                    continue
+                spent[name] += peer_took
+                right[name] = peer_events == events
+                own.append(took)
+                ratios[name].append(peer_took / took)
+        rows[workload] = {name: {"ratio": spread(found), "right": right[name]} for name, found in ratios.items()}
+        ours_took = statistics.median(own)
+        medians = {name: row["ratio"][1] for name, row in rows[workload].items()}
+        print(f"{workload:34}{1000 * ours_took:8.1f} ms", json.dumps(medians), flush=True)
     wrong = {name: wrong_vectors(decode) for name, decode in timed.decoders.items()}
     return {"workloads": rows, "growth": growth, "wrong vectors": wrong, "versions": {n: version_of(n) for n in PYTHON}}
 
 
 def version_of(name: str) -> str:
-    return "" if name == "sse_ref" else version(name)
+    return "" if name == OURS else version(name)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--size", type=float, default=1.0, help="of the workloads")
     parser.add_argument("--save", action="store_true", help="keep what was found for the README")
     options = parser.parse_args()
@@ -332,7 +336,7 @@ def main() -> None:
     found = measure(timed, options)
     timed.close()
     print("must vectors with wrong data", json.dumps(found["wrong vectors"]))
-    assert not found["wrong vectors"]["sse_ref"]
+    assert not found["wrong vectors"][OURS]
     if options.save:
         keep("decoders", found, interpreter=True)
 
