@@ -246,12 +246,21 @@ def test_growth_decides_and_not_slowness(
 
 
 @pytest.mark.once
-def test_one_slow_moment_is_not_growth(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(
+    "times",
+    [
+        [9.0, *[0.2] * 4, 0.4, *[0.2] * 4],
+        [9.0, *[0.2] * 4, 9.0, *[0.2] * 4, 2.1, *[0.3] * 4],
+        [3.0, 0.1, 0.1, 0.7, 0.7],
+    ],
+    ids=["once", "twice", "what is short escapes a busy machine now and then"],
+)
+def test_slow_moments_are_not_growth(times: list[float], monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock()
     monkeypatch.setattr(decoders, "time", clock)
-    times = iter([9.0, 0.2, 0.2, 0.2, 0.4, 0.4])
-    result = judge(VECTORS["linear/many-events-in-one-chunk"], Timed(clock, lambda n: next(times)), ALL)
-    assert result.verdict == "pass"
+    left = iter(times)
+    result = judge(VECTORS["linear/many-events-in-one-chunk"], Timed(clock, lambda n: next(left)), ALL)
+    assert result.verdict == "pass" and next(left, None) is None
 
 
 # ---- Programs as they are --------------------------------------------------------------------------------------------

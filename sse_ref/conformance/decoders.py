@@ -301,8 +301,8 @@ LINEAR_TIMEOUT = 20.0  # seconds
 def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Result:
     """Four times the input must not take eight times as long, unless it is fast anyway.
 
-    The smaller input is timed only if the larger was slow, and both again if the ratio is bad: a busy machine can make one
-    measurement long, but hardly three of them. The start of a kept process is not timed.
+    If the larger input is slow, the smaller is timed, four times in a row: that should take as long, and a busy machine
+    slows both alike. If the ratio is bad, both are timed again, at most twice. The start of a kept process is not timed.
     """
     sizes = vector.body["linear"]
     began = time.perf_counter()
@@ -313,33 +313,35 @@ def _judge_linear(vector: Vector, program: UnderTest, features: set[str]) -> Res
     def timed(n: int) -> tuple[float, dict[str, Any] | None]:
         return _timed(vector, program, split if n == sizes["large"] else splits_of(vector, n)[0])
 
+    def time_small() -> float:
+        return sum(timed(sizes["small"])[0] for _ in range(4)) / 4
+
+    def result(verdict: str, reason: str) -> Result:
+        return _result(vector, verdict, reason, shown, None, None, program, began)
+
     try:
         large, reply = timed(sizes["large"])
         if reply is None:  # once more, before it counts
             large, reply = timed(sizes["large"])
         if reply is not None and reply.get("error") is not None:
-            return _result(vector, "skip", f"it refuses the input: {reply['error']}", shown, None, None, program, began)
+            return result("skip", f"it refuses the input: {reply['error']}")
         if reply is not None:
             verdict, reason = compare(vector, expected, reply, features, program.default_retry)
             if verdict != "pass" or large < FAST:
-                return _result(vector, verdict, reason, shown, None, None, program, began)
-        small = min(timed(sizes["small"])[0] for _ in range(3))
-        if reply is not None and large >= GROWTH * small:
-            large = min(large, *(timed(sizes["large"])[0] for _ in range(2)))
+                return result(verdict, reason)
+        small = time_small()
+        for _ in range(2):
+            if reply is not None and large >= FAST and large >= GROWTH * small:
+                large, small = timed(sizes["large"])[0], time_small()
     except NoReply as error:
-        result = _result(vector, "error", str(error), shown, None, None, program, began)
-        result.expired = error.expired
-        return result
-    times = (
-        f"{small:.1f} s for a quarter of the input, {'over ' if large >= LINEAR_TIMEOUT else ''}{large:.1f} s for all"
-    )
+        failed = result("error", str(error))
+        failed.expired = error.expired
+        return failed
+    over = "over " if large >= LINEAR_TIMEOUT else ""
+    times = f"{small:.1f} s for a quarter of the input, {over}{large:.1f} s for all"
     if large >= FAST and large >= GROWTH * small:
-        return _result(
-            vector, "fail", f"the time grows faster than the input: {times}", shown, None, None, program, began
-        )
-    if reply is None:
-        return _result(vector, "error", f"timeout: {times}", shown, None, None, program, began)
-    return _result(vector, "pass", "", shown, None, None, program, began)
+        return result("fail", f"the time grows faster than the input: {times}")
+    return result("error", f"timeout: {times}") if reply is None else result("pass", "")
 
 
 def _timed(vector: Vector, program: UnderTest, split: Split) -> tuple[float, dict[str, Any] | None]:

@@ -12,6 +12,7 @@ Read it in this order; each module imports only modules above it, the ground, an
     settings       how a server behaves
     requests       bytes of a connection to one HTTP request
     threads        threads that are kept for the next request
+    timers         which of many streams is due
     loop           one loop for all open connections
     delivery       what a model says, as bytes with the time at which each is due
     plain_events   the plain event source at ``/events``

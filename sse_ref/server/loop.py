@@ -39,7 +39,7 @@ less, and the others have their turn. After a millisecond of sending the loop lo
 **What holds** at the end of each turn, for every connection in ``entries``:
 
     its socket is registered with the selector, and no other socket of a connection is
-    it has a timer, or stands in ``ready``, or its next write is due never
+    it has a timer, or stands in ``ready``, or its next write is never due
     ``stream.sent`` is the last write that went out whole, so that the journal never counts bytes that are still here
     if ``unsent`` is set, no other byte is sent: neither a heartbeat nor a farewell goes into the middle of a write
 
