@@ -218,7 +218,7 @@ def services() -> str:
 def speed() -> str:
     results = json.loads(BENCH.read_text())
     parts = [
-        f"One run of `make bench`, {results['date']}, two shared cores. Each number says how many times as long as ours it"
+        f"What `make bench` measured, last on {results['date']}, on two shared cores. Each number says how many times as long as ours it"
         " took, as the median of its rounds: above 1, ours is faster. An empty cell: it refuses, or the workload is a trap for it.",
         *(decoder_speed(number, found) for number, found in sorted(results["decoders"].items())),
         growth(*min(results["decoders"].items())),

@@ -97,6 +97,16 @@ def test_void_timers_are_cleared_out() -> None:
     assert set(timers.run_out(1e6)) == set(lasting)
 
 
+def test_void_timers_are_few_after_a_peak_too() -> None:
+    timers, closed = Timers[Entry](), Entry()
+    for number in range(10_000):
+        timers.set(Entry(), 1 + number / TICKS)
+    timers.run_out(100.0)
+    for number in range(5000):
+        timers.set(closed, number + 200.0)
+    assert timers.count < 300
+
+
 def test_clearing_out_is_rare_with_many_valid_timers(monkeypatch: pytest.MonkeyPatch) -> None:
     timers, clear_out, cleared = Timers[Entry](), Timers._clear_out, []
     monkeypatch.setattr(Timers, "_clear_out", lambda self: (cleared.append(self.count), clear_out(self)))

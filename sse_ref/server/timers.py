@@ -71,6 +71,7 @@ class Timers(Generic[T]):
             tick = heapq.heappop(self.ticks)
             entries = self.lists.pop(tick)
             self.count -= len(entries)
+            self.most = min(self.most, 2 * self.count + 100)  # or a peak that is over would let void ones pile up
             for entry in entries:
                 if entry.timer == tick:
                     entry.timer = None  # it may stand in the list twice
