@@ -166,7 +166,7 @@ def failed_encoders(name: str) -> list[str]:
 def failed_clients(profile: str, fault: str) -> list[str]:
     command = [sys.executable, "-I", "-S", str(ROOT / "tests" / "broken" / "client.py"), profile, fault]
     with hostile.HostileServer() as server, ThreadPoolExecutor(16) as pool:
-        judged = pool.map(lambda v: clients.judge(v, server, command, 12.0), of("client", profile))
+        judged = pool.map(lambda v: clients.judge(v, server, clients.Client(command), 12.0), of("client", profile))
         return [result.vector.id for result in judged if result.verdict in ("fail", "error")]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import signal
@@ -12,18 +13,21 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from textwrap import indent
 
 import pytest
 from broken.clients import CHAT, COHERE, GEMINI, MESSAGES, QUIRKS, RESPONSES, SOURCE
 from raw import wait_for
 
-from sse_ref.conformance import clients, corpus, hostile
+from sse_ref.conformance import clients, corpus, hostile, programs
+from sse_ref.conformance.clients import Client
 from sse_ref.conformance.corpus import Vector, load
 from sse_ref.conformance.hostile import HostileServer
 from sse_ref.conformance.verdicts import Result
 
 VECTORS = {vector.id: vector for vector in load("client")}
-BROKEN = Path(__file__).parent / "broken"
+ROOT = Path(__file__).parents[1]
+BROKEN = ROOT / "tests" / "broken"
 CLIENT = str(BROKEN / "client.py")
 RUN_CLIENT = str(BROKEN / "run_client.py")
 TYPED_CLIENT = str(BROKEN / "typed_client.py")
@@ -48,7 +52,7 @@ def server() -> Iterator[HostileServer]:
 def judge(vector: Vector, fault: str, server: HostileServer, factor: float = 1.0) -> Result:
     program = RUN_CLIENT if vector.profile in ("openai-chat", "quirks", "sse") else TYPED_CLIENT
     command = [sys.executable, "-I", "-S", program, str(vector.profile), fault]
-    return clients.judge(vector, server, command, timeout=20.0, factor=factor)
+    return clients.judge(vector, server, Client(command), timeout=20.0, factor=factor)
 
 
 @pytest.mark.once
@@ -118,7 +122,7 @@ def test_start_of_a_client_is_not_counted(server: HostileServer) -> None:
     code = f"import time; time.sleep(2); import sys; sys.argv = ['c', 'openai-chat', 'none', sys.argv[1]]; exec(open({CLIENT!r}).read())"
     command = [sys.executable, "-I", "-S", "-c", code]
     started = clients.Started()
-    result = clients.judge(VECTORS["wire/baseline"], server, command, timeout=1.5, started=started)
+    result = clients.judge(VECTORS["wire/baseline"], server, Client(command), timeout=1.5, started=started)
     assert result.verdict == "pass" and started.slowest is not None and started.slowest > 2
     assert started.limit(1.5) > 8
 
@@ -161,7 +165,7 @@ def test_program_that_misbehaves_costs_only_its_case(
 ) -> None:
     command = [sys.executable, "-I", "-S", "-c", code]
     patience = 1.0 if reason == "timeout" else 20.0
-    result = clients.judge(VECTORS["wire/baseline"], server, command, timeout=patience)
+    result = clients.judge(VECTORS["wire/baseline"], server, Client(command), timeout=patience)
     assert result.verdict == verdict and reason in result.reason, result.reason
 
 
@@ -170,12 +174,125 @@ def test_client_is_told_everything(server: HostileServer) -> None:
         "import os, sys, json; names = [n for n in os.environ if n.startswith('SSE_CONFORMANCE_')];"
         "print(json.dumps({'skip': json.dumps([sys.argv[-1], {n: os.environ[n] for n in names}])}))"
     )
-    result = clients.judge(VECTORS["time/cancel"], server, [sys.executable, "-c", code], timeout=20.0)
+    result = clients.judge(VECTORS["time/cancel"], server, Client([sys.executable, "-c", code]), timeout=20.0)
     url, environment = json.loads(result.reason)
     assert url == environment["SSE_CONFORMANCE_URL"] == f"{server.url}/case/time/cancel"
     assert environment["SSE_CONFORMANCE_CANCEL_AFTER"] == "5" and environment["SSE_CONFORMANCE_CASE"] == "time/cancel"
     assert json.loads(environment["SSE_CONFORMANCE_BODY"])["stream"] is True
     assert float(environment["SSE_CONFORMANCE_IDLE_S"]) > 0
+
+
+# ---- A client that is kept -------------------------------------------------------------------------------------------
+
+OURS = [sys.executable, "-m", "sse_ref.conformance.reference", "client"]
+HELLO = """import json, sys
+sys.path.insert(0, {root!r})
+from sse_ref.conformance.reference import chat
+for number, line in enumerate(sys.stdin):
+    case = json.loads(line)
+    if number == 1:
+{at_second}
+    chat("openai-chat", case)
+    if number == 1:
+        {after_second}
+"""
+
+
+@contextlib.contextmanager
+def kept(command: list[str]) -> Iterator[Client]:
+    client = Client(command, persistent=True)
+    try:
+        yield client
+    finally:
+        client.stop()
+
+
+def own(at_second: str = "pass", after_second: str = "pass") -> list[str]:
+    """Our own client, but for what it does in its second case, and after it."""
+    code = HELLO.format(root=str(ROOT), at_second=indent(at_second, " " * 8), after_second=after_second)
+    return [sys.executable, "-c", code]
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("profile", ["openai-chat", "sse"])
+def test_kept_client_passes_what_a_started_one_does(profile: str, server: HostileServer) -> None:
+    vectors = [vector for vector in VECTORS.values() if vector.profile == profile and "quick" in vector.tags]
+    with kept([*OURS, profile]) as client:
+        results = [clients.judge(vector, server, client, timeout=20.0) for vector in vectors]
+    assert len(vectors) > 5 and not [(r.vector.id, r.reason) for r in results if r.verdict != "pass"]
+
+
+def test_kept_client_is_one_process_and_is_told_each_case_anew(server: HostileServer) -> None:
+    code = (
+        "import json, os, sys\n"
+        "for line in sys.stdin:\n"
+        "    print(json.loads(line)['SSE_CONFORMANCE_CASE'], file=sys.stderr, flush=True)\n"
+        "    print(json.dumps({'skip': f'{os.getpid()} {line}'}), flush=True)"
+    )
+    with kept([sys.executable, "-I", "-S", "-c", code]) as client:
+        one = clients.judge(VECTORS["time/cancel"], server, client, 20.0)
+        assert wait_for(lambda: client._running and b"time/cancel" in client._running.errors)
+        other = clients.judge(VECTORS["wire/baseline"], server, client, 20.0)
+        assert "time/cancel" not in other.stderr
+    pids, lines = zip(*(result.reason.split(" ", 1) for result in (one, other)), strict=True)
+    first, second = map(json.loads, lines)
+    assert pids[0] == pids[1]
+    assert (first["SSE_CONFORMANCE_CASE"], first["SSE_CONFORMANCE_CANCEL_AFTER"]) == ("time/cancel", "5")
+    assert second["SSE_CONFORMANCE_URL"] == f"{server.url}/case/wire/baseline"
+    assert "SSE_CONFORMANCE_CANCEL_AFTER" not in second
+
+
+@pytest.mark.once
+@pytest.mark.parametrize(
+    ("misbehaves", "reason"),
+    [
+        ("sys.exit(7)", "exit status 7"),
+        ("import time; time.sleep(600)", "timeout"),
+        ("print('hello', flush=True)", "no JSON object"),
+        ('print(\'{"end": "done"}\', flush=True); continue', "none of"),
+        ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "signal"),
+    ],
+)
+def test_kept_client_that_misbehaves_costs_only_its_case(misbehaves: str, reason: str, server: HostileServer) -> None:
+    with kept(own(misbehaves)) as client:
+        timeouts = (20.0, 1.0 if reason == "timeout" else 20.0, 20.0)
+        results = [clients.judge(VECTORS["wire/baseline"], server, client, timeout) for timeout in timeouts]
+    assert [result.verdict for result in results] == ["pass", "error", "pass"], [r.reason for r in results]
+    assert reason in results[1].reason
+
+
+@pytest.mark.once
+@pytest.mark.parametrize("late", ['print(\'{"delta": "late"}\', flush=True)', "sys.exit(0)"])
+def test_what_a_kept_client_does_after_its_end_belongs_to_no_case(late: str, server: HostileServer) -> None:
+    others = set(programs._LIVE)
+    with kept(own(after_second=late)) as client:
+        results = []
+        for _ in range(4):
+            results.append(clients.judge(VECTORS["wire/baseline"], server, client, 20.0))
+            time.sleep(0.3)
+        assert len(programs._LIVE - others) == 1
+    assert [result.verdict for result in results] == ["pass"] * 4, [r.reason for r in results]
+
+
+@pytest.mark.once
+def test_kept_client_has_to_close_what_it_leaves(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A process that ends closes everything, so that only a kept one shows it."""
+    monkeypatch.setattr(clients, "HOLD_SECONDS", 0.5)
+    leaves_open = (
+        "import http.client, socket\n"
+        "socket.socket.close = http.client.HTTPResponse.close = lambda self: None\n"
+        "socket.socket._real_close = lambda self, *rest: None\n"
+        "socket.socket.shutdown = lambda self, how: None"
+    )
+    with kept(own(leaves_open)) as client:
+        results = [clients.judge(VECTORS["time/silent-mid-stream"], server, client, 20.0) for _ in range(2)]
+    assert [(result.verdict, result.reason) for result in results] == [
+        ("pass", ""),
+        ("fail", "it left the connection open"),
+    ]
+
+
+# ---- What is shown ---------------------------------------------------------------------------------------------------
 
 
 def test_case_is_run_again_when_its_own_pauses_came_late(
@@ -189,7 +306,7 @@ def test_case_is_run_again_when_its_own_pauses_came_late(
         return clients.Printed(end={"end": "timeout" if len(runs) == 1 else "complete"}, deltas=["Hello"])
 
     monkeypatch.setattr(clients, "_run", run)
-    result = clients.judge(VECTORS["time/comments-keep-alive"], server, ["x"], timeout=1.0)
+    result = clients.judge(VECTORS["time/comments-keep-alive"], server, Client(["x"]), timeout=1.0)
     assert len(runs) == 2 and "0 requests" in result.reason
 
 

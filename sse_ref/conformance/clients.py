@@ -1,12 +1,15 @@
-"""Judges clients: each case starts the client once, with the URL of a hostile server.
+"""Judges clients: each case gives the client the URL of a hostile server.
 
-In:   a vector of the client corpus, and a command. The URL is its last argument and SSE_CONFORMANCE_URL.
+In:   a vector of the client corpus, and a client under test: a command.
 Out:  a result, from the lines that the client printed and the requests that the server saw.
 
-The client prints lines of JSON: ``{"delta": text}`` as text comes, or ``{"event": …, "data": …, "id": …}`` for a plain
-event stream, and one last ``{"end": …}``. Time decides in two cases only: a retry must not come too early, and what should
-happen "at once" must happen while the server still waits for it. A run that a limit ended is ``expired``: it is tried again,
-alone and with longer limits, before it counts. A client's start is not timed: its time begins with its request.
+A client is started for each case, with the URL as its last argument and the rest in its environment; or it is kept, and told
+each case on a line of its input. It prints lines of JSON: ``{"delta": text}`` as text comes, or ``{"event": …, "data": …,
+"id": …}`` for a plain event stream, and one last ``{"end": …}``.
+
+Time decides in two cases only: a retry must not come too early, and what should happen "at once" must happen while the
+server still waits for it. A run that a limit ended is ``expired``: it is tried again, alone and with longer limits, before
+it counts. A client's start is not timed: its time begins with its request.
 """
 
 from __future__ import annotations
@@ -15,25 +18,24 @@ import contextlib
 import json
 import queue
 import subprocess
-import threading
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO, Any
+from typing import Any
 
 from sse_ref.conformance.corpus import Vector, document, text_of
 from sse_ref.conformance.hostile import HOLD_SECONDS, HostileServer, SeenRequest, Session
-from sse_ref.conformance.programs import KEPT_STDERR, kill, start
+from sse_ref.conformance.programs import Running
 from sse_ref.conformance.verdicts import Result
 from sse_ref.errors import fit
 
-__all__ = ["ENDS", "Printed", "Started", "judge"]
+__all__ = ["ENDS", "Client", "Printed", "Started", "judge"]
 
 ENDS = ("complete", "truncated", "api_error", "protocol_error", "http_error", "timeout", "cancelled")
 """The outcomes that a client's last line may name."""
 
 IDLE_S = 10.0  # seconds of silence that a client should stand, unless a case is about it
-MAX_OUTPUT = 64 * 2**20  # bytes
+MAX_OUTPUT = 64 * 2**20  # bytes that a client may print in a case
 MAX_LINES = 200_000
 TRIES = 3  # runs of a case whose own pauses came late, because the machine was busy
 
@@ -50,9 +52,15 @@ class Printed:
     expired: bool = False  # a limit had passed
     stderr: str = ""
     lines: list[str] = field(default_factory=list)
+    size: int = 0  # bytes
     ended_at: float = 0.0  # time.monotonic() of the last line
     cancelling_at: float = 0.0  # time.monotonic() when it said that it closes
     closed: bool = True  # before it was ended, the client had closed every connection that was held
+
+    @property
+    def over(self) -> bool:
+        """Nothing more is to be read."""
+        return bool(self.trouble) or self.skip is not None or self.end is not None
 
     @property
     def text(self) -> str:
@@ -81,20 +89,53 @@ class Started:
             self.slowest = max(self.slowest or 0.0, session.requests[0].at - session.began)
 
 
+class Client:
+    """A client under test: started for each case or, if it is ``persistent``, kept as long as it ends its cases well."""
+
+    def __init__(self, command: Sequence[str], *, persistent: bool = False) -> None:
+        self.command = command
+        self.persistent = persistent
+        self._running: Running | None = None
+
+    def begin(self, case: Mapping[str, str]) -> Running:
+        """Give it a case: the variables that tell of it."""
+        if not self.persistent:
+            self._running = Running([*self.command, case["SSE_CONFORMANCE_URL"]], {**case, **DIRECT})
+            self._running.send([], last=True)
+            return self._running
+        if self._running is None or not self._running.lines.empty():
+            self.stop()  # it has ended, or said more than its end, which belongs to no other case
+            self._running = Running(self.command, DIRECT)
+        self._running.errors = b""
+        self._running.send([json.dumps(case).encode() + b"\n"], last=False)
+        return self._running
+
+    def finish(self, *, well: bool) -> None:
+        """Its case is over; ``well`` if it has said so itself."""
+        if not (self.persistent and well):
+            self.stop()
+
+    def stop(self) -> None:
+        """End its process, if there is one."""
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
+
+
 def judge(
     vector: Vector,
     server: HostileServer,
-    command: Sequence[str],
+    client: Client,
     timeout: float,
     started: Started | None = None,
     factor: float = 1.0,
 ) -> Result:
-    """Run the client on the case and compare; again if our own pauses came late. ``factor`` lengthens every limit."""
+    """Give the client the case and compare; again if our own pauses came late. ``factor`` lengthens every limit."""
     started = started or Started()
     began = time.perf_counter()
     for attempt in range(TRIES):
         session = server.open(vector, patience=factor)
-        printed = _run(vector, session, command, timeout * factor, started.limit(timeout * factor))
+        printed = _run(vector, session, client, timeout * factor, started.limit(timeout * factor))
         started.note(session)
         patience = vector.body.get("idle_s", IDLE_S) / 4
         if session.late <= patience or attempt == TRIES - 1:
@@ -115,13 +156,14 @@ def judge(
 # ---- Running it ------------------------------------------------------------------------------------------------------
 
 
-def _environment(vector: Vector, base: str) -> dict[str, str]:
+DIRECT = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
+
+
+def _variables(vector: Vector, url: str) -> dict[str, str]:
     environment = {
-        "SSE_CONFORMANCE_URL": base,
+        "SSE_CONFORMANCE_URL": url,
         "SSE_CONFORMANCE_CASE": vector.id,
         "SSE_CONFORMANCE_IDLE_S": f"{vector.body.get('idle_s', IDLE_S):g}",
-        "NO_PROXY": "127.0.0.1",
-        "no_proxy": "127.0.0.1",
     }
     if request := document("client", vector.profile).get("request"):
         environment["SSE_CONFORMANCE_BODY"] = json.dumps({**request, **vector.body.get("request", {})})
@@ -130,54 +172,38 @@ def _environment(vector: Vector, base: str) -> dict[str, str]:
     for name in ("cancel_after", "cancel_in_s"):
         if name in vector.body:
             environment[f"SSE_CONFORMANCE_{name.upper()}"] = str(vector.body[name])
-    expect = vector.body["expect"]
-    events = [event for one in (expect if isinstance(expect, list) else [expect]) for event in one.get("events", ())]
+    events = [event for alternative in _alternatives(vector) for event in alternative.get("events", ())]
     if types := dict.fromkeys(event["event"] for event in events if "event" in event):
         environment["SSE_CONFORMANCE_TYPES"] = ",".join(types)
     return environment
 
 
-def _run(vector: Vector, session: Session, command: Sequence[str], timeout: float, start_limit: float) -> Printed:
-    """Start the client and read its output, until it exits, prints its last line, or the time is up."""
+def _run(vector: Vector, session: Session, client: Client, timeout: float, start_limit: float) -> Printed:
+    """Give the client the case and read its output, until it exits, prints its last line, or the time is up."""
     printed = Printed()
-    url = session.base + vector.body.get("query", "")
-    process = start([*command, url], _environment(vector, url))
-    assert process.stdin and process.stdout and process.stderr
-    process.stdin.close()
-    lines: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    errors: list[bytes] = []
-    threads = [
-        threading.Thread(target=_read_lines, args=(process.stdout, lines), daemon=True),
-        threading.Thread(target=_read_errors, args=(process.stderr, errors), daemon=True),
-    ]
-    for thread in threads:
-        thread.start()
+    running = client.begin(_variables(vector, session.base + vector.body.get("query", "")))
     wait = _Wait(vector, session, timeout, start_limit)
     try:
-        while True:
-            if lines.empty() and wait.over():
+        while not printed.over:
+            if running.lines.empty() and wait.over():
                 printed.trouble, printed.expired = wait.trouble, bool(wait.trouble)
                 break
             try:
-                line = lines.get(timeout=0.05)
+                line = running.lines.get(timeout=0.05)
             except queue.Empty:
                 continue
             if line is None:
-                printed.trouble = _how_it_ended(process, printed)
-                break
-            _take(line, printed, session)
-            if printed.trouble or printed.skip is not None:
-                break
-            if printed.end is not None:
-                _let_it_end(process, session)
+                printed.trouble = _how_it_ended(running)
+            else:
+                _take(line, printed, session)
+        if printed.end is not None and not printed.trouble:
+            _let_it_end(running, session, kept=client.persistent)
+            if any(alternative.get("closes") for alternative in _alternatives(vector)):
                 printed.closed = _closes(session)
-                break
     finally:
         session.over.set()
-        kill(process)
-        for thread in threads:
-            thread.join(timeout=1.0)
-        printed.stderr = b"".join(errors)[-KEPT_STDERR:].decode("utf-8", "replace")
+        client.finish(well=printed.over and not printed.trouble)
+        printed.stderr = running.errors.decode("utf-8", "replace")
     return printed
 
 
@@ -215,37 +241,13 @@ class _Wait:
         return True
 
 
-def _read_lines(pipe: IO[bytes], lines: queue.SimpleQueue[bytes | None]) -> None:
-    total = count = 0
-    try:
-        while (line := pipe.readline(MAX_OUTPUT)) and total < MAX_OUTPUT and count < MAX_LINES:
-            total += len(line)
-            count += 1
-            lines.put(line)
-        if line:
-            lines.put(b"\0flood")
-    except (OSError, ValueError):
-        pass
-    lines.put(None)
-    pipe.close()
-
-
-def _read_errors(pipe: IO[bytes], errors: list[bytes]) -> None:
-    try:
-        while data := pipe.read1(65536):  # type: ignore[attr-defined]
-            errors.append(data)
-            del errors[:-8]
-    except (OSError, ValueError):
-        pass
-    pipe.close()
-
-
 def _take(line: bytes, printed: Printed, session: Session) -> None:
     """Read one line of output."""
-    if line == b"\0flood":
-        printed.trouble = "it floods its output"
-        return
+    printed.size += len(line)
     if not line.strip():
+        return
+    if printed.size > MAX_OUTPUT or len(printed.lines) == MAX_LINES:
+        printed.trouble = "it floods its output"
         return
     printed.lines.append(line.decode("utf-8", "replace").rstrip())
     try:
@@ -277,20 +279,21 @@ def _take(line: bytes, printed: Printed, session: Session) -> None:
         session.note(f"the client printed {event}")
 
 
-def _how_it_ended(process: subprocess.Popen[bytes], printed: Printed) -> str:
-    if printed.end is not None:
-        return ""
+def _how_it_ended(running: Running) -> str:
+    if running.flooded:
+        return "it floods its output"
     try:
-        status = process.wait(timeout=2.0)
+        status = running.process.wait(timeout=2.0)
     except subprocess.TimeoutExpired:
         return "it closed its output without an end"
     return f"it ended with exit status {status} and printed no end" if status >= 0 else "it was ended by a signal"
 
 
-def _let_it_end(process: subprocess.Popen[bytes], session: Session) -> None:
-    """The last line is printed; let the process exit, so that the server sees its connections close."""
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(timeout=3.0)
+def _let_it_end(running: Running, session: Session, *, kept: bool) -> None:
+    """The last line is printed; let a process that is not kept exit, so that the server sees its connections close."""
+    if not kept:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.process.wait(timeout=3.0)
     with session.answered:
         session.answered.wait_for(lambda: not session.answering, timeout=0.05)
 
@@ -321,10 +324,8 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
     key = vector.body.get("key")
     if key and session.requests and not _has_key(session.requests[0], key):
         return "skip", "it does not send the key that SSE_CONFORMANCE_KEY holds"
-    expect = vector.body["expect"]
-    alternatives = expect if isinstance(expect, list) else [expect]
     reasons = []
-    for alternative in alternatives:
+    for alternative in _alternatives(vector):
         for member in vector.needs:
             judged = {"error": "error_contains"}.get(member, member) in alternative
             ends = (printed.end or {}).get("end") in alternative.get("end", ())
@@ -340,6 +341,12 @@ def compare(vector: Vector, printed: Printed, session: Session) -> tuple[str, st
     if vector.level == "may":
         return "pass", f"this is left open; here: {reason}"
     return "fail", reason
+
+
+def _alternatives(vector: Vector) -> list[Mapping[str, Any]]:
+    """What is expected: any one of these."""
+    expect = vector.body["expect"]
+    return expect if isinstance(expect, list) else [expect]
 
 
 def _is_about_closing(vector: Vector) -> bool:

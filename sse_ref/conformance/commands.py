@@ -107,7 +107,7 @@ def judge_ourselves(options: argparse.Namespace) -> int:
     ]
     common += ["--jobs", str(options.jobs or runs.cores())]
     for profile in CLIENT_PROFILES:
-        statuses.append(main(["client", "--profile", profile, *common, "--", *me, "client", profile]))
+        statuses.append(main(["client", "--persistent", "--profile", profile, *common, "--", *me, "client", profile]))
     for profile in PROFILES:
         with reference.our_own(profile) as arguments:
             statuses.append(main(["server", "--profile", profile, *common, *arguments]))
@@ -172,9 +172,10 @@ def _parser() -> argparse.ArgumentParser:
     fuzzing.add_argument("--timeout", type=SECONDS, default=10.0, metavar="S", help="default: %(default)s seconds")
 
     client = command(
-        "client", runs.judge_client, "judge a client: started once for each case, with our URL", "-- CMD ..."
+        "client", runs.judge_client, "judge a client: started for each case with our URL, or kept", "-- CMD ..."
     )
     _common(client, timeout=20.0)
+    client.add_argument("--persistent", action="store_true", help="keep one process for all cases, a line for each")
     client.add_argument("--profile", choices=CLIENT_PROFILES, default=DEFAULT_PROFILE)
     quirks = "how services deviate from chat completions: a case for each, short for --profile quirks"
     client.add_argument("--quirks", action="store_const", dest="profile", const="quirks", help=quirks)

@@ -32,6 +32,7 @@ __all__ = [
     "Measured",
     "NoReply",
     "Program",
+    "Running",
     "UnderTest",
     "ask_features",
     "begin_run",
@@ -163,7 +164,7 @@ def abandon_all() -> None:
             os.killpg(process.pid, signal.SIGKILL) if hasattr(os, "killpg") else process.kill()
 
 
-class _Running:
+class Running:
     """One started process: threads write to it and read from it, so that neither side can block the other."""
 
     def __init__(self, command: Sequence[str], environment: Mapping[str, str] | None = None) -> None:
@@ -306,7 +307,7 @@ class Program:
         self._one_by_one = False  # it reads its whole input as one request
         self._hangs = 0
         self._longest = 0.0  # seconds that a reply has taken
-        self._running: _Running | None = None
+        self._running: Running | None = None
 
     @property
     def hopeless(self) -> bool:
@@ -359,7 +360,7 @@ class Program:
         if self._running is not None:
             self._running.errors = b""  # what it said before belongs to other requests
         else:
-            self._running = _Running(self.command)
+            self._running = Running(self.command)
             if not self.measured.answered:
                 self.measured.silent_starts += 1
             timeout += 3 * self.measured.start
@@ -372,7 +373,7 @@ class Program:
         finally:
             self.stderr = running.errors.decode("utf-8", "replace")
 
-    def _still_there(self, running: _Running) -> bool:
+    def _still_there(self, running: Running) -> bool:
         """False if the kept process has ended. Raises ``NoReply`` if it printed a line that answers no request."""
         while not running.lines.empty():
             line = running.lines.get()
@@ -382,7 +383,7 @@ class Program:
                 raise NoReply(f"it printed a line that nobody asked for: {_quoted(line)}")
         return True
 
-    def _reply(self, running: _Running, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
+    def _reply(self, running: Running, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
         if self._hangs >= 3:
             timeout = min(timeout, max(timeout / 5, 3 * self._longest))
         began = time.monotonic()
@@ -420,7 +421,7 @@ class Program:
         ``probe`` is a request with the id "hello" that follows at once: its reply shows that a program ignored the question.
         """
         first = {"v": 1, "op": "hello"}
-        self._running = running = _Running(self.command)
+        self._running = running = Running(self.command)
         began = time.monotonic()
         running.send([json.dumps(request).encode() + b"\n" for request in (first, probe)], last=not self.persistent)
         said: dict[str, Any] = {}
@@ -491,7 +492,7 @@ def run_raw(command: Sequence[str], data: bytes, timeout: float) -> tuple[list[A
 
     Raises ``NoReply`` if it does not end in time, ends with another status than 0, or prints something else.
     """
-    running = _Running(command)
+    running = Running(command)
     running.send([data], last=True)
     deadline = time.monotonic() + timeout
     values = []

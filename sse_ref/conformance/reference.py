@@ -1,12 +1,13 @@
 """Our own decoder, encoder, client and server under test: ``python -m sse_ref.conformance.reference decoder``.
 
-In:   what the protocol says (README.md beside this file): requests as lines of JSON; for a client, a URL.
+In:   what the protocol says (README.md beside this file): requests as lines of JSON; for a client, a URL or such lines.
 Out:  replies as lines of JSON. They show how small an adapter is.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import sys
@@ -55,19 +56,19 @@ def encode(request: Mapping[str, Any]) -> dict[str, Any]:
     return {"bytes": stream.hex()}
 
 
-def chat(profile: str, url: str) -> None:
-    """One case of a chat client: stream, print what comes, and say how it ended.
+def chat(profile: str, case: Mapping[str, str]) -> None:
+    """One case of a chat client: stream, print what comes, and say how it ended. ``case`` holds the variables that tell it.
 
     A profile that is not the name of a dialect is one of the default dialect.
     """
     from sse_ref.client import ChatStream  # here: this is started for each vector, and a decoder needs no client
     from sse_ref.dialects import DEFAULT, DIALECTS
 
-    request = json.loads(os.environ["SSE_CONFORMANCE_BODY"])
-    cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
+    url, request = case["SSE_CONFORMANCE_URL"], json.loads(case["SSE_CONFORMANCE_BODY"])
+    cancel_after = int(case.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
     dialect = DIALECTS.get(profile, DIALECTS[DEFAULT])
     model = request.get("model", "toy")  # which some wires have in the path
-    key, timeout = os.environ.get("SSE_CONFORMANCE_KEY"), float(os.environ["SSE_CONFORMANCE_IDLE_S"])
+    key, timeout = case.get("SSE_CONFORMANCE_KEY"), float(case["SSE_CONFORMANCE_IDLE_S"])
     stream = ChatStream(request, url=url, model=model, dialect=dialect, timeout=timeout, api_key=key)
     end: dict[str, Any] = {}
     deltas = 0
@@ -87,22 +88,22 @@ def chat(profile: str, url: str) -> None:
     say({"end": stream.outcome, **result, "refusal": stream.refusal, **end})
 
 
-def source(url: str) -> None:
+def source(case: Mapping[str, str]) -> None:
     """One case of an event source: print events until the server ends it, or until it is time to close."""
     from sse_ref.client import EventSource  # here, as in chat()
 
-    events = EventSource(url)
+    events = EventSource(case["SSE_CONFORMANCE_URL"])
     closed = threading.Event()
-    cancel_after = int(os.environ.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
+    cancel_after = int(case.get("SSE_CONFORMANCE_CANCEL_AFTER", "0"))
 
     def close() -> None:
         closed.set()
         say({"cancelling": True})
         events.close()
 
-    if cancel_in := float(os.environ.get("SSE_CONFORMANCE_CANCEL_IN_S", "0")):
-        timer = threading.Timer(cancel_in, close)
-        timer.daemon = True
+    timer = threading.Timer(float(case.get("SSE_CONFORMANCE_CANCEL_IN_S", "0")), close)
+    timer.daemon = True
+    if timer.interval:
         timer.start()
     try:
         for number, event in enumerate(events, 1):
@@ -113,6 +114,8 @@ def source(url: str) -> None:
         say({"end": "cancelled" if closed.is_set() else "complete"})
     except StreamError as error:
         say({"end": error.outcome, "status": getattr(error, "status", None), "error": str(error)})
+    finally:
+        timer.cancel()
 
 
 def say(value: Mapping[str, Any]) -> None:
@@ -121,14 +124,20 @@ def say(value: Mapping[str, Any]) -> None:
 
 
 def main(arguments: list[str]) -> int:
-    """``decoder`` and ``encoder`` answer requests until their input ends; ``client PROFILE URL`` plays one case."""
-    if arguments[:1] == ["client"] and len(arguments) == 3:
-        profile, url = arguments[1:]
-        source(url) if profile == "sse" else chat(profile, url)
+    """``decoder`` and ``encoder`` answer requests until their input ends.
+
+    ``client PROFILE URL`` plays one case, ``client PROFILE`` one for each line of its input.
+    """
+    if arguments[:1] == ["client"] and 2 <= len(arguments) <= 3:
+        play = source if arguments[1] == "sse" else functools.partial(chat, arguments[1])
+        for case in map(json.loads, sys.stdin) if arguments[2:] == [] else [os.environ]:
+            play(case)
         return 0
     answers = {"decoder": decode, "encoder": encode}
     if len(arguments) != 1 or arguments[0] not in answers:
-        print("usage: python -m sse_ref.conformance.reference decoder | encoder | client PROFILE URL", file=sys.stderr)
+        print(
+            "usage: python -m sse_ref.conformance.reference decoder | encoder | client PROFILE [URL]", file=sys.stderr
+        )
         return 2
     answer = answers[arguments[0]]
     for line in sys.stdin:

@@ -21,7 +21,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any, TextIO, TypeVar
 
 from sse_ref.conformance import (
     causes,
@@ -38,6 +38,7 @@ from sse_ref.conformance import (
     servers,
     verdicts,
 )
+from sse_ref.conformance.clients import Client
 from sse_ref.conformance.corpus import DEFAULT_PROFILE, Vector
 from sse_ref.conformance.programs import Program
 from sse_ref.conformance.reports import Run
@@ -59,6 +60,7 @@ __all__ += ["read_report", "run_vectors", "write"]
 
 REPORTS = ("json", "junit", "tap", "md", "badge", "html")
 Judge = Callable[[Vector], Result]
+P = TypeVar("P", Program, Client)
 
 LONGER = 4.0  # times the limit, for a vector that is tried again because a limit passed
 FUZZED = 20_000  # random streams for a kept process; a tenth of them if each batch starts one
@@ -281,16 +283,16 @@ def _judge_pipe(
         run.features = sorted(features)
         run.results = run_vectors(vectors, one, patient, options.jobs or cores(), progress, lambda: progress.stopped)
         return _finish(options, run)
-    measured = programs.Measured()
+    made = functools.partial(Program, command, persistent=options.persistent, measured=programs.Measured())
     with (
-        _programs(command, options.persistent, timeout, measured) as program,
-        _programs(command, options.persistent, LONGER * timeout, measured) as patient_program,
+        _programs(functools.partial(made, timeout=timeout)) as program,
+        _programs(functools.partial(made, timeout=LONGER * timeout)) as patient_program,
     ):
         hello = programs.ask_features(program(), probe, known)
         _self_test(program(), target, vectors)
         features = hello["features"] - without
         run.name, run.version, run.features = options.name or hello["name"], hello["version"], sorted(features)
-        one, patient = (functools.partial(_one, judge, made, features) for made in (program, patient_program))
+        one, patient = (functools.partial(_one, judge, its, features) for its in (program, patient_program))
         jobs = options.jobs or (1 if options.persistent else cores())
         run.results = run_vectors(vectors, one, patient, jobs, progress, lambda: progress.stopped)
     return _finish(options, run)
@@ -307,7 +309,7 @@ def fuzz_decoder(options: argparse.Namespace) -> int:
         if show:
             print(f"\r\x1b[K{number} of {streams} streams", end="", file=sys.stderr, flush=True)
 
-    with _programs(command, options.persistent, options.timeout, programs.Measured()) as program:
+    with _programs(lambda: Program(command, persistent=options.persistent, timeout=options.timeout)) as program:
         hello = programs.ask_features(program(), decoders.PROBE, decoders.FEATURES)
         found = fuzz.first_difference(program(), hello["features"] - without, options.seed, streams, progress)
         stderr = program().stderr
@@ -381,18 +383,16 @@ def _without(options: argparse.Namespace, known: Sequence[str]) -> set[str]:
 
 
 @contextlib.contextmanager
-def _programs(
-    command: Sequence[str], persistent: bool, timeout: float, measured: programs.Measured
-) -> Iterator[Callable[[], Program]]:
+def _programs(make: Callable[[], P]) -> Iterator[Callable[[], P]]:
     """A program for each thread that asks for one; all are ended at the end."""
     local = threading.local()
-    started: list[Program] = []
+    started: list[P] = []
 
-    def mine() -> Program:
+    def mine() -> P:
         if not hasattr(local, "program"):
-            local.program = Program(command, persistent=persistent, timeout=timeout, measured=measured)
+            local.program = make()
             started.append(local.program)
-        program: Program = local.program
+        program: P = local.program
         return program
 
     try:
@@ -418,17 +418,17 @@ def judge_client(options: argparse.Namespace) -> int:
     """``client``: judge a client, and return the exit status."""
     vectors = selected(options, "client", options.profile)
     command = _command(options)
-    run = _run(options, "client", shlex.join(command), vectors, ["--profile", options.profile], options.profile)
+    repeat = ["--profile", options.profile, *(["--persistent"] if options.persistent else [])]
+    run = _run(options, "client", shlex.join(command), vectors, repeat, options.profile)
     run.name = options.name or ""
-    with hostile.HostileServer() as server:
-        limit = options.timeout * options.timeout_scale
-        started = clients.Started()
-        judge, patient = (
-            functools.partial(
-                clients.judge, server=server, command=command, timeout=limit, started=started, factor=factor
-            )
-            for factor in (1.0, LONGER)
-        )
+    started, limit = clients.Started(), options.timeout * options.timeout_scale
+    made = functools.partial(Client, command, persistent=options.persistent)
+    with hostile.HostileServer() as server, _programs(made) as client:
+
+        def judge(vector: Vector, factor: float = 1.0) -> Result:
+            return clients.judge(vector, server, client(), limit, started, factor)
+
+        patient = functools.partial(judge, factor=LONGER)
         progress = Progress(options, run, len(vectors))
         run.results = run_vectors(vectors, judge, patient, options.jobs or 1, progress, lambda: progress.stopped)
     return _finish(options, run)
