@@ -105,12 +105,13 @@ def judge_ourselves(options: argparse.Namespace) -> int:
         main(["decoder", "--persistent", *common, "--", *me, "decoder"]),
         main(["encoder", "--persistent", *common, "--", *me, "encoder"]),
     ]
-    common += ["--jobs", str(options.jobs or runs.cores())]
+    jobs = options.jobs or runs.cores()
     for profile in CLIENT_PROFILES:
-        statuses.append(main(["client", "--persistent", "--profile", profile, *common, "--", *me, "client", profile]))
+        words = ["--profile", profile, *common, "--jobs", str(4 * jobs)]  # a client that is kept waits more than it works
+        statuses.append(main(["client", "--persistent", *words, "--", *me, "client", profile]))
     for profile in PROFILES:
         with reference.our_own(profile) as arguments:
-            statuses.append(main(["server", "--profile", profile, *common, *arguments]))
+            statuses.append(main(["server", "--profile", profile, *common, "--jobs", str(jobs), *arguments]))
     return max(statuses)
 
 
