@@ -199,11 +199,8 @@ class SSEDecoder:
 
         Still true after ``close()``, which discards them.
         """
-        return (
-            self._data is not None
-            or bool(self._line or self._event_type or self._start)
-            or self._id != self.last_event_id
-        )
+        unread = self._line or self._event_type or self._start
+        return self._data is not None or bool(unread) or self._id != self.last_event_id
 
     def close(self) -> None:
         """End of the stream: an incomplete event is discarded, with its id, as the standard says.
@@ -261,7 +258,10 @@ class SSEDecoder:
                     if more:
                         data += more
                         more.clear()
-                    text = data.decode("utf-8", "replace")
+                    try:
+                        text = data.decode()  # quicker, and nearly all text is valid
+                    except UnicodeDecodeError:
+                        text = data.decode("utf-8", "replace")
                     events.append(new_event(ServerSentEvent, (text, event_type or "message", event_id)))
                     data = None
                 event_type = ""

@@ -107,7 +107,13 @@ def judge_ourselves(options: argparse.Namespace) -> int:
     ]
     jobs = options.jobs or runs.cores()
     for profile in CLIENT_PROFILES:
-        words = ["--profile", profile, *common, "--jobs", str(4 * jobs)]  # a client that is kept waits more than it works
+        words = [
+            "--profile",
+            profile,
+            *common,
+            "--jobs",
+            str(4 * jobs),
+        ]  # a client that is kept waits more than it works
         statuses.append(main(["client", "--persistent", *words, "--", *me, "client", profile]))
     for profile in PROFILES:
         with reference.our_own(profile) as arguments:
