@@ -224,8 +224,9 @@ def may_hold_a_head(data: bytearray, start: int) -> bool:
     (False, True)
     """
     start = max(0, start - 3)
-    blank = max(data.find(b"\n\n", start), data.find(b"\n\r\n", start))
-    return blank >= 0 or len(data) > MAX_LINE or CONTROL.search(data, start) is not None
+    if data.find(b"\n\r\n", start) >= 0 or data.find(b"\n\n", start) >= 0:
+        return True
+    return len(data) > MAX_LINE or CONTROL.search(data, start) is not None
 
 
 # ---- Headers ---------------------------------------------------------------------------------------------------------
