@@ -144,7 +144,7 @@ def test_every_request_can_be_made() -> None:
             )
             assert b"{model}" not in data and (f"{name}k\r\n".encode() in data) == ("key" not in spec)
     for vector in load("client"):
-        environment = clients._environment(vector, "http://h")
+        environment = clients._variables(vector, "http://h")
         assert ("SSE_CONFORMANCE_BODY" in environment) == (vector.profile != "sse")
 
 

@@ -33,7 +33,7 @@ and ``beside`` (it can read two streams at the same time).
 PROBE = {"v": 1, "id": "hello", "op": "decode", "chunks": []}
 
 WHOLE_CUTS = 2048  # bytes: longer streams are not cut bytewise, unless a vector says so
-MAX_CUTS = 24  # two-part cuts for one stream
+MAX_CUTS, LONG_CUTS = 24, 6  # two-part cuts for one stream, and for a longer one
 
 
 @dataclass
@@ -120,7 +120,7 @@ def _parts(stream: bytes, lengths: Sequence[int]) -> Iterator[bytes]:
 
 
 def _cut_points(stream: bytes) -> list[int]:
-    """Where a cut is interesting, evenly thinned out to ``MAX_CUTS``."""
+    """Where a cut is interesting, evenly thinned out to ``MAX_CUTS`` or ``LONG_CUTS``."""
     places: set[int] = set()
     size = len(stream)
     for at in range(size) if size <= WHOLE_CUTS else (*range(64), *range(size - 64, size)):
@@ -129,8 +129,8 @@ def _cut_points(stream: bytes) -> list[int]:
         elif stream[at] >= 0x80 or stream[at - 1 : at] == b":":
             places.add(at + 1)
     wanted = sorted(place for place in places if 0 < place < size)
-    step = max(len(wanted) / MAX_CUTS, 1.0)
-    return [wanted[int(number * step)] for number in range(min(len(wanted), MAX_CUTS))]
+    most = min(len(wanted), MAX_CUTS if size <= WHOLE_CUTS else LONG_CUTS)
+    return [wanted[number * len(wanted) // most] for number in range(most)]
 
 
 # ---- The judgment ----------------------------------------------------------------------------------------------------

@@ -325,7 +325,7 @@ class Program:
 
     def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
         """Put several requests at once, and return the reply to each. Raises ``NoReply`` if one does not come."""
-        lines = [json.dumps(request, separators=(",", ":")).encode() + b"\n" for request in requests]
+        lines = [_encode(request).encode() + b"\n" for request in requests]
         replies: list[dict[str, Any]] = []
         while len(replies) < len(lines):
             had = len(replies)
@@ -455,9 +455,13 @@ def _whole_number(digits: str) -> int:
     return -(10**4000) if digits.startswith("-") else 10**4000
 
 
+_encode = json.JSONEncoder(separators=(",", ":")).encode
+_decode = json.JSONDecoder(parse_int=_whole_number).decode
+
+
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
-        reply = json.loads(line, parse_int=_whole_number)
+        reply = _decode(line.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         raise NoReply(f"it printed a line that is not JSON: {_quoted(line)}") from None
     if not isinstance(reply, dict):
