@@ -37,6 +37,7 @@ ENDS = ("complete", "truncated", "api_error", "protocol_error", "http_error", "t
 IDLE_S = 10.0  # seconds of silence that a client should stand, unless a case is about it
 MAX_OUTPUT = 64 * 2**20  # bytes that a client may print in a case
 MAX_LINES = 200_000
+DIRECT = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}  # of the environment: no proxy stands between
 TRIES = 3  # runs of a case whose own pauses came late, because the machine was busy
 
 
@@ -156,26 +157,24 @@ def judge(
 # ---- Running it ------------------------------------------------------------------------------------------------------
 
 
-DIRECT = {"NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-
-
 def _variables(vector: Vector, url: str) -> dict[str, str]:
-    environment = {
+    """What a client is told of a case."""
+    variables = {
         "SSE_CONFORMANCE_URL": url,
         "SSE_CONFORMANCE_CASE": vector.id,
         "SSE_CONFORMANCE_IDLE_S": f"{vector.body.get('idle_s', IDLE_S):g}",
     }
     if request := document("client", vector.profile).get("request"):
-        environment["SSE_CONFORMANCE_BODY"] = json.dumps({**request, **vector.body.get("request", {})})
+        variables["SSE_CONFORMANCE_BODY"] = json.dumps({**request, **vector.body.get("request", {})})
     if "key" in vector.body:
-        environment["SSE_CONFORMANCE_KEY"] = vector.body["key"]
+        variables["SSE_CONFORMANCE_KEY"] = vector.body["key"]
     for name in ("cancel_after", "cancel_in_s"):
         if name in vector.body:
-            environment[f"SSE_CONFORMANCE_{name.upper()}"] = str(vector.body[name])
+            variables[f"SSE_CONFORMANCE_{name.upper()}"] = str(vector.body[name])
     events = [event for alternative in _alternatives(vector) for event in alternative.get("events", ())]
     if types := dict.fromkeys(event["event"] for event in events if "event" in event):
-        environment["SSE_CONFORMANCE_TYPES"] = ",".join(types)
-    return environment
+        variables["SSE_CONFORMANCE_TYPES"] = ",".join(types)
+    return variables
 
 
 def _run(vector: Vector, session: Session, client: Client, timeout: float, start_limit: float) -> Printed:

@@ -261,18 +261,19 @@ def exponents(timed: Timed, scale: float) -> dict[str, dict[str, float | None]]:
 
 
 def exponent(timed: Timed, name: str, make: Callable[[int], Feeds], size: int, scale: float) -> float:
-    """How the time grows from a size that takes long enough: what fits in a cache is faster than it should be."""
-    while (first := quickest(timed, name, make(size))) < LONG_ENOUGH * scale:
+    """How the time grows from a size that takes long enough: what fits in a cache is faster than it should be.
+
+    The smaller input is timed four times in a row, right before the larger, so that both see the same machine.
+    """
+    while timed(name, make(size))[0] < LONG_ENOUGH * scale:
         size *= 2
-    return math.log(quickest(timed, name, make(4 * size)) / first, 4)
-
-
-def quickest(timed: Timed, name: str, feeds: Feeds) -> float:
-    """The seconds of the quickest of some runs: what a busy machine adds is not the decoder's."""
-    taken: list[float] = []
-    while not taken or (len(taken) < 9 and sum(taken) < 0.3):
-        taken.append(timed(name, feeds)[0])
-    return min(taken)
+    small, large = make(size), make(4 * size)
+    growths: list[float] = []
+    began = time.perf_counter()
+    while not growths or (len(growths) < 5 and time.perf_counter() - began < 3 * scale):
+        four = sum(timed(name, small)[0] for _ in range(4))
+        growths.append(timed(name, large)[0] / (four / 4))
+    return math.log(statistics.median(growths), 4)
 
 
 def wrong_vectors(decode: Decode) -> int:

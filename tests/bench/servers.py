@@ -110,13 +110,12 @@ def full_speed(wire: str, peers: list[str], rounds: int, size: float) -> dict[st
             ports[name], _ = stack.enter_context(serving(name, *(("--tps=0", "--ttft=0") if name == OURS else ())))
             ask(name, 5000, streams=1)  # warm up
         for streams, tokens in STREAMS.items():
-            rates: dict[str, list[float]] = {name: [] for name in names}
+            rates: dict[str, list[float]] = {name: [] for name in names}  # for each round; nan for what did not end
             firsts: dict[str, list[float]] = {name: [] for name in names}
             for turn in range(rounds):
                 for name in in_turn(names, turn):
                     result = ask(name, max(10, int(tokens * size)), streams=streams)
-                    if not result["unfinished"]:
-                        rates[name].append(result["events"] / result["seconds"])
+                    rates[name].append(math.nan if result["unfinished"] else result["events"] / result["seconds"])
                     if streams > 1:
                         firsts[name].append(result["first_token_p50_ms"])
                     elif name != "aimock":
@@ -127,14 +126,19 @@ def full_speed(wire: str, peers: list[str], rounds: int, size: float) -> dict[st
 
 
 def against_ours(rates: dict[str, list[float]], firsts: dict[str, list[float]]) -> dict[str, Any]:
-    """How many times the events a second ours gives, and how many times as long the first token takes elsewhere."""
+    """How many times the events a second ours gives, and how many times as long the first token takes elsewhere.
+
+    Each is compared with ours of the same round: from one minute to the next a shared machine is faster or slower.
+    """
+
+    def ratios(above: list[float], below: list[float]) -> list[float] | None:
+        found = [one / other for one, other in zip(above, below, strict=False)]
+        found = [ratio for ratio in found if not math.isnan(ratio)]
+        return spread(found) if found else None
+
     rate, first = statistics.median(rates[OURS]), statistics.median(firsts[OURS])
     return {
-        name: {
-            "rate": spread([rate / value for value in rates[name]]) if rates[name] else None,
-            "first": spread([value / first for value in firsts[name]]) if firsts[name] else None,
-        }
-        for name in rates
+        name: {"rate": ratios(rates[OURS], rates[name]), "first": ratios(firsts[name], firsts[OURS])} for name in rates
     } | {"ours": {"events per second": round(rate), "first token, ms": round(first, 2)}}
 
 
