@@ -10,9 +10,9 @@ quick, and the digits of its numbers. A server's JSON is read leniently: it is n
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping
+from json import JSONDecoder, JSONEncoder, dumps, encoder
 from typing import Any, Self
 
 from sse_ref.errors import RequestError
@@ -22,7 +22,7 @@ __all__ = ["Fields", "read_json", "to_json"]
 MAX_DIGITS = 4000  # of a whole number; Python itself refuses more than 4,300 (CVE-2020-10735)
 MAX_BRACKETS = 100_000  # opening ones in a request: what arrays and objects cost is not in proportion to their bytes
 
-_encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
+_encode = JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode
 # Legal in JSON and in event streams, but naive clients that read lines with str.splitlines end a line at them.
 _LINE_BREAKERS = {0x85: "\\u0085", 0x2028: "\\u2028", 0x2029: "\\u2029"}
 _SURROGATE_ESCAPE = re.compile(rb"\\u[dD][89a-fA-F]")
@@ -34,7 +34,8 @@ def to_json(value: Any) -> str:
     >>> to_json({"text": "caf\u00e9\u2028"})
     '{"text":"caf\u00e9\\\\u2028"}'
     """
-    text = _encode(value)
+    # The encoder does the same with a text, a call later.
+    text = encoder.encode_basestring(value) if type(value) is str else _encode(value)
     return text if text.isascii() else text.translate(_LINE_BREAKERS)
 
 
@@ -48,8 +49,8 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON number")
 
 
-_lenient = json.JSONDecoder(parse_int=_whole_number)
-_strict = json.JSONDecoder(parse_int=_whole_number, parse_constant=_refuse_constant)
+_lenient = JSONDecoder(parse_int=_whole_number)
+_strict = JSONDecoder(parse_int=_whole_number, parse_constant=_refuse_constant)
 
 
 def read_json(text: str, *, strict: bool = False) -> Any:
@@ -139,7 +140,7 @@ def _read_object(body: bytes) -> dict[str, Any]:
     if _SURROGATE_ESCAPE.search(body):
         for name, value in values.items():
             try:
-                json.dumps({name: value}, ensure_ascii=False).encode()  # numbers may be infinite
+                dumps({name: value}, ensure_ascii=False).encode()  # numbers may be infinite
             except UnicodeEncodeError:
                 half = "a string holds half of a surrogate pair"
                 raise RequestError("bad_request", half, param=ascii(name)[1:-1]) from None

@@ -269,7 +269,7 @@ def timed_writes(
     """The last stage: the bytes of each event, when they are due. The first ``skip`` events are not sent, and what ends the
     body is not, unless it ``ends``."""
     fault = Fault(delivery.fault, delivery.at)
-    most = fault.most
+    most, wrap, split, whole = fault.most, framing.wrap, delivery.split, framing.whole
     for _ in itertools.islice(payloads, skip):
         pace.restart()
     events = tokens = 0
@@ -279,16 +279,16 @@ def timed_writes(
             due = pace.due
         if pace.tokens - pace.skipped > most:
             yield from fault.write(Write(due, tokens, events, framing.wrap(payload)), framing)
-        if framing.whole:
+        if whole:
             yield Write(due, pace.tokens, 0, payload)
             continue
-        if delivery.split:
+        if split:
             *parts, payload = split_up(payload, delivery.split)
             for part in parts:
                 yield Write(due, tokens, events, framing.wrap(part), open=True)
                 due += SPLIT_PAUSE
         tokens, events = pace.tokens, events + 1
-        yield Write(due, tokens, events, framing.wrap(payload))
+        yield Write(due, tokens, events, wrap(payload))
     if framing.last or not ends:
         yield Write(due if ends else math.inf, tokens, events, framing.last, last=True)
 
