@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -30,7 +31,6 @@ ROOT = Path(__file__).parents[1]
 BROKEN = ROOT / "tests" / "broken"
 CLIENT = str(BROKEN / "client.py")
 RUN_CLIENT = str(BROKEN / "run_client.py")
-TYPED_CLIENT = str(BROKEN / "typed_client.py")
 FAULTS = {
     "openai-chat": CHAT,
     "anthropic": MESSAGES,
@@ -49,17 +49,48 @@ def server() -> Iterator[HostileServer]:
         yield server
 
 
+@contextlib.contextmanager
+def kept(command: list[str]) -> Iterator[Client]:
+    client = Client(command, persistent=True)
+    try:
+        yield client
+    finally:
+        client.stop()
+
+
+def command(profile: str | None, fault: str) -> list[str]:
+    return [sys.executable, "-I", "-S", RUN_CLIENT, str(profile), fault]
+
+
 def judge(vector: Vector, fault: str, server: HostileServer, factor: float = 1.0) -> Result:
-    program = RUN_CLIENT if vector.profile in ("openai-chat", "quirks", "sse") else TYPED_CLIENT
-    command = [sys.executable, "-I", "-S", program, str(vector.profile), fault]
-    return clients.judge(vector, server, Client(command), timeout=20.0, factor=factor)
+    return clients.judge(vector, server, Client(command(vector.profile, fault)), timeout=20.0, factor=factor)
 
 
 @pytest.mark.once
-def test_correct_client_of_another_make_passes_everything(server: HostileServer) -> None:
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        results = list(pool.map(lambda vector: judge(vector, "none", server), VECTORS.values()))
+@pytest.mark.parametrize("profile", corpus.CLIENT_PROFILES)
+def test_correct_client_of_another_make_passes_everything(profile: str, server: HostileServer) -> None:
+    vectors = [vector for vector in VECTORS.values() if vector.profile == profile]
+    local = threading.local()
+
+    def one(vector: Vector) -> Result:
+        return clients.judge(vector, server, local.client, timeout=20.0)
+
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> None:
+            local.client = stack.enter_context(kept(command(profile, "none")))
+
+        with ThreadPoolExecutor(AT_ONCE, initializer=begin) as pool:
+            results = list(pool.map(one, vectors))
     assert not [(r.vector.id, r.verdict, r.reason) for r in results if r.verdict != "pass"]
+
+
+@pytest.mark.once
+def test_correct_client_that_is_started_for_each_case_passes_what_tells_most(server: HostileServer) -> None:
+    quick = [vector for vector in VECTORS.values() if "quick" in vector.tags]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        results = list(pool.map(lambda vector: judge(vector, "none", server), quick))
+    assert len(quick) > 20 and not [(r.vector.id, r.verdict, r.reason) for r in results if r.verdict != "pass"]
 
 
 @pytest.mark.once
@@ -196,15 +227,6 @@ for number, line in enumerate(sys.stdin):
     if number == 1:
         {after_second}
 """
-
-
-@contextlib.contextmanager
-def kept(command: list[str]) -> Iterator[Client]:
-    client = Client(command, persistent=True)
-    try:
-        yield client
-    finally:
-        client.stop()
 
 
 def own(at_second: str = "pass", after_second: str = "pass") -> list[str]:

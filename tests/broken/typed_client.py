@@ -236,5 +236,10 @@ client.Answer = {"anthropic": Messages, "cohere": Cohere, "gemini": Gemini, "ope
 if FAULT == "bom-and-names":
     client.FAULT = "keeps-bom"
 
-if __name__ == "__main__":
+
+def main():
     client.chat()
+
+
+if __name__ == "__main__":
+    main()
