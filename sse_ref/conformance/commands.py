@@ -106,15 +106,9 @@ def judge_ourselves(options: argparse.Namespace) -> int:
         main(["encoder", "--persistent", *common, "--", *me, "encoder"]),
     ]
     jobs = options.jobs or runs.cores()
+    kept = ["client", "--persistent", "--jobs", str(4 * jobs), *common]  # a client that is kept mostly waits
     for profile in CLIENT_PROFILES:
-        words = [
-            "--profile",
-            profile,
-            *common,
-            "--jobs",
-            str(4 * jobs),
-        ]  # a client that is kept waits more than it works
-        statuses.append(main(["client", "--persistent", *words, "--", *me, "client", profile]))
+        statuses.append(main([*kept, "--profile", profile, "--", *me, "client", profile]))
     for profile in PROFILES:
         with reference.our_own(profile) as arguments:
             statuses.append(main(["server", "--profile", profile, *common, "--jobs", str(jobs), *arguments]))
