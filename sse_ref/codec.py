@@ -199,8 +199,8 @@ class SSEDecoder:
 
         Still true after ``close()``, which discards them.
         """
-        unread = self._line or self._event_type or self._start
-        return self._data is not None or bool(unread) or self._id != self.last_event_id
+        begun = self._line or self._event_type or self._start
+        return self._data is not None or bool(begun) or self._id != self.last_event_id
 
     def close(self) -> None:
         """End of the stream: an incomplete event is discarded, with its id, as the standard says.

@@ -269,6 +269,7 @@ def test_kept_client_is_one_process_and_is_told_each_case_anew(server: HostileSe
     ("misbehaves", "reason"),
     [
         ("sys.exit(7)", "exit status 7"),
+        ('print(\'{"delta": "x"}\', flush=True); sys.exit(0)', "exit status 0"),
         ("import time; time.sleep(600)", "timeout"),
         ("print('hello', flush=True)", "no JSON object"),
         ('print(\'{"end": "done"}\', flush=True); continue', "none of"),
@@ -284,14 +285,28 @@ def test_kept_client_that_misbehaves_costs_only_its_case(misbehaves: str, reason
 
 
 @pytest.mark.once
+def test_our_client_plays_a_case_by_hand_from_its_url_alone(server: HostileServer) -> None:
+    session = server.open(VECTORS["source/baseline"])
+    done = subprocess.run([*OURS, "sse", session.base], cwd=ROOT, capture_output=True, text=True, timeout=60)
+    assert session.requests and json.loads(done.stdout.splitlines()[-1])["end"], done.stderr
+
+
+@pytest.mark.once
+def test_kept_client_that_ends_between_two_cases_is_started_again(server: HostileServer) -> None:
+    with kept(own("sys.exit(0)")) as client:
+        results = [clients.judge(VECTORS["wire/baseline"], server, client, 20.0) for _ in range(3)]
+    assert [result.verdict for result in results] == ["pass"] * 3, [r.reason for r in results]
+
+
+@pytest.mark.once
 @pytest.mark.parametrize("late", ['print(\'{"delta": "late"}\', flush=True)', "sys.exit(0)"])
 def test_what_a_kept_client_does_after_its_end_belongs_to_no_case(late: str, server: HostileServer) -> None:
     others = set(programs._LIVE)
     with kept(own(after_second=late)) as client:
         results = []
-        for _ in range(4):
+        for number in range(4):
             results.append(clients.judge(VECTORS["wire/baseline"], server, client, 20.0))
-            time.sleep(0.3)
+            assert number != 1 or wait_for(lambda: client._running and not client._running.lines.empty())
         assert len(programs._LIVE - others) == 1
     assert [result.verdict for result in results] == ["pass"] * 4, [r.reason for r in results]
 
@@ -299,7 +314,6 @@ def test_what_a_kept_client_does_after_its_end_belongs_to_no_case(late: str, ser
 @pytest.mark.once
 def test_kept_client_has_to_close_what_it_leaves(server: HostileServer, monkeypatch: pytest.MonkeyPatch) -> None:
     """A process that ends closes everything, so that only a kept one shows it."""
-    monkeypatch.setattr(clients, "HOLD_SECONDS", 0.5)
     leaves_open = (
         "import http.client, socket\n"
         "socket.socket.close = http.client.HTTPResponse.close = lambda self: None\n"
@@ -307,11 +321,11 @@ def test_kept_client_has_to_close_what_it_leaves(server: HostileServer, monkeypa
         "socket.socket.shutdown = lambda self, how: None"
     )
     with kept(own(leaves_open)) as client:
-        results = [clients.judge(VECTORS["time/silent-mid-stream"], server, client, 20.0) for _ in range(2)]
-    assert [(result.verdict, result.reason) for result in results] == [
-        ("pass", ""),
-        ("fail", "it left the connection open"),
-    ]
+        closes = clients.judge(VECTORS["time/silent-mid-stream"], server, client, 20.0)
+        monkeypatch.setattr(clients, "HOLD_SECONDS", 0.5)
+        leaves = clients.judge(VECTORS["time/silent-mid-stream"], server, client, 20.0)
+    assert (closes.verdict, closes.reason) == ("pass", "")
+    assert (leaves.verdict, leaves.reason) == ("fail", "it left the connection open")
 
 
 # ---- What is shown ---------------------------------------------------------------------------------------------------

@@ -91,11 +91,15 @@ class Started:
 
 
 class Client:
-    """A client under test: started for each case or, if it is ``persistent``, kept as long as it ends its cases well."""
+    """A client under test: started for each case or, if it is ``persistent``, kept as long as it ends its cases well.
+
+    ``fresh``: its process was started for the case that it has.
+    """
 
     def __init__(self, command: Sequence[str], *, persistent: bool = False) -> None:
         self.command = command
         self.persistent = persistent
+        self.fresh = True
         self._running: Running | None = None
 
     def begin(self, case: Mapping[str, str]) -> Running:
@@ -104,7 +108,8 @@ class Client:
             self._running = Running([*self.command, case["SSE_CONFORMANCE_URL"]], {**case, **DIRECT})
             self._running.send([], last=True)
             return self._running
-        if self._running is None or not self._running.lines.empty():
+        self.fresh = self._running is None or not self._running.lines.empty()
+        if self._running is None or self.fresh:
             self.stop()  # it has ended, or said more than its end, which belongs to no other case
             self._running = Running(self.command, DIRECT)
         self._running.errors = b""
@@ -180,7 +185,8 @@ def _variables(vector: Vector, url: str) -> dict[str, str]:
 def _run(vector: Vector, session: Session, client: Client, timeout: float, start_limit: float) -> Printed:
     """Give the client the case and read its output, until it exits, prints its last line, or the time is up."""
     printed = Printed()
-    running = client.begin(_variables(vector, session.base + vector.body.get("query", "")))
+    case = _variables(vector, session.base + vector.body.get("query", ""))
+    running = client.begin(case)
     wait = _Wait(vector, session, timeout, start_limit)
     try:
         while not printed.over:
@@ -191,10 +197,13 @@ def _run(vector: Vector, session: Session, client: Client, timeout: float, start
                 line = running.lines.get(timeout=0.05)
             except queue.Empty:
                 continue
-            if line is None:
-                printed.trouble = _how_it_ended(running)
-            else:
+            if line is not None:
                 _take(line, printed, session)
+            elif client.fresh or printed.lines or session.requests or not _ended_in_order(running):
+                printed.trouble = _how_it_ended(running)
+            else:  # after the case before: it has not taken this one
+                client.stop()
+                running = client.begin(case)
         if printed.end is not None and not printed.trouble:
             _let_it_end(running, session, kept=client.persistent)
             if any(alternative.get("closes") for alternative in _alternatives(vector)):
@@ -276,6 +285,12 @@ def _take(line: bytes, printed: Printed, session: Session) -> None:
         printed.events.append(event)
         session.delta_seen.set()
         session.note(f"the client printed {event}")
+
+
+def _ended_in_order(running: Running) -> bool:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        return running.process.wait(timeout=2.0) == 0
+    return False
 
 
 def _how_it_ended(running: Running) -> str:

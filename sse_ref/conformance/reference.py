@@ -110,12 +110,12 @@ def source(case: Mapping[str, str]) -> None:
             say({"event": event.event, "data": event.data, "id": event.id})
             if number == cancel_after:
                 close()
-        time.sleep(1.0 if closed.is_set() else 0.0)  # so that it is seen that it does not connect again
-        say({"end": "cancelled" if closed.is_set() else "complete"})
+        end: dict[str, Any] = {"end": "cancelled" if closed.is_set() else "complete"}
     except StreamError as error:
-        say({"end": error.outcome, "status": getattr(error, "status", None), "error": str(error)})
-    finally:
-        timer.cancel()
+        end = {"end": error.outcome, "status": getattr(error, "status", None), "error": str(error)}
+    timer.cancel()  # nothing may come after the end
+    time.sleep(1.0 if closed.is_set() else 0.0)  # so that it is seen that it does not connect again
+    say(end)
 
 
 def say(value: Mapping[str, Any]) -> None:
@@ -130,7 +130,7 @@ def main(arguments: list[str]) -> int:
     """
     if arguments[:1] == ["client"] and 2 <= len(arguments) <= 3:
         play = source if arguments[1] == "sse" else functools.partial(chat, arguments[1])
-        for case in map(json.loads, sys.stdin) if arguments[2:] == [] else [os.environ]:
+        for case in [{**os.environ, "SSE_CONFORMANCE_URL": url} for url in arguments[2:]] or map(json.loads, sys.stdin):
             play(case)
         return 0
     answers = {"decoder": decode, "encoder": encode}

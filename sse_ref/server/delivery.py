@@ -278,14 +278,14 @@ def timed_writes(
         if pace.due > due:
             due = pace.due
         if pace.tokens - pace.skipped > most:
-            yield from fault.write(Write(due, tokens, events, framing.wrap(payload)), framing)
+            yield from fault.write(Write(due, tokens, events, wrap(payload)), framing)
         if whole:
             yield Write(due, pace.tokens, 0, payload)
             continue
         if split:
-            *parts, payload = split_up(payload, delivery.split)
+            *parts, payload = split_up(payload, split)
             for part in parts:
-                yield Write(due, tokens, events, framing.wrap(part), open=True)
+                yield Write(due, tokens, events, wrap(part), open=True)
                 due += SPLIT_PAUSE
         tokens, events = pace.tokens, events + 1
         yield Write(due, tokens, events, wrap(payload))
