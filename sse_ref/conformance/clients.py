@@ -106,14 +106,14 @@ class Client:
         """Give it a case: the variables that tell of it."""
         if not self.persistent:
             self._running = Running([*self.command, case["SSE_CONFORMANCE_URL"]], {**case, **DIRECT})
-            self._running.send([], last=True)
+            self._running.send(b"", last=True)
             return self._running
         self.fresh = self._running is None or not self._running.lines.empty()
         if self._running is None or self.fresh:
             self.stop()  # it has ended, or said more than its end, which belongs to no other case
             self._running = Running(self.command, DIRECT)
         self._running.errors = b""
-        self._running.send([json.dumps(case).encode() + b"\n"], last=False)
+        self._running.send(json.dumps(case).encode() + b"\n", last=False)
         return self._running
 
     def finish(self, *, well: bool) -> None:

@@ -157,7 +157,7 @@ class _Program:
         """The first of these streams that the program reads another way."""
         requests = [{**Split("", reading.chunks).request, "id": self.id} for reading in readings]
         try:
-            replies = self.program.ask(requests)
+            replies = list(self.program.ask(requests))
         except NoReply as error:
             if len(readings) > 1:  # one of them it does not survive: which?
                 return next(filter(None, (self.first_difference([reading]) for reading in readings)), None)

@@ -213,9 +213,8 @@ class Running:
             pass
         pipe.close()
 
-    def send(self, requests: Sequence[bytes], *, last: bool) -> None:
-        for request in requests:
-            self.unwritten.put(request)
+    def send(self, data: bytes, *, last: bool) -> None:
+        self.unwritten.put(data)
         if last:
             self.unwritten.put(None)
 
@@ -266,8 +265,11 @@ class UnderTest(Protocol):
     def warm_up(self, probe: Mapping[str, Any]) -> None:
         """Start a kept process, and wait for its first reply."""
 
-    def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
-        """Put several requests at once, and return the reply to each. Raises ``NoReply`` if one does not come."""
+    def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Iterator[dict[str, Any]]:
+        """Put several requests at once, and yield each reply when it comes. Raises ``NoReply`` if one does not come.
+
+        All replies must be taken before the next question.
+        """
 
 
 STARTING = 12  # times the limit for a reply that a program may take to start
@@ -321,40 +323,37 @@ class Program:
     def warm_up(self, probe: Mapping[str, Any]) -> None:
         """Start a kept process, and wait for its first reply: its start must not be in a time that is measured."""
         if self.persistent and (self._running is None or not self._still_there(self._running)):
-            self.ask([probe])
+            list(self.ask([probe]))
 
-    def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> list[dict[str, Any]]:
-        """Put several requests at once, and return the reply to each. Raises ``NoReply`` if one does not come."""
+    def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Iterator[dict[str, Any]]:
+        """Put several requests at once, and yield each reply when it comes. Raises ``NoReply`` if one does not come."""
         lines = [_encode(request).encode() + b"\n" for request in requests]
-        replies: list[dict[str, Any]] = []
-        while len(replies) < len(lines):
-            had = len(replies)
+        replied = 0
+        while replied < len(lines):
+            had = replied
             several = len(lines) - had > 1 and not self.persistent and not self._one_by_one
             try:
-                self._exchange(requests, lines, replies, timeout or self.timeout)
+                for reply in self._exchange(requests[had:], lines[had:], timeout or self.timeout):
+                    replied += 1
+                    yield reply
             except NoReply as error:
                 badly = self._ended_badly()
                 self.stop()
-                if several and len(replies) == had and not error.expired:
+                if several and replied == had and not error.expired:
                     self._one_by_one = True  # perhaps it takes one request a process
                     continue
                 # A program may answer one request and end; it is started again for the next.
-                if len(replies) == had or badly:
+                if replied == had or badly:
                     self._one_by_one = False
                     raise
             if self._one_by_one:
                 self.stop()
         if not self.persistent:
             self.stop()
-        return replies
 
     def _exchange(
-        self,
-        requests: Sequence[Mapping[str, Any]],
-        lines: Sequence[bytes],
-        replies: list[dict[str, Any]],
-        timeout: float,
-    ) -> None:
+        self, requests: Sequence[Mapping[str, Any]], lines: Sequence[bytes], timeout: float
+    ) -> Iterator[dict[str, Any]]:
         if self._running is not None and not self._still_there(self._running):
             self.stop()  # it ended after its last reply: nothing of this request is lost
         if self._running is not None:
@@ -365,11 +364,11 @@ class Program:
                 self.measured.silent_starts += 1
             timeout += 3 * self.measured.start
         running = self._running
-        upto = len(replies) + 1 if self._one_by_one else len(lines)
+        upto = 1 if self._one_by_one else len(lines)
         try:
-            running.send(lines[len(replies) : upto], last=not self.persistent)
-            for request in requests[len(replies) : upto]:
-                replies.append(self._reply(running, request, timeout))
+            running.send(b"".join(lines[:upto]), last=not self.persistent)
+            for request in requests[:upto]:
+                yield self._reply(running, request, timeout)
         finally:
             self.stderr = running.errors.decode("utf-8", "replace")
 
@@ -423,7 +422,9 @@ class Program:
         first = {"v": 1, "op": "hello"}
         self._running = running = Running(self.command)
         began = time.monotonic()
-        running.send([json.dumps(request).encode() + b"\n" for request in (first, probe)], last=not self.persistent)
+        running.send(
+            b"".join(json.dumps(request).encode() + b"\n" for request in (first, probe)), last=not self.persistent
+        )
         said: dict[str, Any] = {}
         try:
             reply = _parsed(running.line(STARTING * self.timeout))
@@ -456,12 +457,17 @@ def _whole_number(digits: str) -> int:
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
-_decode = json.JSONDecoder(parse_int=_whole_number).decode
+_decode = json.JSONDecoder().decode
+_decode_long_numbers = json.JSONDecoder(parse_int=_whole_number).decode
 
 
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
-        reply = _decode(line.decode("utf-8", "surrogatepass"))
+        text = line.decode("utf-8", "surrogatepass")
+        try:
+            reply = _decode(text)
+        except ValueError:
+            reply = _decode_long_numbers(text)
     except (ValueError, RecursionError):
         raise NoReply(f"it printed a line that is not JSON: {_quoted(line)}") from None
     if not isinstance(reply, dict):
@@ -497,7 +503,7 @@ def run_raw(command: Sequence[str], data: bytes, timeout: float) -> tuple[list[A
     Raises ``NoReply`` if it does not end in time, ends with another status than 0, or prints something else.
     """
     running = Running(command)
-    running.send([data], last=True)
+    running.send(data, last=True)
     deadline = time.monotonic() + timeout
     values = []
     try:

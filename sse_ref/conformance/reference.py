@@ -37,7 +37,8 @@ def decode(request: Mapping[str, Any]) -> dict[str, Any]:
     for number, chunk in enumerate(request["chunks"]):
         for event in decoder.feed(bytes.fromhex(chunk)):
             events.append({"event": event.event, "data": event.data, "id": event.id, "chunk": number})
-        other.feed(bytes.fromhex("".join(beside[number : number + 1])))
+        if number < len(beside):
+            other.feed(bytes.fromhex(beside[number]))
     return {"events": events, "retry": decoder.reconnection_time, "last_event_id": decoder.last_event_id}
 
 
