@@ -55,8 +55,10 @@ def dialects_at(path: str) -> Sequence[Dialect]:
     >>> [dialect.name for dialect in dialects_at("/v1/chat/completions")]
     ['openai']
     """
-    answering = [dialect for dialect in DIALECTS.values() if dialect.answers(path)]
-    return answering or [dialect for dialect in DIALECTS.values() if dialect.serves(path)]
+    for dialect in DIALECTS.values():
+        if dialect.answers(path):
+            return [dialect]
+    return [dialect for dialect in DIALECTS.values() if dialect.serves(path)]
 
 
 def unknown_model(name: str, names: Iterable[str]) -> RequestError:

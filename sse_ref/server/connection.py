@@ -75,7 +75,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any
 
@@ -128,6 +128,7 @@ __all__ = ["Connection", "Shared"]
 
 MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
 ADDRESS = (*DELIVERY, "quirk", "answers")  # the names that a settings segment can have
+SEPARATORS = re.compile(r"[ \t,]+")  # of the options of a connection
 LOOK_EVERY = 0.05  # seconds between two looks at whether somebody still waits for a whole answer
 SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its default, megabytes, would hide a slow reader
 SECRET = {"authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}  # headers that are kept nowhere
@@ -139,7 +140,7 @@ class Shared:
 
     ``slots`` are the places for open streams, ``scripts`` the answers that testers chose. ``show`` is called with a
     connection and the bytes that it was sent, None if nobody wants to see them. ``on_loopback``: only requests for this
-    machine are served.
+    machine are served. ``delivery`` is that of an address which asks for nothing.
     """
 
     settings: Settings
@@ -148,6 +149,10 @@ class Shared:
     scripts: Scripts
     show: Callable[[Connection, bytes], None] | None = None
     on_loopback: bool = False
+    delivery: Delivery = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.delivery = Delivery.read({}, self.settings)
 
 
 class Connection(Responder):
@@ -228,7 +233,7 @@ class Connection(Responder):
         check_request_line(line)
         self.command, self.request_version = words[0].decode(), words[2].decode().rstrip("\r\n")
         self.request_headers = read_headers(self.incoming.read_header_lines())
-        options = re.split(r"[ \t,]+", self.request_headers.get("connection", "").lower())
+        options = SEPARATORS.split(self.request_headers.get("connection", "").lower())
         lasts = self.request_version >= "HTTP/1.1" or "keep-alive" in options  # RFC 9112, 9.3
         self.keep_open = lasts and "close" not in options
         check_framing(self.request_headers, self.request_version)
@@ -236,10 +241,12 @@ class Connection(Responder):
             check_host(target, self.request_headers, self.settings.allow_hosts)
         self.address_settings = read_fields(segment)
         check_names(self.address_settings, ADDRESS)
-        self.delivery = Delivery.read(self.address_settings, self.settings)
+        self.delivery = self.shared.delivery
+        if self.address_settings:
+            self.delivery = Delivery.read(self.address_settings, self.settings)
         self.use_quirks(self.address_settings)
         if self.command == "POST" and self.takes_prompts:
-            self.answer_prompt()  # which looks at the key before it reads the body
+            self.recorded(self.answer_prompt)  # which looks at the key before it reads the body
         else:
             self.body = self.read_body()
             self.route()()
@@ -288,11 +295,11 @@ class Connection(Responder):
         path = self.path or "/"
         routes: dict[str, Callable[[], None]] = {}
         if self.takes_prompts:
-            routes["POST"] = self.answer_prompt
+            routes["POST"] = functools.partial(self.recorded, self.answer_prompt)
         elif any(dialect.model_at(path) is not None for dialect in self.serving):
             routes["GET"] = routes["HEAD"] = self.answer_models
         elif path == "/events":
-            routes["GET"] = self.answer_events
+            routes["GET"] = functools.partial(self.recorded, self.answer_events)
         elif path.startswith("/answers/"):
             routes["GET"], routes["PUT"] = self.answer_script, self.put_script
         elif path == "/journal":
@@ -306,9 +313,10 @@ class Connection(Responder):
 
     def as_http_request(self, body: bytes = b"") -> HTTPRequest:
         """The request as dialects see it. Whoever reads settings from a query refuses one with too many fields."""
-        query: dict[str, str] = {}
-        with contextlib.suppress(RequestError):
+        try:
             query = read_fields(self.query)
+        except RequestError:
+            query = {}
         return HTTPRequest(self.command, self.path, query, self.request_headers, body)
 
     def check_key(self) -> None:
@@ -325,50 +333,49 @@ class Connection(Responder):
 
     # ---- Streams and answers -----------------------------------------------------------------------------------------
 
-    def answer_prompt(self) -> None:
+    def answer_prompt(self, record: Record) -> None:
         """Answer in a dialect: with a stream, or with one object."""
-        with self.recorded() as record:
-            self.check_key()  # before the body: a client without a key sends nothing
-            body = self.read_body()
-            content_type = self.request_headers.get("content-type", "application/json").partition(";")[0]
-            if content_type.strip().lower() != "application/json":
-                raise RequestError("wrong_type", "the body must be JSON: Content-Type: application/json")
-            record.note_request(body)
-            delivery, _ = self.read_delivery(record, own=("quirk",), ignored=self.dialect.query)
-            dialect = self.dialect
-            request = dialect.read_request(self.as_http_request(body))
-            script = self.shared.scripts.at(self.address_settings.get("answers", ""))
-            if script is None and request.prompt.model not in MODELS:
-                raise unknown_model(request.prompt.model, MODELS)
-            asked = self.as_asked(dialect, request, body)
-            record.note_asked(asked)
-            if request.prompt.n * len(body) > self.settings.max_body:
-                problem = f"n times this request is more than {self.settings.max_body} bytes"
-                raise RequestError("bad_request", problem, param="n")
-            pieces = None
-            if script is not None:
-                answer = script.take(asked)
-                answer.refuse()
-                if answer.replay is not None:
-                    self.answer_recording(answer.replay, answer.speed, record)
-                    return
-                delivery, pieces = answer.delivery(delivery, request.prompt), answer.pieces(request.prompt)
-                record.fault = delivery.fault or None
-                Fault(delivery.fault).refuse()
-            write = self.write_stream if request.stream else self.write_whole
-            with self.slot():
-                stream = deliver(
-                    request.prompt,
-                    delivery,
-                    functools.partial(write, dialect, request, record),
-                    self.framing if request.stream else WHOLE,
-                    heartbeat=dialect.heartbeat,
-                    farewell=functools.partial(self.write_farewell, dialect, request),
-                    on_failure=record.note_failure,
-                    ends=request.ends or not request.stream,
-                    pieces=pieces,
-                )
-                self.begin(stream, record, request.media_type if request.stream else "")
+        self.check_key()  # before the body: a client without a key sends nothing
+        body = self.read_body()
+        content_type = self.request_headers.get("content-type", "application/json").partition(";")[0]
+        if content_type.strip().lower() != "application/json":
+            raise RequestError("wrong_type", "the body must be JSON: Content-Type: application/json")
+        record.note_request(body)
+        delivery, _ = self.read_delivery(record, own=("quirk",), ignored=self.dialect.query)
+        dialect = self.dialect
+        request = dialect.read_request(self.as_http_request(body))
+        script = self.shared.scripts.at(self.address_settings.get("answers", ""))
+        if script is None and request.prompt.model not in MODELS:
+            raise unknown_model(request.prompt.model, MODELS)
+        asked = self.as_asked(dialect, request, body)
+        record.note_asked(asked)
+        if request.prompt.n * len(body) > self.settings.max_body:
+            problem = f"n times this request is more than {self.settings.max_body} bytes"
+            raise RequestError("bad_request", problem, param="n")
+        pieces = None
+        if script is not None:
+            answer = script.take(asked)
+            answer.refuse()
+            if answer.replay is not None:
+                self.answer_recording(answer.replay, answer.speed, record)
+                return
+            delivery, pieces = answer.delivery(delivery, request.prompt), answer.pieces(request.prompt)
+            record.fault = delivery.fault or None
+            Fault(delivery.fault).refuse()
+        write = self.write_stream if request.stream else self.write_whole
+        self.take_slot()
+        stream = deliver(
+            request.prompt,
+            delivery,
+            functools.partial(write, dialect, request, record),
+            self.framing if request.stream else WHOLE,
+            heartbeat=dialect.heartbeat,
+            farewell=functools.partial(self.write_farewell, dialect, request),
+            on_failure=record.note_failure,
+            ends=request.ends or not request.stream,
+            pieces=pieces,
+        )
+        self.begin(stream, record, request.media_type if request.stream else "")
 
     def answer_recording(self, recording: Recording, speed: float, record: Record) -> None:
         """Send what was recorded: a stream with its pace, an error at once."""
@@ -380,8 +387,8 @@ class Connection(Responder):
             body = b"".join(data for _, data in recording.reads)
             self.send(self.whole_response(recording.status, body, {**headers, "Content-Type": media_type}))
             return
-        with self.slot():
-            self.begin(replay(recording, speed, self.framing), record, media_type)
+        self.take_slot()
+        self.begin(replay(recording, speed, self.framing), record, media_type)
 
     def as_asked(self, dialect: Dialect, request: Request, body: bytes) -> Asked:
         """The request as a script and the journal see it: its headers without the key."""
@@ -430,32 +437,31 @@ class Connection(Responder):
                     raise ClientGone
             yield piece
 
-    def answer_events(self) -> None:
+    def answer_events(self, record: Record) -> None:
         """Stream plain events, after the last that the client has."""
-        with self.recorded() as record:
-            delivery, fields = self.read_delivery(record, own=EVENTS_QUERY)
-            prompt = event_prompt(fields)
-            drop = read_number(fields, "drop", 0)
-            record.note_request(to_json({"prompt": prompt.last_text("user")}).encode())
-            record.model, record.streamed = prompt.model, True
-            after = read_last_event_id(self.request_headers.get("last-event-id", ""))
-            with self.slot():
-                stream = deliver(
-                    prompt,
-                    delivery,
-                    lambda pieces: write_events(pieces, after, drop),
-                    self.framing,
-                    heartbeat=b": heartbeat\n",
-                    on_failure=record.note_failure,
-                    skip=after,
-                )
-                if stream.next is None or stream.next.last:
-                    record.status = 204
-                    record.end("complete")
-                    self.send(self.response(HTTPStatus.NO_CONTENT, {}))
-                else:
-                    self.close_connection = self.close_connection or drop > 0
-                    self.begin(stream, record, "text/event-stream; charset=utf-8")
+        delivery, fields = self.read_delivery(record, own=EVENTS_QUERY)
+        prompt = event_prompt(fields)
+        drop = read_number(fields, "drop", 0)
+        record.note_request(to_json({"prompt": prompt.last_text("user")}).encode())
+        record.model, record.streamed = prompt.model, True
+        after = read_last_event_id(self.request_headers.get("last-event-id", ""))
+        self.take_slot()
+        stream = deliver(
+            prompt,
+            delivery,
+            lambda pieces: write_events(pieces, after, drop),
+            self.framing,
+            heartbeat=b": heartbeat\n",
+            on_failure=record.note_failure,
+            skip=after,
+        )
+        if stream.next is None or stream.next.last:
+            record.status = 204
+            record.end("complete")
+            self.send(self.response(HTTPStatus.NO_CONTENT, {}))
+        else:
+            self.close_connection = self.close_connection or drop > 0
+            self.begin(stream, record, "text/event-stream; charset=utf-8")
 
     def read_delivery(
         self, record: Record, *, ignored: Collection[str] = (), own: Collection[str] = ()
@@ -470,12 +476,22 @@ class Connection(Responder):
         Fault(delivery.fault).refuse()
         return delivery, fields
 
-    @contextlib.contextmanager
-    def recorded(self) -> Iterator[Record]:
-        """Add a journal record. If the request is refused, record the status and send the error."""
+    def recorded(self, answer: Callable[[Record], None]) -> None:
+        """Let ``answer`` answer the request, and keep a record of it. If it refuses, record the status and send the error.
+
+        A slot that it took is given back here if no stream began, else when that ends. A schema that no answer fits is
+        found when the first event is made, and is an error of the request.
+        """
         record = self.shared.journal.begin(self.id, self.command, self.path)
+        self.has_slot = False
         try:
-            yield record
+            try:
+                answer(record)
+            except SchemaError as error:
+                raise RequestError("bad_request", str(error), param=error.path) from None
+            finally:
+                if self.has_slot and self.stream is None:
+                    self.shared.slots.release()
         except RequestError as error:
             record.status = error.status
             record.end("refused")
@@ -488,22 +504,12 @@ class Connection(Responder):
             record.end("crashed")
             raise
 
-    @contextlib.contextmanager
-    def slot(self) -> Iterator[None]:
-        """Reserve a stream slot. If a stream starts, it releases the slot when it ends; otherwise release it here.
-
-        A schema that no answer fits is found when the first event is made, and becomes a ``RequestError``.
-        """
-        if not self.shared.slots.acquire(blocking=False):
+    def take_slot(self) -> None:
+        """Reserve a place for a stream. Raises ``RequestError`` if there is none."""
+        self.has_slot = self.shared.slots.acquire(blocking=False)
+        if not self.has_slot:
             problem = f"{self.settings.max_streams} streams are open, which is the limit; try again soon"
             raise RequestError("too_many", problem)
-        try:
-            yield
-        except SchemaError as error:
-            raise RequestError("bad_request", str(error), param=error.path) from None
-        finally:
-            if self.stream is None:
-                self.shared.slots.release()
 
     @property
     def framing(self) -> Framing:
@@ -614,9 +620,10 @@ class Connection(Responder):
         """Send from this request's thread. Raises ``ClientGone`` if the client has disconnected, or does not read."""
         self.sending = True
         try:
-            sent = 0
-            with contextlib.suppress(BlockingIOError):
+            try:
                 sent = self.socket.send(data)
+            except BlockingIOError:
+                sent = 0
             if sent < len(data):
                 self.socket.settimeout(self.settings.stall_timeout)
                 self.socket.sendall(memoryview(data)[sent:])

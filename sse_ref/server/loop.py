@@ -367,6 +367,10 @@ class Loop:
     def take_over(self, connection: LoopConnection) -> None:
         """Take a connection into the loop's care, in the state that it is in."""
         self.serving.pop(connection, None)
+        rests = connection.stream is None and not connection.close_connection
+        if rests and connection.read_ahead and connection.may_serve():
+            self.serve(connection)
+            return
         entry = self.entries[connection] = _Entry(connection)
         if connection.stream is not None:
             connection.socket.setblocking(False)
@@ -381,9 +385,6 @@ class Loop:
                 self.ready.append(entry)
         elif connection.close_connection:
             self.hang_up(entry)
-        elif connection.read_ahead and connection.may_serve():
-            self.let_go(entry)
-            self.serve(connection)
         else:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)

@@ -52,7 +52,7 @@ import re
 import socket
 import time
 import urllib.parse
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Mapping
 
 from sse_ref.chunked import ChunkedDecoder
 from sse_ref.errors import RequestError
@@ -66,6 +66,7 @@ MAX_HEADERS = 100
 MAX_CHUNK_LINE = 1024  # bytes of a line of a chunked body: more than any chunk size needs
 REQUEST_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+ [\x21-\x7e\x80-\xff]+ HTTP/([0-9])\.[0-9]\r?\n")
 HEADER_LINE = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*\r?\n")
+HEADER_LINES = re.compile(rb"((?:%b)*)\r?\n" % HEADER_LINE.pattern)  # and the blank line after them
 ABSOLUTE = re.compile("https?://([^/?]*)", re.IGNORECASE)  # RFC 9112, 3.2.2
 PORT = re.compile(":[0-9]*$")
 SEGMENT = re.compile("/([^/]*(?:=|%3D)[^/]*)", re.IGNORECASE)
@@ -112,15 +113,22 @@ class Incoming:
                 line = self.readline()
         return line
 
-    def read_header_lines(self) -> list[bytes]:
+    def read_header_lines(self) -> bytes:
         """The header lines, up to the blank line after them (RFC 9112, 5)."""
-        lines: list[bytes] = []
+        if whole := HEADER_LINES.match(self.buffer, 0, MAX_LINE):  # nearly always all have come, and are well formed
+            lines = whole[1]
+            del self.buffer[: whole.end()]
+            if lines.count(b"\n") <= MAX_HEADERS:
+                return lines
+            raise RequestError("long_head", PROBLEMS["long_head"])
+        lines, number = b"", 0
         while (line := self.readline()) not in (b"\r\n", b"\n"):
-            if len(line) > MAX_LINE or len(lines) == MAX_HEADERS:
+            number += 1
+            if len(line) > MAX_LINE or number > MAX_HEADERS:
                 raise RequestError("long_head", PROBLEMS["long_head"])
             if not HEADER_LINE.fullmatch(line):
                 raise RequestError("bad_request", PROBLEMS["bad_request"])
-            lines.append(line)
+            lines += line
         return lines
 
     def readline(self) -> bytes:
@@ -232,21 +240,24 @@ def may_hold_a_head(data: bytearray, start: int) -> bool:
 # ---- Headers ---------------------------------------------------------------------------------------------------------
 
 
-def read_headers(lines: Iterable[bytes]) -> dict[str, str]:
+def read_headers(lines: bytes) -> dict[str, str]:
     """The values of header lines by their names, in lower case; those of one name are joined (RFC 9110, 5.3).
 
     Raises ``RequestError`` for more than one ``Host`` (RFC 9112, 3.2).
 
-    >>> read_headers([b"Host: localhost\\r\\n", b"Accept: a\\r\\n", b"accept:b \\r\\n"])
+    >>> read_headers(b"Host: localhost\\r\\nAccept: a\\r\\naccept:b \\r\\n")
     {'host': 'localhost', 'accept': 'a, b'}
     """
-    headers: dict[str, list[str]] = {}
-    for line in lines:
-        name, _, value = line.decode("latin-1").partition(":")
-        headers.setdefault(name.lower(), []).append(value.strip(" \t\r\n"))
-    if len(headers.get("host", ())) > 1:
-        raise RequestError("bad_request", PROBLEMS["bad_request"])
-    return {name: ", ".join(values) for name, values in headers.items()}
+    headers: dict[str, str] = {}
+    for line in lines.decode("latin-1").split("\n")[:-1]:
+        name, _, value = line.partition(":")
+        name, value = name.lower(), value.strip(" \t\r")
+        if name in headers:
+            if name == "host":
+                raise RequestError("bad_request", PROBLEMS["bad_request"])
+            value = f"{headers[name]}, {value}"
+        headers[name] = value
+    return headers
 
 
 def check_framing(headers: Mapping[str, str], version: str) -> None:

@@ -10,8 +10,6 @@ origin may read it, but not the journal and the scripts, which hold what others 
 
 from __future__ import annotations
 
-import email.utils
-import functools
 import io
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,6 +22,7 @@ from sse_ref.dialects.strict_json import to_json
 __all__ = ["Responder"]
 
 OWN = ("/journal", "/answers/")  # what pages of other origins may not read
+FIRST_LINES: dict[int, tuple[int, bytes]] = {}  # by status: the second they are of, and the first lines of a response
 
 
 class Responder(BaseHTTPRequestHandler):
@@ -49,12 +48,18 @@ class Responder(BaseHTTPRequestHandler):
                 lines["Connection"] = "close"
             elif self.request_version == "HTTP/1.0":
                 lines["Connection"] = "keep-alive"
-        self.wfile = io.BytesIO()  # where http.server writes
-        self.send_response(status)
-        self.flush_headers()
-        self.wfile.write("".join([f"{name}: {value}\r\n" for name, value in lines.items()]).encode("latin-1"))
-        self.wfile.write(b"\r\n" if self.command == "HEAD" else b"\r\n" + body)
-        return self.wfile.getvalue()
+        head = "".join([f"{name}: {value}\r\n" for name, value in lines.items()]).encode("latin-1")
+        return self.first_lines(status) + head + b"\r\n" + (b"" if self.command == "HEAD" else body)
+
+    def first_lines(self, status: int) -> bytes:
+        """Status line, ``Server`` and ``Date``: ``http.server`` writes them, once a second for each status."""
+        second = int(time.time())
+        if FIRST_LINES.get(status, (0, b""))[0] != second:
+            self.wfile = io.BytesIO()  # where http.server writes
+            self.send_response(status)
+            self.flush_headers()
+            FIRST_LINES[status] = second, self.wfile.getvalue()
+        return FIRST_LINES[status][1]
 
     def whole_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
         """A response with its length."""
@@ -65,21 +70,12 @@ class Responder(BaseHTTPRequestHandler):
         body = "".join(json_parts(value)).encode()
         return self.whole_response(status, body, {"Content-Type": "application/json", **(headers or {})})
 
-    def date_time_string(self, timestamp: float | None = None) -> str:
-        """The ``Date`` header, made once a second."""
-        return _date(int(time.time() if timestamp is None else timestamp))
-
     def version_string(self) -> str:
         """The ``Server`` header."""
         return "sse_ref"
 
     def log_message(self, format: str, *args: Any) -> None:
         """``http.server`` would print a line for each request and each error of a client."""
-
-
-@functools.lru_cache(maxsize=1)
-def _date(timestamp: int) -> str:
-    return email.utils.formatdate(timestamp, usegmt=True)
 
 
 def json_parts(value: Any, depth: int = 5) -> Iterator[str]:
