@@ -34,7 +34,7 @@ and ``beside`` (it can read two streams at the same time).
 PROBE = {"v": 1, "id": "hello", "op": "decode", "chunks": []}
 
 WHOLE_CUTS = 2048  # bytes: longer streams are not cut bytewise, unless a vector says so
-MAX_CUTS, LONG_CUTS = 24, 6  # two-part cuts for one stream, and for a longer one
+MAX_CUTS, LONG_CUTS = 24, 3  # two-part cuts for one stream, and for a longer one
 
 
 @dataclass
