@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import random
 import socket
@@ -12,7 +13,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from raw import JSON, PATIENCE, Wire, alive, ask, chat, chat_body, chat_request, request
 
+from sse_ref.errors import RequestError
 from sse_ref.server import Server, running
+from sse_ref.server.requests import ClientGone, Incoming, check_request_line, read_headers
 
 
 def test_no_unsolicited_100_continue_but_a_solicited_one(server: Server) -> None:
@@ -159,6 +162,56 @@ def test_malformed_request_gets_its_status_and_is_not_quoted(server: Server, nam
     assert error["message"] and "aaaa" not in error["message"] and "\\x" not in error["message"]
     assert b"passwd" not in answer.head + answer.body and b"nonsense" not in answer.body
     assert alive(server)
+
+
+class Parts:
+    """A socket on which these bytes come one after the other."""
+
+    def __init__(self, parts: list[bytes]) -> None:
+        self.parts = parts
+
+    def settimeout(self, seconds: float) -> None:
+        """The parts are there."""
+
+    def recv(self, size: int) -> bytes:
+        return self.parts.pop(0) if self.parts else b""
+
+
+def head_read(parts: list[bytes]) -> object:
+    """The headers of a head that comes in parts, and what came after it; or what is wrong with it."""
+    incoming = Incoming(Parts(parts), bytearray())  # type: ignore[arg-type]
+    incoming.deadline = time.monotonic() + PATIENCE
+    try:
+        check_request_line(incoming.read_request_line())
+        return read_headers(incoming.read_header_lines()), bytes(incoming.buffer) + b"".join(parts)
+    except RequestError as error:
+        return error.kind
+    except ClientGone:
+        return "gone"
+
+
+def random_head(chance: random.Random) -> bytes:
+    """A head; something is wrong with most lines of every other one."""
+    ends, names, values = [b"\r\n", b"\n"], [b"A", b"b"], [b"", b" b\t", b"\x85", b"\xff"]
+    if chance.random() < 0.5:
+        ends, names = [*ends, b"\r", b"\r\r\n", b"\n\r\n"], [*names, b"Host", b"host", b"a b", b"", b"\xe9"]
+        values = [*values, b"\r", b"\0", b"\x0b", b"y" * 65_533, b"y" * 65_534]
+    head = b"GET / HTTP/1.1" + chance.choice(ends)
+    for _ in range(chance.choice([0, 1, 2, 100, 101])):
+        head += chance.choice(names) + b":" + chance.choice(values) + chance.choice(ends)
+    return head + chance.choice([b"\r\n", b"\n", b"", b"\r"]) + chance.choice([b"", b"{}"])
+
+
+def test_head_is_read_alike_whole_and_in_parts() -> None:
+    chance = random.Random(9)
+    seen = set()
+    for _ in range(600):
+        head = random_head(chance)
+        cuts = sorted(chance.sample(range(1, len(head)), 3))
+        whole = head_read([head])
+        assert head_read([head[start:end] for start, end in itertools.pairwise([0, *cuts, len(head)])]) == whole
+        seen.add(whole if isinstance(whole, str) else "read")
+    assert seen == {"read", "bad_request", "long_head", "gone"}
 
 
 @pytest.mark.parametrize(
