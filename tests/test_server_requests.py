@@ -164,6 +164,14 @@ def test_malformed_request_gets_its_status_and_is_not_quoted(server: Server, nam
     assert alive(server)
 
 
+def test_date_is_that_of_the_second(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    for at, second in ((1e9, 40), (1e9 + 0.9, 40), (1e9 + 1, 41)):
+        monkeypatch.setattr(time, "time", lambda at=at: at)
+        for path, status in (("/nothing", 404), ("/v1/models", 200)):
+            answer = ask(server, "GET", path)
+            assert (answer.status, answer.headers["date"]) == (status, f"Sun, 09 Sep 2001 01:46:{second} GMT")
+
+
 class Parts:
     """A socket on which these bytes come one after the other."""
 
@@ -188,6 +196,13 @@ def head_read(parts: list[bytes]) -> object:
         return error.kind
     except ClientGone:
         return "gone"
+
+
+@pytest.mark.parametrize(("number", "read"), [(100, True), (101, False)])
+def test_head_has_up_to_a_hundred_header_lines(number: int, read: bool) -> None:
+    head = b"GET / HTTP/1.1\r\n" + b"A: b\r\n" * number + b"\r\n"
+    for parts in ([head], [head[:40], head[40:]]):
+        assert (head_read(parts) != "long_head") == read
 
 
 def random_head(chance: random.Random) -> bytes:

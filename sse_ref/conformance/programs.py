@@ -20,7 +20,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import IO, Any, Protocol
 
@@ -265,7 +265,7 @@ class UnderTest(Protocol):
     def warm_up(self, probe: Mapping[str, Any]) -> None:
         """Start a kept process, and wait for its first reply."""
 
-    def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Iterator[dict[str, Any]]:
+    def ask(self, requests: Sequence[Mapping[str, Any]], timeout: float | None = None) -> Iterable[dict[str, Any]]:
         """Put several requests at once, and yield each reply when it comes. Raises ``NoReply`` if one does not come.
 
         All replies must be taken before the next question.
@@ -461,13 +461,17 @@ _decode = json.JSONDecoder().decode
 _decode_long_numbers = json.JSONDecoder(parse_int=_whole_number).decode
 
 
+def _read(text: str) -> Any:
+    """A JSON value: as Python reads it or, if that fails, with long numbers replaced."""
+    try:
+        return _decode(text)
+    except ValueError:
+        return _decode_long_numbers(text)
+
+
 def _parsed(line: bytes) -> dict[str, Any]:
     try:
-        text = line.decode("utf-8", "surrogatepass")
-        try:
-            reply = _decode(text)
-        except ValueError:
-            reply = _decode_long_numbers(text)
+        reply = _read(line.decode("utf-8", "surrogatepass"))
     except (ValueError, RecursionError):
         raise NoReply(f"it printed a line that is not JSON: {_quoted(line)}") from None
     if not isinstance(reply, dict):

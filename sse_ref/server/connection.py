@@ -620,10 +620,9 @@ class Connection(Responder):
         """Send from this request's thread. Raises ``ClientGone`` if the client has disconnected, or does not read."""
         self.sending = True
         try:
-            try:
+            sent = 0
+            with contextlib.suppress(BlockingIOError):
                 sent = self.socket.send(data)
-            except BlockingIOError:
-                sent = 0
             if sent < len(data):
                 self.socket.settimeout(self.settings.stall_timeout)
                 self.socket.sendall(memoryview(data)[sent:])

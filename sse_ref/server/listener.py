@@ -12,8 +12,8 @@ so ours runs in its place. Life and end of a server:
                         and its end; every connection is closed
     server_close()      the port is free again
 
-Several servers may run in one process: nothing is kept outside of them, but for the model and the dialects, which keep
-nothing. The queue of the port holds a thousand connections, because a thousand clients may come at once, and five is the
+Several servers may run in one process. What they share is the same for all: the model, the dialects, and the first lines of
+responses. The queue of the port holds a thousand connections, because a thousand clients may come at once, and five is the
 default.
 """
 

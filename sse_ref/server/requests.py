@@ -115,21 +115,19 @@ class Incoming:
 
     def read_header_lines(self) -> bytes:
         """The header lines, up to the blank line after them (RFC 9112, 5)."""
-        if whole := HEADER_LINES.match(self.buffer, 0, MAX_LINE):  # nearly always all have come, and are well formed
-            lines = whole[1]
+        # Nearly always all have come, and are well formed. To read them at once takes less than half the time.
+        whole = HEADER_LINES.match(self.buffer, 0, MAX_LINE)
+        if whole and (all_lines := whole[1]).count(b"\n") <= MAX_HEADERS:
             del self.buffer[: whole.end()]
-            if lines.count(b"\n") <= MAX_HEADERS:
-                return lines
-            raise RequestError("long_head", PROBLEMS["long_head"])
-        lines, number = b"", 0
+            return all_lines
+        lines: list[bytes] = []
         while (line := self.readline()) not in (b"\r\n", b"\n"):
-            number += 1
-            if len(line) > MAX_LINE or number > MAX_HEADERS:
+            if len(line) > MAX_LINE or len(lines) == MAX_HEADERS:
                 raise RequestError("long_head", PROBLEMS["long_head"])
             if not HEADER_LINE.fullmatch(line):
                 raise RequestError("bad_request", PROBLEMS["bad_request"])
-            lines += line
-        return lines
+            lines.append(line)
+        return b"".join(lines)
 
     def readline(self) -> bytes:
         """A line with its end, or ``MAX_LINE`` bytes and one more of it.

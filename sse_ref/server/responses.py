@@ -54,12 +54,14 @@ class Responder(BaseHTTPRequestHandler):
     def first_lines(self, status: int) -> bytes:
         """Status line, ``Server`` and ``Date``: ``http.server`` writes them, once a second for each status."""
         second = int(time.time())
-        if FIRST_LINES.get(status, (0, b""))[0] != second:
+        made_in, lines = FIRST_LINES.get(status, (None, b""))
+        if made_in != second:
             self.wfile = io.BytesIO()  # where http.server writes
             self.send_response(status)
             self.flush_headers()
-            FIRST_LINES[status] = second, self.wfile.getvalue()
-        return FIRST_LINES[status][1]
+            lines = self.wfile.getvalue()
+            FIRST_LINES[status] = second, lines
+        return lines
 
     def whole_response(self, status: int, body: bytes, headers: Mapping[str, str]) -> bytes:
         """A response with its length."""
