@@ -11,19 +11,21 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from textwrap import indent
 
 import pytest
 from broken.clients import CHAT, COHERE, GEMINI, MESSAGES, QUIRKS, RESPONSES, SOURCE
+from broken.run_client import OVER
 from raw import wait_for
 
 from sse_ref.conformance import clients, corpus, hostile, programs
 from sse_ref.conformance.clients import Client
 from sse_ref.conformance.corpus import Vector, load
 from sse_ref.conformance.hostile import HostileServer
+from sse_ref.conformance.programs import NoReply, Running
 from sse_ref.conformance.verdicts import Result
 
 VECTORS = {vector.id: vector for vector in load("client")}
@@ -49,6 +51,46 @@ def server() -> Iterator[HostileServer]:
         yield server
 
 
+class Forked(Client):
+    """Any client of ``run_client.py``: a process that is kept forks one for each case."""
+
+    profile, fault = "", "none"
+
+    def __init__(self) -> None:
+        super().__init__([sys.executable, "-I", "-S", RUN_CLIENT], persistent=True)
+
+    def begin(self, case: Mapping[str, str]) -> Running:
+        return super().begin({**case, "PROFILE": self.profile, "FAULT": self.fault})
+
+    def finish(self, *, well: bool) -> None:
+        """Wait until the process of the case has ended: what it says last belongs to no other."""
+        super().finish(well=well)
+        try:
+            while self._running is not None and self._running.line(20.0) != OVER:
+                pass
+        except NoReply:
+            self.stop()
+
+
+def judge_all(runs: Sequence[tuple[Vector, str]]) -> list[Result]:
+    """Judge the client with each fault by its vector, several at once; those of one thread share server and parent."""
+    local = threading.local()
+
+    def one(run: tuple[Vector, str]) -> Result:
+        vector, local.client.fault = run
+        local.client.profile = vector.profile
+        return clients.judge(vector, local.server, local.client, timeout=20.0)
+
+    with contextlib.ExitStack() as stack:
+
+        def begin() -> None:
+            local.server, local.client = stack.enter_context(HostileServer()), Forked()
+            stack.callback(local.client.stop)
+
+        with ThreadPoolExecutor(AT_ONCE, initializer=begin) as pool:
+            return list(pool.map(one, runs))
+
+
 @contextlib.contextmanager
 def kept(command: list[str]) -> Iterator[Client]:
     client = Client(command, persistent=True)
@@ -67,21 +109,8 @@ def judge(vector: Vector, fault: str, server: HostileServer, factor: float = 1.0
 
 
 @pytest.mark.once
-@pytest.mark.parametrize("profile", corpus.CLIENT_PROFILES)
-def test_correct_client_of_another_make_passes_everything(profile: str, server: HostileServer) -> None:
-    vectors = [vector for vector in VECTORS.values() if vector.profile == profile]
-    local = threading.local()
-
-    def one(vector: Vector) -> Result:
-        return clients.judge(vector, server, local.client, timeout=20.0)
-
-    with contextlib.ExitStack() as stack:
-
-        def begin() -> None:
-            local.client = stack.enter_context(kept(command(profile, "none")))
-
-        with ThreadPoolExecutor(AT_ONCE, initializer=begin) as pool:
-            results = list(pool.map(one, vectors))
+def test_correct_client_of_another_make_passes_everything() -> None:
+    results = judge_all([(vector, "none") for vector in VECTORS.values()])
     assert not [(r.vector.id, r.verdict, r.reason) for r in results if r.verdict != "pass"]
 
 
@@ -127,18 +156,10 @@ def test_source_that_knows_nothing_of_closing_is_not_judged_by_it(server: Hostil
 def test_every_fault_is_caught_and_no_vector_is_dead(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(hostile, "HOLD_SECONDS", 3.0)  # what fails by holding out does so for less long
     assert set(FAULTS) == set(corpus.CLIENT_PROFILES)
-    runs = [(fault, id) for faults in FAULTS.values() for fault, ids in faults.items() for id in ids.split()]
-    assert {id for _, id in runs} == {vector.id for vector in VECTORS.values() if vector.level != "may"}
-
-    def one(run: tuple[str, str]) -> tuple[str, str, str, str]:
-        fault, id = run
-        with HostileServer() as server:  # one for each: several faults may be on the same case
-            result = judge(VECTORS[id], fault, server)
-        return fault, id, result.verdict, result.reason
-
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = list(pool.map(one, runs))
-    assert not [entry for entry in found if entry[2] not in ("fail", "error")]
+    runs = [(VECTORS[id], fault) for faults in FAULTS.values() for fault, ids in faults.items() for id in ids.split()]
+    assert {vector.id for vector, _ in runs} == {vector.id for vector in VECTORS.values() if vector.level != "may"}
+    results = zip(runs, judge_all(runs), strict=True)
+    assert not [(fault, v.id, r.verdict, r.reason) for (v, fault), r in results if r.verdict not in ("fail", "error")]
 
 
 @pytest.mark.once
