@@ -16,8 +16,6 @@ import time  # noqa: F401
 import urllib.parse  # noqa: F401
 import zlib  # noqa: F401
 
-sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
-
 OVER = b'"over"\n'
 
 
@@ -51,6 +49,7 @@ def play_apart(case):
 
 
 if __name__ == "__main__":
+    sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
     if len(sys.argv) > 1:
         play()
     else:
