@@ -1,7 +1,7 @@
 """Runs ``client.py`` or ``typed_client.py`` as a module, which Python compiles once: they are started a thousand times.
 
-``python run_client.py PROFILE FAULT URL`` plays one case. Without arguments it is kept, and plays each case in a process that
-it forks, which takes a fifth of starting one: the case names PROFILE and FAULT, too. When that process has ended, it says so.
+``python run_client.py PROFILE FAULT URL`` plays one case. Without arguments it is kept, and forks a process for each case, which
+names PROFILE and FAULT, too: what the clients import has been imported then. When that process has ended, it says so.
 """
 
 import contextlib
