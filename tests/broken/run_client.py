@@ -4,7 +4,7 @@
 names PROFILE and FAULT, too: what the clients import has been imported then. When that process has ended, it says so.
 """
 
-import contextlib
+import contextlib  # noqa: F401
 import gc
 import json
 import os
@@ -34,16 +34,17 @@ def play_apart(case):
     if os.fork():
         _, status = os.wait()
         if status:
-            sys.exit(1)
+            sys.exit(os.waitstatus_to_exitcode(status))
         sys.stdout.buffer.write(OVER)
         sys.stdout.buffer.flush()
         return
     sys.argv[1:] = case.pop("PROFILE"), case.pop("FAULT"), case["SSE_CONFORMANCE_URL"]
     os.environ.update(case)
-    status = 1
-    with contextlib.suppress(SystemExit):
+    status = 0
+    try:
         play()
-        status = 0
+    except SystemExit as end:
+        status = end.code or 0
     sys.stdout.flush()
     os._exit(status)  # to end as a whole Python does takes as long as all the rest
 
