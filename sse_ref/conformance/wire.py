@@ -9,6 +9,7 @@ A client library would undo chunks, follow redirects and overlook a missing end.
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import re
 import socket
@@ -18,6 +19,7 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any
 
 from sse_ref.codec import ServerSentEvent, SSEDecoder
 from sse_ref.conformance.programs import GLANCE
@@ -117,6 +119,15 @@ class Exchange:
     def events(self) -> list[ServerSentEvent]:
         """The events of the body, by our decoder."""
         return SSEDecoder().feed(self.body)
+
+    @cached_property
+    def values(self) -> list[Any]:
+        """The JSON value of each event's data, None where it holds none."""
+        found: list[Any] = [None] * len(self.events)
+        for number, event in enumerate(self.events):
+            with contextlib.suppress(ValueError, RecursionError):
+                found[number] = json.loads(event.data)
+        return found
 
     @cached_property
     def blocks(self) -> list[bytes]:

@@ -92,6 +92,7 @@ def vectors(kind: str) -> dict[str, Vector]:
     return {v.id: v for v in load(target) if not profile or v.profile == profile}
 
 
+@functools.cache
 def explained(kind: str, name: str) -> dict[str, Finding | None]:
     """The finding that explains each failure of a program, or None."""
     own = [finding for finding in findings() if finding.kind == kind]

@@ -6,7 +6,7 @@ Out:  chunks, choices, texts, tool calls, usages and errors; ``Failed`` or ``Ski
 
 from __future__ import annotations
 
-import contextlib
+import itertools
 import json
 import math
 import re
@@ -49,14 +49,8 @@ class Chat:
     @cached_property
     def chunks(self) -> list[dict[str, Any]]:
         """The JSON objects before [DONE]."""
-        chunks = []
-        for event in self.exchange.events:
-            if event.data == "[DONE]":
-                break
-            with contextlib.suppress(ValueError, RecursionError):
-                value = json.loads(event.data)
-                if isinstance(value, dict):
-                    chunks.append(value)
+        before_done = itertools.takewhile(lambda event: event.data != "[DONE]", self.exchange.events)
+        chunks = [value for _, value in zip(before_done, self.exchange.values, strict=False) if isinstance(value, dict)]
         if not chunks:
             raise Failed("no chunk came")
         return chunks

@@ -186,7 +186,7 @@ class Target:
                 self.sent[name] = connection.answer(bodiless=bodiless, stop_after=events, seconds=seconds)
             self.requests[name] = data
         exchange = self.sent[name]
-        return exchange if any(map(self.is_last, exchange.events)) else whole(exchange)
+        return exchange if any(map(self.is_last, reversed(exchange.events))) else whole(exchange)
 
     def ask_at_once(self, names: Iterable[str], jobs: int) -> None:
         """Ask for named exchanges, so many at a time; what does not come in time is asked for again when needed."""

@@ -54,12 +54,8 @@ class Typed:
     @cached_property
     def named(self) -> list[tuple[str, dict[str, Any]]]:
         """The objects, each with the type of its event; data that is no object is left out."""
-        found = []
-        for event in self.exchange.events:
-            with contextlib.suppress(ValueError, RecursionError):
-                value = json.loads(event.data)
-                if isinstance(value, dict):
-                    found.append((event.event, value))
+        both = zip(self.exchange.events, self.exchange.values, strict=True)
+        found = [(event.event, value) for event, value in both if isinstance(value, dict)]
         if not found:
             raise Failed("no event holds a JSON object")
         return found
