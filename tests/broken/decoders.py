@@ -24,7 +24,7 @@ class Decoder:
 
     def __init__(self) -> None:
         self.bytes = b""
-        self.line = ""
+        self.letters: list[str] = []  # of the line that has begun
         self.after_cr = False
         self.at_start = True
         self.data: list[str] = []
@@ -87,10 +87,15 @@ class Decoder:
         elif character in self.line_ends:
             self.end_line()
         else:
-            self.line += character
+            self.letters.append(character)
+
+    @property
+    def line(self) -> str:
+        return "".join(self.letters)
 
     def end_line(self) -> None:
-        line, self.line = self.line, ""
+        line = self.line
+        self.letters = []
         self.interpret(line)
 
     def interpret(self, line: str) -> None:
@@ -392,7 +397,7 @@ class KnowsNoLoneCr(Decoder):
     lone_cr = False
 
     def end_line(self) -> None:
-        self.line = self.line.removesuffix("\r")
+        self.letters = list(self.line.removesuffix("\r"))
         super().end_line()
 
 
@@ -1045,7 +1050,7 @@ class StripsEveryBom(Decoder):
 @fault("bom/double-second-kept")
 class StripsAllBomsAtTheStart(Decoder):
     def take(self, character: str) -> None:
-        self.at_start = self.at_start or (character == "\ufeff" and not self.line and not self.events)
+        self.at_start = self.at_start or (character == "\ufeff" and not self.letters and not self.events)
         super().take(character)
 
 
@@ -1281,7 +1286,7 @@ class PassesOverPings(Decoder):
 @fault("size/line-1mib-plus-1")
 class LimitsLinesTo64KiB(Decoder):
     def feed(self, chunk: bytes) -> None:
-        if len(chunk) > 65536 or len(self.line) > 65536:
+        if len(chunk) > 65536 or len(self.letters) > 65536:
             raise OverflowError("line too long")
         super().feed(chunk)
 
@@ -1289,7 +1294,7 @@ class LimitsLinesTo64KiB(Decoder):
 @fault("size/line-1mib-never-lost-in-silence")
 class CutsLongLinesInSilence(Decoder):
     def feed(self, chunk: bytes) -> None:
-        if len(self.line) > 20_000:
+        if len(self.letters) > 20_000:
             chunk = chunk[chunk.find(b"\n") :] if b"\n" in chunk else b""
         super().feed(chunk)
 
