@@ -20,6 +20,8 @@ SCHEMA = json.loads((FOLDER / "schema" / "vector.json").read_text())
 PING = {"event": "ping", "json": {"type": "ping"}}
 ALL = [vector for target in TARGETS for vector in load(target)]
 
+pytestmark = pytest.mark.once  # it is about data, not about Python
+
 
 @pytest.mark.parametrize("file", sorted((FOLDER / "corpus").rglob("*.json")), ids=lambda file: file.stem)
 def test_file_has_the_form_of_the_schema_and_the_name_of_what_it_holds(file: Path) -> None:
@@ -160,7 +162,6 @@ def test_question_is_asked_with_and_without_a_limit() -> None:
     assert b"max_tokens" not in target.ask("Why?")
 
 
-@pytest.mark.once
 def test_export_is_plain_json_that_stands_alone(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "sse_ref.conformance", "export", str(tmp_path), "--as-of", "2026.11"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -225,6 +225,7 @@ README = (ROOT / "README.md").read_text()
 BLOCKS = re.findall(r"```(\w+)\n(.*?)```", README, flags=re.DOTALL)
 
 
+@pytest.mark.once
 def test_readme_tables_are_current() -> None:
     assert with_tables(README) == README, "make readme writes them"
     assert README.count("written by make readme") == 6
@@ -234,6 +235,7 @@ def test_picture_of_lateness_is_current() -> None:
     assert LATENESS.read_text() == lateness(), "make readme writes it"
 
 
+@pytest.mark.once
 def test_judge_page_tables_are_current() -> None:
     page = JUDGE_README.read_text()
     assert with_tables(page) == page and page.count("written by make readme") == 2, "make readme writes them"

@@ -354,6 +354,7 @@ def test_requests_are_counted_before_they_are_sent() -> None:
     assert sent <= servers.requests_needed(vectors)
 
 
+@pytest.mark.once
 @pytest.mark.parametrize("vector", [v for v in VECTORS.values() if v.body["exchanges"]], ids=lambda v: v.id)
 def test_every_request_has_a_curl_line(vector: corpus.Vector) -> None:
     line = servers.curl(vector, "http://127.0.0.1:8000/v1")
