@@ -23,7 +23,7 @@ from sse_ref.conformance.commands import main
 from sse_ref.conformance.corpus import load
 from sse_ref.conformance.servers import ROLES, Target, chats, judge, judge_patiently, streams
 from sse_ref.conformance.verdicts import Result
-from sse_ref.conformance.wire import Address, RawConnection
+from sse_ref.conformance.wire import Address, Exchange, RawConnection
 from sse_ref.server import running
 
 VECTORS = {vector.id: vector for vector in load("server")}
@@ -116,6 +116,14 @@ def test_stream_of_a_connection_of_its_own_is_looked_at_too() -> None:
         asked.unnamed[1].body = asked.unnamed[1].body.replace(b"data: {", b"data: {\xff", 1)
         result = judge(VECTORS["frame/utf8"], asked)
     assert result.verdict == "fail" and "in the stream of a connection of its own" in result.reason
+
+
+def test_chunks_of_a_chat_are_the_objects_before_done() -> None:
+    data = ('{"n": 1}', "no JSON", "[2]", '{"n": 3}', "[DONE]", '{"n": 4}')
+    body = "".join(f"data: {text}\n\n" for text in data).encode()
+    exchange = Exchange(200, headers=[("Content-Type", "text/event-stream")], body=body, ended=True)
+    assert exchange.values == [{"n": 1}, None, [2], {"n": 3}, None, {"n": 4}]
+    assert chats.Chat(exchange).chunks == [{"n": 1}, {"n": 3}]
 
 
 @pytest.mark.once
