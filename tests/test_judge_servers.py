@@ -127,6 +127,20 @@ def test_chunks_of_a_chat_are_the_objects_before_done() -> None:
 
 
 @pytest.mark.once
+@pytest.mark.parametrize(
+    ("profile", "id"), [("openai-chat", "head/incremental"), ("gemini", "gemini/array-incremental")]
+)
+def test_pause_of_this_machine_is_not_taken_for_a_buffer(profile: str, id: str) -> None:
+    with serving("", profile) as server:
+        asked = target(server, profile=profile)
+        assert judge(VECTORS[id], asked).verdict == "pass"
+        for name in {"base", "no-alt"} & set(asked.sent):
+            came = asked.sent[name]
+            came.arrivals, came.end_s = [(0.9, len(came.body))], 0.9
+        assert judge(VECTORS[id], asked).verdict == "pass"
+
+
+@pytest.mark.once
 def test_every_part_of_a_vector_is_told() -> None:
     (result,) = run("errors-500", ["fault/messages"])
     assert all(name in result.reason for name in ("no-messages: ", "empty-messages: ", "wrong-messages: "))

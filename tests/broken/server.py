@@ -673,7 +673,7 @@ class Conversation:
                     )
                 record["tokens"] += 1
                 self.pause(
-                    0.02 if self.is_("buffers", "goes-on", "buffers-blocks") else 0.003 if model != "echo" else 0.001,
+                    0.02 if self.is_("buffers", "goes-on", "buffers-blocks") else 0.005,
                     record,
                 )
         for index in range(count):

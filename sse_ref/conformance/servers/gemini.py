@@ -165,7 +165,7 @@ def gemini_array(target: Target) -> None:
 def gemini_array_incremental(target: Target) -> None:
     if target.get("no-alt").status != 200:
         raise Skipped("there is no array")
-    is_incremental(target.get("no-alt"), target.get("one-token").end_s)
+    is_incremental(target, target.get("no-alt"), "no-alt")
 
 
 @check("gemini/whole")

@@ -209,20 +209,30 @@ def head_x_accel_buffering(target: Target) -> None:
 
 @check("head/incremental")
 def head_incremental(target: Target) -> None:
-    is_incremental(stream_of(target, "base"), stream_of(target, "one-token").end_s)
+    stream_of(target, "one-token")
+    is_incremental(target, stream_of(target, "base"), "base")
 
 
-def is_incremental(exchange: Exchange, first_token: float) -> None:
-    """An answer of one token shows what the first token costs. The time beyond that must be spread over the body."""
-    spread = exchange.arrivals[-1][0] - exchange.arrivals[0][0]
-    beyond = exchange.end_s - first_token
-    if beyond < 0.2 and len(exchange.arrivals) < 5:
-        raise Skipped(f"the answer takes {exchange.end_s:.2f} s: too fast to tell")
-    expect(
-        spread > 0.2 * beyond or len(exchange.arrivals) >= 5,
-        f"everything came within {spread:.2f} s, after {exchange.arrivals[0][0]:.2f} s of nothing, in an answer of "
-        f"{exchange.end_s:.2f} s",
-    )
+def is_incremental(target: Target, exchange: Exchange, name: str) -> None:
+    """An answer of one token shows what the first token costs. The time beyond that must be spread over the body.
+
+    A pause of the machine may hold up one try, so three must fail.
+    """
+    first_token, reason = target.get("one-token").end_s, ""
+    for _ in range(3):
+        beyond = exchange.end_s - first_token
+        if len(exchange.arrivals) >= 5:
+            return
+        if beyond < 0.2 or not exchange.arrivals:
+            raise Skipped(f"the answer takes {exchange.end_s:.2f} s: too fast to tell")
+        first = exchange.arrivals[0][0]
+        spread = exchange.arrivals[-1][0] - first
+        if spread > 0.2 * beyond:
+            return
+        nothing = f"after {first:.2f} s of nothing, in an answer of {exchange.end_s:.2f} s"
+        reason = reason or f"everything came within {spread:.2f} s, {nothing}"
+        exchange = asked_anew(target, name)
+    raise Failed(reason)
 
 
 TOGETHER = 6  # events that may come in one piece: what begins an answer often does
@@ -252,16 +262,16 @@ def head_first_piece(target: Target) -> None:
         if waited < needed / 2:
             return
         reason = reason or f"the first {together} events came in one piece, {waited:.2f} s after one could be there"
-        exchange = asked_anew(target, "base")
-        shortest = min(shortest, asked_anew(target, "one-token").end_s)
+        exchange = has_events(asked_anew(target, "base"))
+        shortest = min(shortest, has_events(asked_anew(target, "one-token")).end_s)
     raise Failed(reason)
 
 
 def asked_anew(target: Target, name: str) -> Exchange:
-    """The stream of a named request, on a connection of its own."""
+    """The response to a named request, on a connection of its own."""
     with target.connect() as connection:
         connection.send(target.request(target.file["exchanges"][name]))
-        return has_events(whole(connection.answer()))
+        return whole(connection.answer())
 
 
 @check("head/no-identity")
