@@ -133,11 +133,10 @@ def test_chunks_of_a_chat_are_the_objects_before_done() -> None:
 def test_pause_of_this_machine_is_not_taken_for_a_buffer(profile: str, id: str) -> None:
     with serving("", profile) as server:
         asked = target(server, profile=profile)
-        assert judge(VECTORS[id], asked).verdict == "pass"
-        for name in {"base", "no-alt"} & set(asked.sent):
-            came = asked.sent[name]
-            came.arrivals, came.end_s = [(0.9, len(came.body))], 0.9
-        assert judge(VECTORS[id], asked).verdict == "pass"
+        judge(VECTORS[id], asked)
+        came = asked.sent["base" if profile == "openai-chat" else "no-alt"]
+        came.arrivals, came.end_s = [(2.0, len(came.body))], 2.0
+        assert judge(VECTORS[id], asked).verdict != "fail"
 
 
 @pytest.mark.once

@@ -601,6 +601,9 @@ class Conversation:
                 raise OSError("left")
             time.sleep(min(left, 0.005))  # its next request has come
 
+    def pause_after_a_token(self, record: dict[str, Any]) -> None:
+        self.pause(0.02 if self.is_("buffers", "goes-on", "buffers-blocks") else 0.005, record)
+
     def stream(self, request: Any, tokens: list[str], reason: str, wanted: str, record: dict[str, Any]) -> bool:
         fault, model = self.server.fault, request["model"]
         self.begin(model, len(tokens) > 1000, record)
@@ -672,10 +675,7 @@ class Conversation:
                         **more,
                     )
                 record["tokens"] += 1
-                self.pause(
-                    0.02 if self.is_("buffers", "goes-on", "buffers-blocks") else 0.005,
-                    record,
-                )
+                self.pause_after_a_token(record)
         for index in range(count):
             if fault not in ("no-finish",):
                 value = {"finish-empty": "", "finish-odd": "eos", "finish-length-missing": "stop"}.get(fault, reason)

@@ -105,7 +105,7 @@ class Typed(Conversation):
         if self.fails and self.record["tokens"] == 3:
             return False
         self.record["tokens"] += 1
-        self.pause(0.02 if self.is_("buffers", "goes-on", "buffers-blocks") else 0.005, self.record)
+        self.pause_after_a_token(self.record)
         return True
 
     def failed(self) -> bool:

@@ -165,7 +165,7 @@ def gemini_array(target: Target) -> None:
 def gemini_array_incremental(target: Target) -> None:
     if target.get("no-alt").status != 200:
         raise Skipped("there is no array")
-    is_incremental(target, target.get("no-alt"), "no-alt")
+    is_incremental(target, "no-alt")
 
 
 @check("gemini/whole")
