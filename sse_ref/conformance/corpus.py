@@ -13,7 +13,7 @@ import fnmatch
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from importlib import resources
 from typing import Any
 
@@ -85,12 +85,12 @@ class Vector:
         """A name in ``PROFILES`` for vectors of clients and servers, None for the others."""
         return self.body.get("profile")
 
-    @property
+    @cached_property
     def tags(self) -> tuple[str, ...]:
         """The group of the id, then what the vector declares."""
         return (self.id.partition("/")[0], *self.body.get("tags", ()))
 
-    @property
+    @cached_property
     def needs(self) -> tuple[str, ...]:
         """Features without which the program under test cannot be judged by this vector."""
         return tuple(self.body.get("needs", ()))
@@ -180,4 +180,5 @@ def text_of(value: str | dict[str, Any], n: int = 1) -> str:
     """
     if isinstance(value, str):
         return value
-    return str(value.get("join", "")).join([value["text"]] * _times(value, n))
+    text, join, times = value["text"], value.get("join", ""), _times(value, n)
+    return str(text + (join + text) * (times - 1)) if times else ""
