@@ -13,7 +13,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -60,11 +59,10 @@ def interpreters() -> dict[str, str]:
     return chosen
 
 
-def environment_with(folder: str, compiled: str) -> dict[str, str]:
-    """The environment of a test: pytest from one folder and no plugin; what Python compiles goes to another."""
+def environment_with(folder: str) -> dict[str, str]:
+    """The environment of a test: pytest from one folder and no plugin; what Python has compiled is kept, as it usually is."""
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    own = {"PYTHONPATH": os.path.abspath(folder), "PYTHONPYCACHEPREFIX": compiled}
-    return {**environment, **own, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
+    return {**environment, "PYTHONPATH": os.path.abspath(folder), "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1"}
 
 
 def main() -> int:
@@ -102,8 +100,8 @@ def main() -> int:
                 say("still running: " + "; ".join(running))
         return done.returncode
 
-    with tempfile.TemporaryDirectory() as compiled, ThreadPoolExecutor(max_workers=WORKERS) as pool:
-        environment = environment_with(folder, compiled)
+    environment = environment_with(folder)
+    with ThreadPoolExecutor(max_workers=WORKERS) as pool:
         ended = list(pool.map(test, jobs))
     # A choice of tests on the command line may leave none in a part, but not in all of them.
     return next((status for status in ended if status not in (0, NO_TESTS)), 0 if 0 in ended else NO_TESTS)

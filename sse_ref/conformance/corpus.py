@@ -134,9 +134,10 @@ def exercises() -> dict[str, list[str]]:
     return loaded
 
 
-def versions() -> list[str]:
+@cache
+def versions() -> tuple[str, ...]:
     """The versions of the corpus, oldest first: every ``since`` of a vector is one."""
-    return sorted({vector.since for target in TARGETS for vector in load(target)})
+    return tuple(sorted({vector.since for target in TARGETS for vector in load(target)}))
 
 
 def matching(vectors: Iterable[Vector], patterns: Iterable[str]) -> Iterator[Vector]:
