@@ -38,7 +38,7 @@ def cut_points(stream: bytes) -> Iterator[int]:
         yield from range(1, len(stream))
         return
     ends = [0, len(stream), *(i for i, byte in enumerate(stream) if byte in b"\r\n")]
-    near = {end + shift for end in ends[:40] + ends[-40:] for shift in range(-2, 9)}
+    near = {end + shift for end in ends[:12] + ends[-12:] for shift in range(-2, 9)}
     near.update(range(len(stream) // 50, len(stream), len(stream) // 50))
     yield from sorted(point for point in near if 0 < point < len(stream))
 
