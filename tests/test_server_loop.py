@@ -345,20 +345,22 @@ def test_stream_that_raises_has_crashed(virtual: Begin) -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "waiting", "received"),
+    ("sent", "waiting", "received", "outcome"),
     [
-        (Write(0, 1, 1, b"a"), Write(60, 2, 2, b"b"), b"a, sorry"),
-        (Write(0, 1, 1, b"a"), Write(60, 2, 2, b", the end", last=True), b"a, the end"),
-        (Write(0, 1, 1, b"half an", open=True), Write(60, 2, 2, b" event"), b"half an"),
+        (Write(0, 1, 1, b"a"), Write(60, 2, 2, b"b"), b"a, sorry", "stopped"),
+        (Write(0, 1, 1, b"a"), Write(60, 2, 2, b", the end", last=True), b"a, the end", "complete"),
+        (Write(0, 1, 1, b"half an", open=True), Write(60, 2, 2, b" event"), b"half an", "stopped"),
     ],
     ids=["is-said", "is-the-end-where-that-is-all-that-is-left", "is-left-out-inside-an-event"],
 )
-def test_farewell_of_a_loop_that_stops(virtual: Begin, sent: Write, waiting: Write, received: bytes) -> None:
+def test_farewell_of_a_loop_that_stops(
+    virtual: Begin, sent: Write, waiting: Write, received: bytes, outcome: str
+) -> None:
     run = virtual()
     with run.stream([sent, waiting], farewell=lambda: b", sorry") as reader:
         run.run({1.0: run.loop.stop})
         assert everything(reader) == received
-    assert run.ended == [(1, "stopped")]
+    assert run.ended == [(1, outcome)]
 
 
 def test_connection_at_rest_is_closed_at_its_time(virtual: Begin) -> None:

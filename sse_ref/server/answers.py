@@ -145,6 +145,8 @@ class Answer:
             value = getattr(self, name)
             if value is not None and (type(value) not in (int, float) or not 0 <= value <= limit):
                 raise AnswerError(name, f"must be a number from 0 to {limit:g}")
+        if self.heartbeat and self.heartbeat < 0.01:  # the loop would have nothing else to do
+            raise AnswerError("heartbeat", "must be 0 (never) or at least 0.01")
 
     def check_together(self) -> None:
         """Raise ``AnswerError`` for members that contradict each other."""

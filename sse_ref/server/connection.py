@@ -108,6 +108,7 @@ from sse_ref.server.plain_events import EVENTS_QUERY, event_prompt, read_last_ev
 from sse_ref.server.requests import (
     PROBLEMS,
     ClientGone,
+    ClientStalled,
     Incoming,
     body_size,
     check_framing,
@@ -129,6 +130,7 @@ __all__ = ["Connection", "Shared"]
 MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
 ADDRESS = (*DELIVERY, "quirk", "answers")  # the names that a settings segment can have
 SEPARATORS = re.compile(r"[ \t,]+")  # of the options of a connection
+PATIENCE = 3.0  # seconds that a client has for its body, and for reading, before others may take its thread
 LOOK_EVERY = 0.05  # seconds between two looks at whether somebody still waits for a whole answer
 SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its default, megabytes, would hide a slow reader
 SECRET = {"authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}  # headers that are kept nowhere
@@ -168,7 +170,7 @@ class Connection(Responder):
         self.stream: Stream | None = None
         self.close_connection = False
         self.incoming = Incoming(sock, self.read_ahead)
-        self.sending = self.begun = False
+        self.sending, self.begun, self.served_since = False, False, 0.0
         self.searched = 0  # bytes of what was read ahead that hold no end of a head
         with contextlib.suppress(OSError):  # the client may be gone already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # a token waits for no other
@@ -178,8 +180,8 @@ class Connection(Responder):
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether the thread that serves this connection waits for the client to send, or to read."""
-        return self.sending or self.incoming.receiving
+        """Whether the thread that serves this connection waits for the client, which has had ``PATIENCE``."""
+        return (self.sending or self.incoming.receiving) and time.monotonic() > self.served_since + PATIENCE
 
     def may_serve(self) -> bool:
         """Whether a head has come, or bytes that can be none."""
@@ -197,6 +199,7 @@ class Connection(Responder):
         self.close_connection = True  # until the whole request has been read: what follows would not begin with one
         self.searched = 0
         self.begun = False
+        self.served_since = time.monotonic()
         # A head that is not whole has had its time while the loop waited for it.
         self.incoming.deadline = time.monotonic() + (self.settings.request_timeout if self.may_serve() else 0.0)
         self.searched = 0
@@ -255,7 +258,8 @@ class Connection(Responder):
         """The request's body, by its length or its chunks. With it the whole request has been read."""
         length = body_size(self.request_headers, self.settings.max_body)
         chunked = "transfer-encoding" in self.request_headers
-        if self.request_headers.get("expect", "").lower() == "100-continue" and (length or chunked):
+        expects = self.request_headers.get("expect", "").lower() == "100-continue" and (length or chunked)
+        if expects and self.request_version >= "HTTP/1.1":
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n")
         self.incoming.deadline = time.monotonic() + self.settings.request_timeout
         try:
@@ -496,8 +500,8 @@ class Connection(Responder):
             record.status = error.status
             record.end("refused")
             self.answer_error(error)
-        except ClientGone:
-            record.end("client_left")
+        except ClientGone as gone:
+            record.end(gone.outcome)
             raise
         except Exception:
             record.status = 500
@@ -507,6 +511,9 @@ class Connection(Responder):
     def take_slot(self) -> None:
         """Reserve a place for a stream. Raises ``RequestError`` if there is none."""
         self.has_slot = self.shared.slots.acquire(blocking=False)
+        if not self.has_slot:  # a stream that its client has read to the end may be about to give its slot back
+            self.shared.journal.settle()
+            self.has_slot = self.shared.slots.acquire(blocking=False)
         if not self.has_slot:
             problem = f"{self.settings.max_streams} streams are open, which is the limit; try again soon"
             raise RequestError("too_many", problem)
@@ -618,14 +625,17 @@ class Connection(Responder):
 
     def send(self, data: bytes) -> None:
         """Send from this request's thread. Raises ``ClientGone`` if the client has disconnected, or does not read."""
-        self.sending = True
+        rest = memoryview(data)
         try:
-            sent = 0
+            self.socket.setblocking(False)
             with contextlib.suppress(BlockingIOError):
-                sent = self.socket.send(data)
-            if sent < len(data):
+                rest = rest[self.socket.send(rest) :]
+            self.sending = bool(rest)
+            while rest:
                 self.socket.settimeout(self.settings.stall_timeout)
-                self.socket.sendall(memoryview(data)[sent:])
+                rest = rest[self.socket.send(rest) :]
+        except TimeoutError:
+            raise ClientStalled from None
         except OSError:
             raise ClientGone from None
         finally:

@@ -358,8 +358,10 @@ def replay(recording: Recording, speed: float, framing: Framing) -> Stream:
     def writes() -> Iterator[Write]:
         number = 0
         for number, (at, data) in enumerate(recording.reads, 1):
-            yield Write(at / speed if speed else 0.0, 0, number, framing.wrap(data))
+            payload = framing.wrap(data) if data else b""  # a chunk of no bytes would be the last
+            yield Write(at / speed if speed else 0.0, 0, number, payload)
         if not recording.whole:
+            yield Write(recording.ended_at / speed if speed else 0.0, 0, number, b"")
             raise CutAsAsked
         if framing.last:
             yield Write(recording.ended_at / speed if speed else 0.0, 0, number, framing.last, last=True)

@@ -172,6 +172,13 @@ class Stream:
         except Exception as error:
             self.next, self.failure = None, error
 
+    def note_head(self, now: float) -> None:
+        """What travels with the head has gone out."""
+        for write in self.with_head:
+            self.note_sent(write, now)
+            self.bytes_sent += len(write.payload)
+        self.with_head = []
+
     def note_sent(self, write: Write, now: float) -> None:
         """All of this write has gone out, and all before it."""
         self.sent = write
@@ -190,7 +197,7 @@ class LoopConnection(Protocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """Its thread waits for the client to send, or to read."""
+        """Its thread waits for the client to send, or to read, and the client has had some time for it."""
 
     def may_serve(self) -> bool:
         """Whether enough has been read ahead for ``serve`` to begin."""
@@ -309,8 +316,9 @@ class Loop:
 
     def turn(self) -> None:
         """One turn: sleep, sockets, due times."""
+        settled = len(self.settling)  # what comes later may ask about what this turn has not seen
         timeout: float | None = 0.0
-        if not self.ready:
+        if not self.ready and not settled:
             # At most an hour: select takes no time-out of a month and more.
             earliest = self.timers.next()
             timeout = None if earliest is None else min(3600.0, max(0.0, earliest - time.monotonic()))
@@ -327,7 +335,7 @@ class Loop:
             self.take_over(self.handed_over.popleft())
         for _ in range(len(self.waiting)):
             self.serve(self.waiting.popleft())
-        while self.settling:
+        for _ in range(settled):
             self.settling.popleft().set()
         now = time.monotonic()
         end = now + LOOK_AGAIN
@@ -375,11 +383,8 @@ class Loop:
         if connection.stream is not None:
             connection.socket.setblocking(False)
             self.watch(entry, selectors.EVENT_READ)
-            if sent := connection.stream.with_head:
-                now = time.monotonic()
-                connection.stream.note_sent(sent[-1], now)
-                connection.stream.bytes_sent = sum(len(write.payload) for write in sent)
-                connection.stream.with_head = []
+            if connection.stream.with_head:
+                connection.stream.note_head(now := time.monotonic())
                 self.look_for_next(entry, connection.stream, now)
             else:
                 self.ready.append(entry)
@@ -434,11 +439,12 @@ class Loop:
     def socket_event(self, entry: _Entry, events: int) -> None:
         """A socket has room, or something to read."""
         connection = entry.connection
-        if connection not in self.entries:
+        if self.entries.get(connection) is not entry:
             return
         if events & selectors.EVENT_WRITE:
             self.write_rest(entry)
-        if not events & selectors.EVENT_READ or connection not in self.entries:
+        # That may have ended the stream: the connection is closed then, or rests with another entry.
+        if not events & selectors.EVENT_READ or self.entries.get(connection) is not entry:
             return
         if connection.stream is None:
             self.receive_head(entry)
@@ -470,7 +476,7 @@ class Loop:
             writes = stream.round(now)
             payload = writes[0].payload if len(writes) == 1 else b"".join([write.payload for write in writes])
             self.send(entry, payload, writes, now)
-        elif not stream.heartbeat or stream.last_sent + stream.heartbeat_interval > now:
+        elif not stream.heartbeat or stream.sent.open or stream.last_sent + stream.heartbeat_interval > now:
             self.timers.set(entry, self.next_time(stream))
         else:
             self.send(entry, stream.heartbeat, [], now)
@@ -493,7 +499,8 @@ class Loop:
         """When the stream has to be looked at again: its next write is due, or a heartbeat is."""
         assert stream.next is not None
         due = stream.began + stream.next.due
-        return min(due, stream.last_sent + stream.heartbeat_interval) if stream.heartbeat else due
+        beats = stream.heartbeat and not stream.sent.open
+        return min(due, stream.last_sent + stream.heartbeat_interval) if beats else due
 
     def send(self, entry: _Entry, payload: bytes | memoryview, writes: list[Write], now: float) -> None:
         """Send the payload of these writes, or a heartbeat. What the socket has no room for waits here."""
@@ -583,12 +590,12 @@ class Loop:
             if stream is None:
                 self.hang_up(entry)
                 continue
-            if entry.unsent is None and stream.next is not None and not stream.sent.open:
-                # If only the end of the body is left, send it: the stream is complete, so no error is due.
-                with contextlib.suppress(OSError):
-                    entry.connection.socket.send(stream.next.payload if stream.next.last else stream.farewell())
-            self.end(entry, "stopped")
+            entry.connection.close_connection = True
+            self.end(entry, "stopped" if entry.unsent else self.send_last_words(entry.connection, stream))
         self.finished = True
+        for connection in list(self.serving):  # whoever waits for the client waits no more
+            with contextlib.suppress(OSError):
+                connection.socket.shutdown(socket.SHUT_RDWR if connection.waits_for_client else socket.SHUT_RD)
         self.threads.dismiss()
         self.handed_over.extend(self.waiting)
         self.waiting.clear()
@@ -602,15 +609,20 @@ class Loop:
         with contextlib.suppress(IndexError):  # two threads may empty it at once
             while True:
                 connection = self.handed_over.popleft()
-                stream = connection.stream
-                if stream is not None and stream.next is not None:
-                    stream.sent = stream.with_head[-1] if stream.with_head else stream.sent
-                    with contextlib.suppress(OSError):
-                        connection.socket.setblocking(False)
-                        connection.socket.send(stream.farewell())
+                if (stream := connection.stream) is not None:
+                    stream.note_head(time.monotonic())
+                    stream.on_end(self.send_last_words(connection, stream), None)
                 connection.socket.close()
-                if stream is not None:
-                    stream.on_end("stopped", None)
+
+    def send_last_words(self, connection: LoopConnection, stream: Stream) -> str:
+        """End a stream because the server stops, and return its outcome: complete, if nothing but its end was left."""
+        if stream.next is None:
+            return "stopped" if stream.failure else "complete"
+        if not stream.sent.open:  # not into the middle of an event
+            with contextlib.suppress(OSError):
+                connection.socket.setblocking(False)
+                connection.socket.send(stream.next.payload if stream.next.last else stream.farewell())
+        return "complete" if stream.next.last else "stopped"
 
     # ---- Selector and timers -----------------------------------------------------------------------------------------
 

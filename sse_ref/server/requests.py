@@ -57,7 +57,16 @@ from collections.abc import Collection, Mapping
 from sse_ref.chunked import ChunkedDecoder
 from sse_ref.errors import RequestError
 
-__all__ = ["PROBLEMS", "ClientGone", "Incoming", "body_size", "check_framing", "check_host", "check_names"]
+__all__ = [
+    "PROBLEMS",
+    "ClientGone",
+    "ClientStalled",
+    "Incoming",
+    "body_size",
+    "check_framing",
+    "check_host",
+    "check_names",
+]
 __all__ += ["check_request_line", "is_digits", "is_loopback", "may_hold_a_head", "read_decimal", "read_fields"]
 __all__ += ["read_headers", "read_number", "split_target"]
 
@@ -88,6 +97,14 @@ PROBLEMS = {
 
 class ClientGone(Exception):
     """The client closed the connection, or does not read: nobody is there for an answer."""
+
+    outcome = "client_left"
+
+
+class ClientStalled(ClientGone):
+    """The client reads no more."""
+
+    outcome = "dropped"
 
 
 # ---- Bytes -----------------------------------------------------------------------------------------------------------
@@ -175,7 +192,7 @@ class Incoming:
     def discard(self, seconds: float) -> None:
         """Read for so long, or to the end of the connection, and keep nothing."""
         self.deadline = time.monotonic() + seconds
-        with contextlib.suppress(OSError):
+        with contextlib.suppress(TimeoutError, ClientGone):
             while self.receive():
                 self.buffer.clear()
 
@@ -194,6 +211,10 @@ class Incoming:
         try:
             self.socket.settimeout(left)
             received = self.socket.recv(65536)
+        except TimeoutError:
+            raise
+        except OSError:  # reset
+            raise ClientGone from None
         finally:
             self.receiving = False
         self.buffer += received
@@ -261,7 +282,7 @@ def read_headers(lines: bytes) -> dict[str, str]:
 def check_framing(headers: Mapping[str, str], version: str) -> None:
     """Raise ``RequestError`` for headers that leave it open where the request ends (RFC 9112, 3.2 and 6)."""
     length, coding = headers.get("content-length"), headers.get("transfer-encoding")
-    if "host" not in headers and version == "HTTP/1.1":
+    if "host" not in headers and version >= "HTTP/1.1":
         raise RequestError("bad_request", PROBLEMS["bad_request"])
     if length is not None and (coding is not None or not is_digits(length)):  # of two lengths a comma tells
         raise RequestError("bad_request", "the request must say once how long its body is")
