@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 from hostile import DONE, LAST, STOP, Pause, Until, chunk, delta, head, playing
+from raw import chat
 from terminal import base, run
 
 from sse_ref.recording import Recording, RecordingError, end_line, head_line, read_line
 from sse_ref.server import Answer, running
+from sse_ref.server.delivery import CHUNKED, CutAsAsked, replay
 
 HEAD = head_line(200, [("Content-Type", "text/event-stream")])
 
@@ -51,6 +53,28 @@ def test_cut_stream_is_recorded_as_one(tmp_path: Path) -> None:
     with running([Answer(replay=path, speed=0)]) as server:
         done = run("x", "--url", base(server))
     assert done.returncode == 1 and done.stdout == "Rain in Ber\n" and "truncated" in done.stderr
+
+
+def test_recorded_cut_comes_when_it_came_also_before_the_first_byte() -> None:
+    for reads in ((), ((0.0, b"data: a\n\n"),)):
+        recording = Recording(200, {}, reads, 2.0, False)
+        stream = replay(recording, 1, CHUNKED)
+        writes = [stream.next] if stream.next else []
+        with pytest.raises(CutAsAsked):
+            writes += stream.writes
+        assert [(write.due, write.payload) for write in writes][-1] == (2.0, b"")
+
+
+def test_read_of_no_bytes_does_not_end_the_body() -> None:
+    lines = [
+        HEAD,
+        read_line(0, b"data: a\n\n"),
+        read_line(0, b""),
+        read_line(0, b"data: b\n\n"),
+        end_line(0, "complete"),
+    ]
+    with running([Answer(replay=lines)]) as server:
+        assert chat(server).body == b"data: a\n\ndata: b\n\n"
 
 
 def test_half_characters_are_kept_as_they_came(tmp_path: Path) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import _thread
+import contextlib
 import itertools
+import json
 import os
 import socket
 import time
@@ -12,10 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from raw import STORY, Wire, alive, ask, chat, chat_request, request, wait_for
+from raw import JSON, STORY, Wire, alive, ask, chat, chat_request, request, wait_for
 
 from sse_ref import model, pieces
-from sse_ref.server import Server, Settings, connection, listener, running
+from sse_ref.server import Server, Settings, connection, listener, loop, running
 from sse_ref.server.loop import RESTING
 
 MANY_TOOLS = [
@@ -240,6 +242,80 @@ def test_slow_reader_gets_everything() -> None:
         slow.send(chat_request("tick " * 20_000))
         assert wait_for(lambda: any(entry.unsent for entry in list(server.loop.entries.values())))
         assert slow.answer().text() == "tick " * 20_000
+
+
+def test_more_clients_at_once_than_threads_are_all_answered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MAX_THREADS", 3)
+    with running() as server, contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(server)) for _ in range(60)]
+        for wire in wires:
+            wire.send(chat_request())
+        assert [wire.answer().text() for wire in wires] == ["one two three"] * 60
+
+
+def test_body_that_comes_a_moment_after_its_head_is_waited_for_although_threads_are_scarce(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(loop, "MAX_THREADS", 3)
+    head, blank, body = chat_request().partition(b"\r\n\r\n")
+    with running() as server, contextlib.ExitStack() as stack:
+        wires = [stack.enter_context(Wire(server)) for _ in range(12)]
+        for wire in wires:
+            wire.send(head + blank)
+        assert wait_for(lambda: len(server.loop.serving) == 3 and server.loop.waiting)
+        for wire in wires:
+            wire.send(body)
+        assert [wire.answer().text() for wire in wires] == ["one two three"] * 12
+
+
+def test_body_that_does_not_come_makes_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loop, "MAX_THREADS", 2)
+    monkeypatch.setattr(connection, "PATIENCE", 0.2)
+    head, blank, _ = chat_request().partition(b"\r\n\r\n")
+    with running(request_timeout=3600) as server, Wire(server) as one, Wire(server) as other:
+        one.send(head + blank)
+        other.send(head + blank)
+        assert wait_for(lambda: len(server.loop.serving) == 2)
+        assert alive(server)
+
+
+def test_slot_of_a_stream_that_was_read_to_its_end_is_free_for_the_next(server: Server) -> None:
+    with running(max_streams=1) as server, Wire(server) as wire:
+        for _ in range(200):
+            wire.send(chat_request("one"))
+            assert wire.answer().status == 200
+
+
+def test_first_events_are_sent_for_as_long_as_the_client_reads_and_no_longer() -> None:
+    body = json.dumps({"model": "toy", "input": "Hi", "stream": True, "instructions": "x" * 800_000}).encode()
+    asked = request("POST", "/v1/responses", body, {**JSON, "Connection": "close"})
+    with running(stall_timeout=1.0) as server, Wire(server) as slow, Wire(server) as stalled:
+        for wire in (slow, stalled):
+            wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 131072)
+            wire.send(asked)
+        while slow.more():  # for longer than the limit in all, and never for as long as it at once
+            time.sleep(0.05)
+        assert slow.buffer.endswith(b"0\r\n\r\n")
+        assert wait_for(lambda: {r["outcome"] for r in server.journal} == {"complete", "dropped"})
+
+
+def test_nothing_is_open_or_answered_once_the_server_has_ended() -> None:
+    asked = chat_request()
+    with running() as server:
+        wire = Wire(server)
+        wire.send(asked[:-5])
+        assert wait_for(lambda: server.loop.serving)
+    with wire:
+        assert wire.rest() == b""
+        assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left")
+
+
+def test_reset_in_a_body_is_a_client_that_left(server: Server) -> None:
+    with Wire(server) as wire:
+        wire.send(chat_request()[:-5])
+        assert wait_for(lambda: server.loop.serving)
+        wire.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    assert wait_for(lambda: server.journal[-1]["outcome"] == "client_left")
 
 
 def test_fifty_streams_do_not_mix(server: Server) -> None:

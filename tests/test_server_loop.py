@@ -363,6 +363,89 @@ def test_farewell_of_a_loop_that_stops(
     assert run.ended == [(1, outcome)]
 
 
+def test_heartbeat_does_not_come_inside_an_event(virtual: Begin) -> None:
+    run = virtual()
+    parts = [Write(0, 1, 1, b"half an", open=True), Write(5, 2, 2, b" event;"), Write(9, 3, 3, b"next")]
+    with run.stream(parts, heartbeat=b"-", heartbeat_interval=2) as reader:
+        run.run()
+        assert everything(reader) == b"half an event;-next"
+    assert run.sent == [(0, b"half an"), (5, b" event;"), (7, b"-"), (9, b"next")]
+
+
+def test_next_request_that_comes_with_room_for_the_end_of_a_stream_is_served(virtual: Begin) -> None:
+    """One turn sees that the socket has room, which ends the stream, and that there is something to read."""
+    run, served = virtual(), threading.Event()
+    ours, theirs = socket.socketpair()
+
+    class Asked(Bare):
+        def serve(self) -> None:
+            assert self.read_ahead == b"next"
+            self.close_connection = True
+            served.set()
+
+    connection = Asked(ours, Stream(iter([Write(0, 1, 1, b"x" * BIG)])), close=False)
+    assert connection.stream is not None
+    connection.stream.on_end = lambda outcome, error: run.ended.append((run.now(), outcome))
+    run.loop.take_over(connection)
+    run.loop.turn()
+    received = len(theirs.recv(BIG))
+    theirs.setblocking(False)
+    with contextlib.suppress(BlockingIOError):
+        while more := theirs.recv(BIG):
+            received += len(more)
+    assert received < BIG and run.ended == []
+    theirs.sendall(b"next")
+    run.loop.turn()
+    assert run.ended == [(0, "complete")]
+    run.loop.turn()
+    assert served.wait(PATIENCE)
+    run.loop.close()
+    theirs.close()
+
+
+def test_only_what_came_before_a_turn_is_settled_by_it(virtual: Begin) -> None:
+    run, earlier, later = virtual(), threading.Event(), threading.Event()
+    run.loop.settling.append(earlier)
+
+    def select(timeout: float | None = None) -> list[Any]:
+        assert timeout == 0.0  # nobody waits for the next due time
+        run.loop.settling.append(later)
+        return []
+
+    run.selector.select = select  # type: ignore[method-assign]
+    run.loop.turn()
+    assert earlier.is_set() and not later.is_set()
+    run.loop.turn()
+    assert later.is_set()
+    run.loop.close()
+
+
+@pytest.mark.parametrize(
+    ("head", "rest", "received", "outcome", "sent"),
+    [
+        ([Write(0, 1, 1, b"a")], [Write(9, 2, 2, b"b")], b", sorry", "stopped", 1),
+        ([Write(0, 1, 1, b"half", open=True)], [Write(9, 2, 2, b"b")], b"", "stopped", 4),
+        ([Write(0, 1, 1, b"a")], [Write(9, 1, 1, b", the end", last=True)], b", the end", "complete", 1),
+        ([Write(0, 1, 1, b"all of it")], [], b"", "complete", 9),
+    ],
+    ids=["some", "half an event", "all but the end", "all"],
+)
+def test_stream_that_is_handed_over_too_late_ends_as_it_would_have(
+    virtual: Begin, head: list[Write], rest: list[Write], received: bytes, outcome: str, sent: int
+) -> None:
+    run = virtual()
+    run.loop.close()
+    stream = Stream(iter([*head, *rest]), farewell=lambda: b", sorry")
+    stream.on_end = run.on_end
+    assert stream.begin() == b"".join(write.payload for write in head)  # which is on its way already
+    ours, theirs = socket.socketpair()
+    run.loop.hand_over(Bare(ours, stream))
+    with theirs:
+        assert everything(theirs) == received
+    assert [ended for _, ended in run.ended] == [outcome]
+    assert (stream.bytes_sent, stream.sent.tokens) == (sent, 1)
+
+
 def test_connection_at_rest_is_closed_at_its_time(virtual: Begin) -> None:
     run, open_connections = virtual(idle_timeout=10), []
     with socket.create_connection(run.listener.getsockname(), timeout=PATIENCE) as client:

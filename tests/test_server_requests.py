@@ -11,7 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from raw import JSON, PATIENCE, Wire, alive, ask, chat, chat_body, chat_request, request
+from raw import JSON, PATIENCE, Wire, alive, ask, chat, chat_body, chat_request, request, wait_for
 
 from sse_ref.errors import RequestError
 from sse_ref.server import Server, running
@@ -430,3 +430,26 @@ def test_random_bytes_never_hang_or_kill_the_server() -> None:
 def test_name_with_half_a_character_is_a_bad_request(server: Server) -> None:
     answer = ask(server, "POST", "/v1/chat/completions", b'{"\\ud800": 1}', JSON)
     assert answer.status == 400 and answer.json()["error"]["param"] == "\\ud800"
+
+
+def test_empty_lines_before_a_request_cost_no_thread() -> None:
+    with running() as server, Wire(server) as wire:
+        wire.send(b"\r\n\r\n")
+        assert wait_for(lambda: any(connection.read_ahead for connection in server.loop.entries))
+        assert not server.loop.serving
+        wire.send(chat_request())
+        assert wire.answer().text() == "one two three"
+
+
+def test_continue_is_not_said_to_http_1_0(server: Server) -> None:
+    headers = {**JSON, "Expect": "100-continue", "Connection": "close"}
+    with Wire(server) as wire:
+        wire.send(request("POST", "/v1/chat/completions", chat_body(), headers, version="1.0"))
+        assert wire.answer().status == 200
+
+
+def test_every_version_from_1_1_needs_a_host(server: Server) -> None:
+    for version, status in (("1.0", b"200"), ("1.1", b"400"), ("1.9", b"400")):
+        with Wire(server) as wire:
+            wire.send(f"GET /v1/models HTTP/{version}\r\nConnection: close\r\n\r\n".encode())
+            assert wire.rest()[9:12] == status

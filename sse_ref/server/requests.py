@@ -250,7 +250,8 @@ def may_hold_a_head(data: bytearray, start: int) -> bool:
     >>> may_hold_a_head(bytearray(b"GET / HT"), 0), may_hold_a_head(bytearray(b"GET / HTTP/1.1\\r\\n\\r\\n"), 8)
     (False, True)
     """
-    start = max(0, start - 3)
+    empty = len(data) - len(data.lstrip(b"\r\n")) if data.startswith((b"\r", b"\n")) else 0  # lines before the request
+    start = max(empty, start - 3)
     if data.find(b"\n\r\n", start) >= 0 or data.find(b"\n\n", start) >= 0:
         return True
     return len(data) > MAX_LINE or CONTROL.search(data, start) is not None
