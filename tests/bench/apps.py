@@ -59,8 +59,12 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
+class Threads(ThreadingHTTPServer):
+    request_queue_size = 2048  # as the others have it: with 5 most of many connections at once wait for seconds
+
+
 def http_server(port: int) -> None:
-    ThreadingHTTPServer(("127.0.0.1", port), Handler).serve_forever()
+    Threads(("127.0.0.1", port), Handler).serve_forever()
 
 
 # ---- WSGI ------------------------------------------------------------------------------------------------------------

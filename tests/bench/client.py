@@ -22,6 +22,7 @@ def ours(base: str) -> Iterator[str]:
     from sse_ref.client import ChatStream
     from sse_ref.pieces import Text
 
+    yield ""
     with ChatStream("Hi", model="m", url=base) as stream:
         for piece in stream:
             if isinstance(piece, Text):
@@ -33,49 +34,49 @@ def httpx_sse(base: str) -> Iterator[str]:
     from httpx_sse import connect_sse
 
     body = {"model": "m", "messages": MESSAGES, "stream": True}
-    with (
-        httpx.Client() as client,
-        connect_sse(client, "POST", f"{base}/chat/completions", json=body) as source,
-    ):
-        for event in source.iter_sse():
-            if event.data == "[DONE]":
-                break
-            for choice in json.loads(event.data)["choices"]:
-                if text := choice["delta"].get("content"):
-                    yield text
+    with httpx.Client() as client:
+        yield ""
+        with connect_sse(client, "POST", f"{base}/chat/completions", json=body) as source:
+            for event in source.iter_sse():
+                if event.data == "[DONE]":
+                    break
+                for choice in json.loads(event.data)["choices"]:
+                    if text := choice["delta"].get("content"):
+                        yield text
 
 
 def openai(base: str) -> Iterator[str]:
     from openai import OpenAI
 
     with OpenAI(base_url=base, api_key="none") as client:
+        yield ""
         for chunk in client.chat.completions.create(model="m", messages=MESSAGES, stream=True):
             for choice in chunk.choices:
                 if choice.delta.content:
                     yield choice.delta.content
 
 
+OURS = "sse_ref"
 CLIENTS: dict[str, Callable[[str], Iterator[str]]] = {
-    "sse_ref": ours,
+    OURS: ours,
     "httpx, httpx-sse, json": httpx_sse,
     "openai": openai,
 }
+"""Each yields "" when the client is made, and then sends its request and yields the pieces of text."""
 
 
 def main() -> None:
     name, url, kind, count = sys.argv[1:]
-    read = CLIENTS[name]
-    for _ in read(f"{url}/full/200"):  # import, connect, warm up
+    for _ in CLIENTS[name](f"{url}/full/200"):  # import, warm up
         pass
-    base = f"{url}/{kind}/{count}"
+    read = CLIENTS[name](f"{url}/{kind}/{count}")
+    next(read)
     if kind == "full":
         began = time.perf_counter()
-        pieces = 0
-        for _ in read(base):
-            pieces += 1
+        pieces = sum(1 for _ in read)
         print(json.dumps({"pieces": pieces, "seconds": time.perf_counter() - began}))
     else:
-        delays = [(time.monotonic_ns() - int(text)) / 1000 for text in read(base)]
+        delays = [(time.monotonic_ns() - int(text)) / 1000 for text in read]
         print(json.dumps({"pieces": len(delays), "delays": delays}))
 
 

@@ -2,7 +2,7 @@
 
 Each workload is timed in rounds that visit every decoder, in another order each round, and ours right before or after each
 of them. What is told of a decoder: the median of its ratios to ours, with the quarters around it; whether it gave as many
-events as ours; how many must vectors of the corpus its data are wrong in; and for three traps the exponent of growth, 1 if four
+events as there are; how many must vectors of the corpus its data are wrong in; and for three traps the exponent of growth, 1 if four
 times the bytes take four times the time, 2 if they take sixteen times.
 
 A decoder that hides behind a request is given a response whose body is the feeds. JSON is not parsed: where a library does
@@ -76,9 +76,9 @@ def over_httpx(module: str, source: str) -> Decode:
     return decode
 
 
-def stainless(package: str) -> Decode:
+def stainless(package: str, *, skips_empty: bool = False) -> Decode:
     decoder = import_module(f"{package}._streaming").SSEDecoder
-    return lambda feeds: (event for event in decoder().iter_bytes(iter(feeds)) if event.data)
+    return lambda feeds: (event for event in decoder().iter_bytes(iter(feeds)) if event.data or not skips_empty)
 
 
 def mistralai() -> Decode:
@@ -184,24 +184,31 @@ PYTHON: dict[str, Callable[[], Decode]] = {
     "launchdarkly-eventsource": launchdarkly,
     "httpx-sse": lambda: over_httpx("httpx", "httpx_sse"),
     "httpx2": lambda: over_httpx("httpx2", "httpx2"),
-    "anthropic": lambda: stainless("anthropic"),
+    "anthropic": lambda: stainless("anthropic", skips_empty=True),  # as its stream does
     "openai": lambda: stainless("openai"),
     "sseclient-py": sseclient_py,
     "requests-sse": requests_sse,
     "aiohttp-sse-client2": aiohttp_sse_client2,
     "mistralai": mistralai,
 }
+REFUSALS = {"httpx2": "SSEError", "aiohttp-sse-client2": "LineTooLong"}
+"""What decoders that limit an event or a line raise for one that is too large. Anything else that is raised ends the run."""
+
 JAVASCRIPT = ("eventsource-parser (npm)", "openai (npm)")
 FLOORS: dict[str, Callable[[Feeds], Iterable[Any]]] = {
     "bytes.split": lambda feeds: [event for chunk in feeds for event in chunk.split(b"\n\n") if event],
     "json.loads": lambda feeds: [json.loads(event[6:]) for chunk in feeds for event in chunk.split(b"\n\n") if event],
 }
-FLOORS_FOR = ("one chat chunk per feed", "feeds of 64 KiB")  # feeds that hold whole events, or nearly
+FLOORS_FOR = {
+    "one chat chunk per feed": ("bytes.split", "json.loads"),
+    "feeds of 64 KiB": ("bytes.split",),  # which cut an event now and then: no JSON
+}
 
 
 # ---- Timing ----------------------------------------------------------------------------------------------------------
 
 PATIENCE = 1.0  # seconds for one decoder and workload: a slow one has fewer rounds
+LEAST = 0.85  # an exponent that is lower tells of something else
 LONG_ENOUGH = 0.05  # seconds that a run takes before its growth is looked at
 
 
@@ -249,13 +256,24 @@ class Timed:
         self.folder.cleanup()
 
 
+@contextlib.contextmanager
+def refusal(name: str) -> Iterator[None]:
+    """Pass over the refusal of a decoder that is known to limit what it takes."""
+    try:
+        yield
+    except Exception as error:
+        if type(error).__name__ != REFUSALS.get(name):
+            error.add_note(f"raised while {name} was timed")
+            raise
+
+
 def exponents(timed: Timed, scale: float) -> dict[str, dict[str, float | None]]:
     """For each decoder and trap the exponent of growth; None where the decoder refuses."""
     found: dict[str, dict[str, float | None]] = {name: {} for name in timed.names}
     for trap, (size, make) in TRAPS.items():
         for name in timed.names:
             found[name][trap] = None
-            with contextlib.suppress(Exception):
+            with refusal(name):
                 found[name][trap] = round(exponent(timed, name, make, max(1, int(size * scale)), scale), 1)
     return found
 
@@ -263,11 +281,20 @@ def exponents(timed: Timed, scale: float) -> dict[str, dict[str, float | None]]:
 def exponent(timed: Timed, name: str, make: Callable[[int], Feeds], size: int, scale: float) -> float:
     """How the time grows from a size that takes long enough: what fits in a cache is faster than it should be.
 
-    The smaller input is timed four times in a row, right before the larger, so that both see the same machine.
+    The smaller input is timed four times in a row, right before the larger, so that both see the same machine. Where the time
+    grows less than the input, most of it is a cost of each stream: then a larger input tells.
     """
     while timed(name, make(size))[0] < LONG_ENOUGH * scale:
         size *= 2
-    small, large = make(size), make(4 * size)
+    found = exponent_between(timed, name, make(size), make(4 * size), scale)
+    for larger in (4 * size, 16 * size):
+        if found < LEAST:
+            found = exponent_between(timed, name, make(larger), make(4 * larger), scale)
+    return found
+
+
+def exponent_between(timed: Timed, name: str, small: Feeds, large: Feeds, scale: float) -> float:
+    """The exponent between two inputs, the second four times the first: the median of a few."""
     growths: list[float] = []
     began = time.perf_counter()
     while not growths or (len(growths) < 5 and time.perf_counter() - began < 3 * scale):
@@ -295,26 +322,27 @@ def measure(timed: Timed, options: argparse.Namespace) -> dict[str, Any]:
     growth = exponents(timed, options.size)
     print("growth", json.dumps(growth), flush=True)
     rows: dict[str, Any] = {}
-    for workload, feeds in workloads(options.size).items():
-        names = [*timed.names, *(FLOORS if workload in FLOORS_FOR else ())]
+    for workload, (feeds, events) in workloads(options.size).items():
+        names = [*timed.names, *FLOORS_FOR.get(workload, ())]
         ratios: dict[str, list[float]] = {name: [] for name in names if name != OURS}
-        spent, right, own = dict.fromkeys(ratios, 0.0), dict.fromkeys(ratios, False), []
+        spent, right, own = dict.fromkeys(ratios, 0.0), dict.fromkeys(ratios, True), []
         for turn in range(options.rounds):
             for name in in_turn(ratios, turn):
-                if spent[name] > PATIENCE:
+                if (before := spent[name]) > PATIENCE:
                     continue
-                try:
-                    (took, events), (peer_took, peer_events) = beside(
+                spent[name] = math.inf  # if it refuses
+                with refusal(name):
+                    (took, given), (peer_took, peer_given) = beside(
                         lambda feeds=feeds: timed(OURS, feeds), lambda name=name, feeds=feeds: timed(name, feeds), turn
                     )
-                except Exception:
-                    del ratios[name]
-                    continue
-                spent[name] += peer_took
-                right[name] = peer_events == events
-                own.append(took)
-                ratios[name].append(peer_took / took)
-        rows[workload] = {name: {"ratio": spread(found), "right": right[name]} for name, found in ratios.items()}
+                    assert given == events, f"ours gave {given} events of {events}"
+                    spent[name] = before + peer_took
+                    right[name] = right[name] and (peer_given == events or name in FLOORS)
+                    own.append(took)
+                    ratios[name].append(peer_took / took)
+        rows[workload] = {
+            name: {"ratio": spread(found), "right": right[name]} for name, found in ratios.items() if found
+        }
         ours_took = statistics.median(own)
         medians = {name: row["ratio"][1] for name, row in rows[workload].items()}
         print(f"{workload:34}{1000 * ours_took:8.1f} ms", json.dumps(medians), flush=True)

@@ -33,7 +33,7 @@ DECODERS = [
     "requests-sse",
     "sseclient-py",
 ]
-SERVERS = ["aiohttp", "fastapi", "flask", "gunicorn", "llmock", "sse-starlette", "uvicorn[standard]"]
+SERVERS = ["aiohttp", "flask", "gunicorn", "llmock", "sse-starlette", "starlette", "uvicorn[standard]"]
 NODE_PACKAGES = ["@copilotkit/aimock", "eventsource-parser", "openai"]
 
 
@@ -54,7 +54,8 @@ def install(number: int, interpreter: str) -> None:
 
 
 def main() -> None:
-    shutil.rmtree(ENVIRONMENT, ignore_errors=True)
+    if ENVIRONMENT.exists():
+        shutil.rmtree(ENVIRONMENT)
     by_minor: dict[str, str] = {}
     for number, path in interpreters().items():
         by_minor.setdefault(number.rpartition(".")[0], path)

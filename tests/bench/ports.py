@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import subprocess
 import time
 
 
@@ -12,10 +13,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_until_served(port: int, patience: float = 60.0) -> None:
-    """Raises ``TimeoutError`` after so many seconds."""
+def wait_until_served(port: int, process: subprocess.Popen[bytes], patience: float = 60.0) -> None:
+    """Raises ``TimeoutError`` after so many seconds, or when the server has ended."""
     deadline = time.monotonic() + patience
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and process.poll() is None:
         with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port)).close()
             return

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+import os
 import platform
 import random
 import statistics
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
+TPS = 50  # tokens a second of each paced stream
+TOO_LATE = 2000  # milliseconds: a server whose tokens are later than that is not tried with more streams
 FILE = Path(__file__).parent / "results.json"
 T = TypeVar("T")
 
@@ -49,9 +52,9 @@ def beside(ours: Callable[[], T], other: Callable[[], T], turn: int) -> tuple[T,
 
 
 def keep(section: str, found: Any, *, interpreter: bool = False) -> None:
-    """Replace one section, or the part of it that belongs to this CPython."""
+    """Replace one section, or the part of it that belongs to this CPython; with when and on what it was measured."""
     kept: dict[str, Any] = json.loads(FILE.read_text()) if FILE.exists() else {}
-    kept["date"] = datetime.date.today().isoformat()
     number = platform.python_version()
-    kept[section] = {**kept.get(section, {}), number: found} if interpreter else {"python": number, **found}
+    told = {"date": datetime.date.today().isoformat(), "cores": os.cpu_count(), **found}
+    kept[section] = {**kept.get(section, {}), number: told} if interpreter else {"python": number, **told}
     FILE.write_text(json.dumps(kept, indent=1) + "\n")

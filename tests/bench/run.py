@@ -14,12 +14,7 @@ from environments import count, python
 HERE = Path(__file__).parent
 QUICK = {
     "decoders.py": ["--rounds", "1", "--size", "0.02"],
-    "servers.py": [
-        *["--rounds", "1", "--size", "0.02", "--paced", "20", "--seconds", "1", "--only"],
-        "uvicorn, bare ASGI",
-        "aimock",
-        "llmock",
-    ],
+    "servers.py": ["--rounds", "1", "--size", "0.02", "--paced", "20", "--seconds", "1"],
     "clients.py": ["--rounds", "1", "--pieces", "1000"],
 }
 

@@ -1,8 +1,9 @@
 """How fast the server is beside others that serve the same model and dialects: ratios of one run, and what it holds.
 
 Each server runs on one core and the load on another. Rounds visit all servers in turn; what is told is the median, with the
-quarters around it. First at full speed: events a second, and the time to the first token. Then how late the tokens of paced
-streams are, the more of them there are. At last the memory of an open stream, and the time to start.
+quarters around it. First at full speed: tokens a second, and the time to the first token. Then how late the tokens of paced
+streams are, the more of them there are. At last the memory of an open stream, and the time to start. A server that leaves
+out a token ends the run.
 
 Two mocks of models are there for orientation: ``aimock`` and ``llmock`` speak the OpenAI wire and say a text that they are
 given, ``aimock`` all at once.
@@ -22,7 +23,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -30,15 +31,15 @@ from apps import APPS
 from environments import NODE
 from load import TOKEN
 from ports import free_port, wait_until_served
-from results import in_turn, keep, spread
+from results import TOO_LATE, TPS, in_turn, keep, spread
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
 OURS = "sse_ref"
 MOCKS = ("aimock", "llmock")
 STREAMS = {1: 20_000, 64: 1000, 256: 250}  # and the tokens of each
+FEW = 5  # tokens, where only the first is looked at
 PACED = ("uvicorn, sse-starlette", "uvicorn, bare ASGI")  # that are held against ours
-TPS = 50
 FOLDER = tempfile.TemporaryDirectory()  # it goes when the process ends
 
 
@@ -46,40 +47,53 @@ def command_of(name: str, port: int, options: tuple[str, ...]) -> list[str]:
     if name == OURS:
         return [sys.executable, "-m", "sse_ref.server", "--quiet", "--port", str(port), *options]
     if name == "aimock":
-        return [str(NODE / "node_modules" / ".bin" / "llmock"), "--port", str(port), "--fixtures", fixture()]
+        return [str(NODE / "node_modules" / ".bin" / "llmock"), "--port", str(port), "--fixtures", fixture(options)]
     if name == "llmock":
         program = str(Path(sys.executable).with_name("llmock"))
         return [program, "serve", "--host", "127.0.0.1", "--port", str(port), "--log-level", "error"]
     return [sys.executable, str(HERE / "apps.py"), name, str(port), *options]
 
 
-def fixture() -> str:
-    """A file that lets aimock answer with 20,000 tokens."""
+def fixture(counts: Iterable[str]) -> str:
+    """A file that lets aimock answer with as many tokens as the prompt has: one of these counts."""
+    texts = [
+        TOKEN * count for count in sorted(map(int, counts), reverse=True)
+    ]  # a longer prompt holds all shorter ones
+    fixtures = [
+        {"match": {"endpoint": "chat", "userMessage": text}, "response": {"content": text}, "chunkSize": len(TOKEN)}
+        for text in texts
+    ]
     path = Path(FOLDER.name) / "aimock.json"
-    answer = {"match": {"endpoint": "chat"}, "response": {"content": TOKEN * 20_000}, "chunkSize": len(TOKEN)}
-    path.write_text(json.dumps({"fixtures": [answer]}))
+    path.write_text(json.dumps({"fixtures": fixtures}))
     return str(path)
 
 
 @contextlib.contextmanager
 def serving(name: str, *options: str) -> Iterator[tuple[int, int]]:
-    """Run a server on core 0; yields its port and process id."""
+    """Run a server on core 0; yields its port and process id. Raises ``TimeoutError`` with its last words if it does not start."""
     port = free_port()
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    process = subprocess.Popen(["taskset", "-c", "0", *command_of(name, port, options)], cwd=ROOT, **quiet)  # type: ignore[call-overload]
-    try:
-        wait_until_served(port)
-        time.sleep(0.3)
-        yield port, process.pid
-    finally:
-        process.terminate()
-        process.wait()
+    with tempfile.TemporaryFile() as words:
+        quiet = {"stdout": words, "stderr": words}
+        command = ["taskset", "-c", "0", *command_of(name, port, options)]
+        process = subprocess.Popen(command, cwd=ROOT, **quiet)  # type: ignore[call-overload]
+        try:
+            try:
+                wait_until_served(port, process)
+            except TimeoutError as error:
+                words.seek(0)
+                raise TimeoutError(f"{name}: {error}\n{words.read().decode(errors='replace')}") from None
+            time.sleep(0.3)
+            yield port, process.pid
+        finally:
+            process.terminate()
+            process.wait()
 
 
 def load(port: int, **options: Any) -> dict[str, Any]:
     arguments = [f"--{name.replace('_', '-')}={value}" for name, value in options.items()]
     command = ["taskset", "-c", "1", sys.executable, str(HERE / "load.py"), str(port), *arguments]
-    result: dict[str, Any] = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
+    done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True)
+    result: dict[str, Any] = json.loads(done.stdout)
     return result
 
 
@@ -95,53 +109,56 @@ def answer_with(port: int, tokens: int) -> None:
 
 
 def full_speed(wire: str, peers: list[str], rounds: int, size: float) -> dict[str, Any]:
-    """For each number of streams and each server: events a second, and the first token, as ratios to ours."""
+    """For each number of streams and each server: tokens a second, and the first token, as ratios to ours."""
     names = [OURS, *(name for name in peers if name in APPS or wire == "openai")]
+    counts = {streams: max(10, int(tokens * size)) for streams, tokens in STREAMS.items()}
+    options = {OURS: ("--tps=0", "--ttft=0"), "aimock": tuple(map(str, [*counts.values(), FEW]))}
     found: dict[str, Any] = {}
 
-    def ask(name: str, tokens: int, **options: Any) -> dict[str, Any]:
+    def ask(name: str, tokens: int, **more: Any) -> dict[str, Any]:
         if name == "llmock":
             answer_with(ports[name], tokens)
-        return load(ports[name], wire=wire, tokens=tokens, **options)
+        return load(ports[name], wire=wire, tokens=tokens, **more)
 
     with contextlib.ExitStack() as stack:
         ports = {}
         for name in names:
-            ports[name], _ = stack.enter_context(serving(name, *(("--tps=0", "--ttft=0") if name == OURS else ())))
-            ask(name, 5000, streams=1)  # warm up
-        for streams, tokens in STREAMS.items():
+            ports[name], _ = stack.enter_context(serving(name, *options.get(name, ())))
+            ask(name, counts[1], streams=1)  # warm up
+        for streams, tokens in counts.items():
             rates: dict[str, list[float]] = {name: [] for name in names}  # for each round; nan for what did not end
             firsts: dict[str, list[float]] = {name: [] for name in names}
             for turn in range(rounds):
                 for name in in_turn(names, turn):
-                    result = ask(name, max(10, int(tokens * size)), streams=streams)
-                    rates[name].append(math.nan if result["unfinished"] else result["events"] / result["seconds"])
+                    result = ask(name, tokens, streams=streams)
+                    rates[name].append(math.nan if result["unfinished"] else result["tokens"] / result["seconds"])
                     if streams > 1:
-                        firsts[name].append(result["first_token_p50_ms"])
+                        firsts[name].append(result["first_token_p50_ms"] or math.nan)
             if streams == 1:  # all within a few seconds, as a shared machine changes its speed
                 for turn in range(3 * rounds):
-                    for name in in_turn([name for name in names if name != "aimock"], turn):
-                        firsts[name].append(ask(name, 5, one_by_one=100)["first_token_p50_ms"])
+                    for name in in_turn(names, turn):
+                        result = ask(name, FEW, one_by_one=max(5, int(100 * size)))
+                        firsts[name].append(result["first_token_p50_ms"])
             found[str(streams)] = against_ours(rates, firsts)
             print(wire, streams, json.dumps(found[str(streams)]), flush=True)
     return found
 
 
 def against_ours(rates: dict[str, list[float]], firsts: dict[str, list[float]]) -> dict[str, Any]:
-    """How many times the events a second ours gives, and how many times as long the first token takes elsewhere.
+    """How many times the tokens a second ours gives, and how many times as long the first token takes elsewhere.
 
-    Each is compared with ours of the same round: from one minute to the next a shared machine is faster or slower.
+    Each is compared with ours of the same round: from one minute to the next a shared machine is faster or slower. None for
+    what did not end in every round.
     """
 
     def ratios(above: list[float], below: list[float]) -> list[float] | None:
-        found = [one / other for one, other in zip(above, below, strict=False)]
-        found = [ratio for ratio in found if not math.isnan(ratio)]
-        return spread(found) if found else None
+        found = [one / other for one, other in zip(above, below, strict=True)]
+        return None if any(map(math.isnan, found)) else spread(found)
 
     rate, first = statistics.median(rates[OURS]), statistics.median(firsts[OURS])
     return {
         name: {"rate": ratios(rates[OURS], rates[name]), "first": ratios(firsts[name], firsts[OURS])} for name in rates
-    } | {"ours": {"events per second": round(rate), "first token, ms": round(first, 2)}}
+    } | {"ours": {"tokens per second": round(rate), "first token, ms": round(first, 2)}}
 
 
 # ---- Paced -----------------------------------------------------------------------------------------------------------
@@ -160,7 +177,7 @@ def paced(names: list[str], counts: list[int], rounds: int, seconds: int) -> dic
                 print(name, streams, json.dumps(result), flush=True)
                 late = math.inf if result["unfinished"] else result["lateness_p99_ms"]
                 found[name].setdefault(streams, []).append(late)
-                if late > 2000:
+                if late > TOO_LATE:
                     most[name] = streams
     return {
         name: {streams: None if math.inf in late else spread(late) for streams, late in line.items()}

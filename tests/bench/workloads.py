@@ -7,8 +7,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from typing import NamedTuple
 
 Feeds = list[bytes]
+
+
+class Workload(NamedTuple):
+    """Feeds, and how many events they hold."""
+
+    feeds: Feeds
+    events: int
 
 
 def cut(stream: bytes, size: int) -> Feeds:
@@ -42,23 +50,24 @@ def mixed(count: int) -> Feeds:
     return feeds
 
 
-def workloads(size: float = 1.0) -> dict[str, Feeds]:
+def workloads(size: float = 1.0) -> dict[str, Workload]:
     """The nine workloads; with a smaller ``size`` each is that much shorter."""
 
     def some(count: int) -> int:
         return max(20, int(count * size))
 
-    stream = b"".join(chunks(some(20_000)))
+    many, fewer, few = some(20_000), some(4_000), some(2_000)
+    line, lines = b"data: " + b"x" * some(2**24) + b"\n\n", b"data: y\n" * some(200_000) + b"\n"
     return {
-        "one chat chunk per feed": chunks(some(20_000)),
-        "feeds of 64 KiB": cut(stream, 65536),
-        "feeds of 7 bytes": cut(b"".join(chunks(some(4_000))), 7),
-        "feeds of one byte": cut(b"".join(chunks(some(2_000))), 1),
-        "one 16 MiB line, feeds of 4 KiB": cut(b"data: " + b"x" * some(2**24) + b"\n\n", 4096),
-        "one event of 200,000 lines": cut(b"data: y\n" * some(200_000) + b"\n", 16384),
-        "CRLF, comments, ids": mixed(some(20_000)),
-        "CJK and emoji": [chunk("\u6d41\u5f0f\u4f20\u8f93 \U0001f30a" * 4) for _ in range(some(20_000))],
-        "short events": [b"data: %d\n\n" % number for number in range(some(40_000))],
+        "one chat chunk per feed": Workload(chunks(many), many),
+        "feeds of 64 KiB": Workload(cut(b"".join(chunks(many)), 65536), many),
+        "feeds of 7 bytes": Workload(cut(b"".join(chunks(fewer)), 7), fewer),
+        "feeds of one byte": Workload(cut(b"".join(chunks(few)), 1), few),
+        "one 16 MiB line, feeds of 4 KiB": Workload(cut(line, 4096), 1),
+        "one event of 200,000 lines": Workload(cut(lines, 16384), 1),
+        "CRLF, comments, ids": Workload(mixed(many), many),
+        "CJK and emoji": Workload([chunk("\u6d41\u5f0f\u4f20\u8f93 \U0001f30a" * 4)] * many, many),
+        "short events": Workload([b"data: %d\n\n" % number for number in range(2 * many)], 2 * many),
     }
 
 
