@@ -181,6 +181,7 @@ ALSO_WRONG: dict[str, Any] = {
     "answers[0].choices[1].fault: is not for one choice": [{"choices": ["a", {"fault": "cut"}]}],
     "answers[0].choices[0].replay: is not for one choice": [{"choices": [{"replay": "a-file-that-is-not-read"}]}],
     "answers[0].choices[0].status: is not for one choice": [{"choices": [Answer(status=503)]}],
+    "answers[0].heartbeat: must be 0 (never) or at least 0.01": [{"text": "a", "heartbeat": 0.009}],
     "answers[0].at: says when a fault comes": [{"text": "a", "at": 3}],
     "answers[0].headers: are those of an error": [{"text": "a", "headers": {"A": "7"}}],
     "answers[0].text: holds half a character": ["\ud800"],

@@ -516,6 +516,7 @@ def test_slowest_client_makes_room_when_no_thread_can_be_had(why: str, monkeypat
 
     with looping() as loop, contextlib.ExitStack() as stack:
         loop.accept = lambda sock, address: Waiting(sock, close=False)
+        monkeypatch.setattr(loop_module, "PATIENCE", 0.0)
         if why == "so many are enough":
             monkeypatch.setattr(loop_module, "MAX_THREADS", 3)
         else:

@@ -31,7 +31,7 @@ from sse_ref.errors import STATUSES, RequestError, fit
 from sse_ref.model import count_tokens, cut_text, take_turns
 from sse_ref.pieces import Call, End, Fragment, Piece, Prompt, Reasoning, Refusal, Text, Usage
 from sse_ref.recording import Recording, RecordingError
-from sse_ref.server.delivery import FAULTS, Delivery
+from sse_ref.server.delivery import AT_LEAST, FAULTS, LEAST_HEARTBEAT, Delivery
 
 __all__ = ["Answer", "AnswerError", "ScriptedError", "ToolCall", "read_answers", "read_json_answers"]
 
@@ -145,8 +145,8 @@ class Answer:
             value = getattr(self, name)
             if value is not None and (type(value) not in (int, float) or not 0 <= value <= limit):
                 raise AnswerError(name, f"must be a number from 0 to {limit:g}")
-        if self.heartbeat and self.heartbeat < 0.01:  # the loop would have nothing else to do
-            raise AnswerError("heartbeat", "must be 0 (never) or at least 0.01")
+        if self.heartbeat and self.heartbeat < LEAST_HEARTBEAT:
+            raise AnswerError("heartbeat", AT_LEAST)
 
     def check_together(self) -> None:
         """Raise ``AnswerError`` for members that contradict each other."""

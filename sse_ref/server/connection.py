@@ -130,7 +130,6 @@ __all__ = ["Connection", "Shared"]
 MAX_LOGPROBS = 20_000  # tokens of a whole answer that comes with their probabilities: each takes a kilobyte
 ADDRESS = (*DELIVERY, "quirk", "answers")  # the names that a settings segment can have
 SEPARATORS = re.compile(r"[ \t,]+")  # of the options of a connection
-PATIENCE = 3.0  # seconds that a client has for its body, and for reading, before others may take its thread
 LOOK_EVERY = 0.05  # seconds between two looks at whether somebody still waits for a whole answer
 SEND_BUFFER = 65536  # bytes the kernel keeps for a slow reader; its default, megabytes, would hide a slow reader
 SECRET = {"authorization", "api-key", "x-api-key", "x-goog-api-key", "cookie"}  # headers that are kept nowhere
@@ -170,7 +169,7 @@ class Connection(Responder):
         self.stream: Stream | None = None
         self.close_connection = False
         self.incoming = Incoming(sock, self.read_ahead)
-        self.sending, self.begun, self.served_since = False, False, 0.0
+        self.sending = self.begun = False
         self.searched = 0  # bytes of what was read ahead that hold no end of a head
         with contextlib.suppress(OSError):  # the client may be gone already
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, True)  # a token waits for no other
@@ -180,8 +179,8 @@ class Connection(Responder):
 
     @property
     def waits_for_client(self) -> bool:
-        """Whether the thread that serves this connection waits for the client, which has had ``PATIENCE``."""
-        return (self.sending or self.incoming.receiving) and time.monotonic() > self.served_since + PATIENCE
+        """Whether the thread that serves this connection waits for the client to send, or to read."""
+        return self.sending or self.incoming.receiving
 
     def may_serve(self) -> bool:
         """Whether a head has come, or bytes that can be none."""
@@ -199,7 +198,6 @@ class Connection(Responder):
         self.close_connection = True  # until the whole request has been read: what follows would not begin with one
         self.searched = 0
         self.begun = False
-        self.served_since = time.monotonic()
         # A head that is not whole has had its time while the loop waited for it.
         self.incoming.deadline = time.monotonic() + (self.settings.request_timeout if self.may_serve() else 0.0)
         self.searched = 0
@@ -460,6 +458,8 @@ class Connection(Responder):
             skip=after,
         )
         if stream.next is None or stream.next.last:
+            self.shared.slots.release()
+            self.has_slot = False  # before the client has its answer
             record.status = 204
             record.end("complete")
             self.send(self.response(HTTPStatus.NO_CONTENT, {}))

@@ -78,6 +78,8 @@ __all__ = [
     "replay",
 ]
 
+LEAST_HEARTBEAT = 0.01  # seconds: with less the loop would have nothing else to do
+AT_LEAST = f"must be 0 (never) or at least {LEAST_HEARTBEAT}"
 SPLIT_PAUSE = 0.002  # seconds between the parts of an event that is split, so that they do not travel together
 
 FIRST_TOKENS = 5  # that a fault lets pass, unless the address says how many
@@ -170,8 +172,8 @@ class Delivery:
         if "fault" in fields and fault not in FAULTS:
             raise RequestError("bad_request", f"fault must be one of {', '.join(FAULTS)}", param="fault")
         heartbeat = read_decimal(fields, "heartbeat", settings.heartbeat)
-        if "heartbeat" in fields and 0 < heartbeat < 0.01:  # the loop would have nothing else to do
-            raise RequestError("bad_request", "heartbeat must be 0 (never) or at least 0.01", param="heartbeat")
+        if "heartbeat" in fields and 0 < heartbeat < LEAST_HEARTBEAT:
+            raise RequestError("bad_request", f"heartbeat {AT_LEAST}", param="heartbeat")
         return cls(
             ttft=read_decimal(fields, "ttft", settings.ttft),
             tps=read_decimal(fields, "tps", settings.tps),

@@ -10,9 +10,8 @@ A connection is in one of three states; between two of them a thread has it:
       serve      a thread reads the request and answers it, or sets ``stream``, and hands the connection back
     streaming    its stream has a next write, which is due at some time; after the last it rests again, or is closed
 
-So a slow head costs no thread, and a stream costs none at all. A thread for each stream would be the shortest program, and
-was measured: with a thousand streams the interpreter spends its time on handing its lock around, and tokens come seconds
-late. One turn of the loop does this:
+So a slow head costs no thread, and a stream costs none at all. A thread for each stream would be the shortest program, but
+with a thousand of them the interpreter hands its lock around, and tokens come seconds late. One turn of the loop does this:
 
     select       sleep until a socket is ready, or until the earliest due time
     sockets      a new connection; bytes of a head; room to continue a write; or the end of a connection
@@ -45,21 +44,19 @@ less, and the others have their turn. After a millisecond of sending the loop lo
 
 **Room.** ``send`` takes what the socket has room for. The rest stays here, and the socket is watched until it can be written
 again; meanwhile the model is not asked for more, and after ``stall_timeout`` without room the stream is dropped. So a peer
-that does not read costs the bytes of one round, and holds nobody else up.
+that does not read costs the bytes of one round.
 
-**Disconnects.** A streaming socket is watched for reading, too. A client has nothing to send then, so it becomes readable
-when the client disconnects, also while the model is silent. It also becomes readable when the client sends its next request
-early, which is kept.
+**Disconnects.** A streaming socket is watched for reading, too. It becomes readable when the client disconnects, also while
+the model is silent, and when it sends its next request early, which is kept.
 
-**Scarcity.** Where threads run out, the oldest request whose thread waits for its client is cut off. Where file descriptors
-run out, the connection that has rested longest is closed. A slow client must not keep others out.
+**Scarcity.** Where threads run out, the oldest request whose thread waits for its client is cut off, once it has had a few
+seconds. Where file descriptors run out, the connection that has rested longest is closed: slow clients keep no others out.
 
 **Threads.** All of it runs in the thread of ``run``. ``hand_over``, ``settle``, ``stop`` and ``wake`` may be called from any
 other: they leave a note, and a byte in a socket pair that wakes the loop. This file knows sockets and clocks, and
 nothing of HTTP: the connections do.
 
-**What it costs.** A turn is one ``select``; each round of writes is one ``send`` and one timer. So the work grows with the
-writes, and not with the streams that are open and silent. The README says what was measured.
+**What it costs.** A turn is one ``select``, a round of writes one ``send`` and one timer: nothing for streams in silence.
 """
 
 from __future__ import annotations
@@ -82,6 +79,7 @@ __all__ = ["Loop", "LoopConnection", "Stream", "Write"]
 # Bytes that a client may send ahead while its stream runs (pipelined requests); with more it loses the connection then.
 MAX_READ_AHEAD = 65536
 MAX_THREADS = 256  # requests that are read and answered at once
+PATIENCE = 3.0  # seconds that a request keeps its thread, however long that waits for the client
 RESTING = 4  # threads that wait for the next requests
 LATE = 0.001  # seconds after it was due, from which on a write goes together with others
 ROUND = 16  # of these at once
@@ -197,7 +195,7 @@ class LoopConnection(Protocol):
 
     @property
     def waits_for_client(self) -> bool:
-        """Its thread waits for the client to send, or to read, and the client has had some time for it."""
+        """Its thread waits for the client to send, or to read."""
 
     def may_serve(self) -> bool:
         """Whether enough has been read ahead for ``serve`` to begin."""
@@ -244,7 +242,7 @@ class Loop:
         self.stall_timeout = stall_timeout
         self.head_timeout = head_timeout
         self.entries: dict[LoopConnection, _Entry] = {}  # the longest there first
-        self.serving: dict[LoopConnection, None] = {}  # those in the care of a thread, the longest there first
+        self.serving: dict[LoopConnection, float] = {}  # those in the care of a thread, since when: the longest first
         self.threads = Threads(RESTING)
         self.waiting: deque[LoopConnection] = deque()  # those that no thread could be had for
         self.making_room: LoopConnection | None = None  # was ended so that its thread comes free
@@ -405,7 +403,7 @@ class Loop:
             finally:
                 self.hand_over(connection)
 
-        self.serving[connection] = None
+        self.serving[connection] = time.monotonic()
         try:
             if len(self.serving) > MAX_THREADS:
                 raise RuntimeError("can't start new thread")
@@ -415,7 +413,8 @@ class Loop:
             self.waiting.append(connection)
             if self.making_room in self.serving:
                 return
-            self.making_room = next((other for other in self.serving if other.waits_for_client), None)
+            late = [other for other, since in self.serving.items() if since + PATIENCE <= time.monotonic()]
+            self.making_room = next((other for other in late if other.waits_for_client), None)
             if self.making_room is not None:
                 with contextlib.suppress(OSError):  # it has ended meanwhile
                     self.making_room.socket.shutdown(socket.SHUT_RDWR)
@@ -593,7 +592,7 @@ class Loop:
             entry.connection.close_connection = True
             self.end(entry, "stopped" if entry.unsent else self.send_last_words(entry.connection, stream))
         self.finished = True
-        for connection in list(self.serving):  # whoever waits for the client waits no more
+        for connection in list(self.serving):  # nobody waits for a client any more
             with contextlib.suppress(OSError):
                 connection.socket.shutdown(socket.SHUT_RDWR if connection.waits_for_client else socket.SHUT_RD)
         self.threads.dismiss()
@@ -618,10 +617,11 @@ class Loop:
         """End a stream because the server stops, and return its outcome: complete, if nothing but its end was left."""
         if stream.next is None:
             return "stopped" if stream.failure else "complete"
-        if not stream.sent.open:  # not into the middle of an event
-            with contextlib.suppress(OSError):
-                connection.socket.setblocking(False)
-                connection.socket.send(stream.next.payload if stream.next.last else stream.farewell())
+        if stream.sent.open:
+            return "stopped"
+        with contextlib.suppress(OSError):
+            connection.socket.setblocking(False)
+            connection.socket.send(stream.next.payload if stream.next.last else stream.farewell())
         return "complete" if stream.next.last else "stopped"
 
     # ---- Selector and timers -----------------------------------------------------------------------------------------
