@@ -335,7 +335,7 @@ def test_program_may_answer_one_line_and_end(persistent: bool) -> None:
 @pytest.mark.parametrize("persistent", [True, False])
 def test_start_of_a_program_is_not_counted(persistent: bool) -> None:
     slow = program(
-        ECHO.format(before="import time; time.sleep(1.5)", hello="", each=""), persistent=persistent, timeout=0.3
+        ECHO.format(before="import time; time.sleep(1.5)", hello="", each=""), persistent=persistent, timeout=1.0
     )
     programs.ask_features(slow, decoders.PROBE, FEATURES)
     assert slow.measured.start > 1.4
